@@ -1,0 +1,187 @@
+"""Acceptance: the producer's part of ledger and vault. Accept a job, lay its sealed request down, read its outcome.
+
+Knows Redis; knows no key and no card. Every call is one round trip, and says of a failure whether anything happened.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from producer.contract import record
+from producer.contract.envelope import Envelope
+from producer.contract.errors import Refused
+from producer.contract.job import Request
+from producer.contract.outcome import Outcome
+from producer.errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
+
+CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 1.0, 1.5  # a call that fails at its last step still fails within 5 s
+
+ACCEPT = files("producer").joinpath("lua/accept.lua").read_bytes()
+ACCEPT_SHA = sha1(ACCEPT).hexdigest()  # noqa: S324 — how EVALSHA names a script
+
+Reply = list[Any] | redis.RedisError
+
+
+class Asked(NamedTuple):
+    """One request on its way in."""
+
+    job_id: str
+    idempotency_key: str
+    request: Request
+    queue: str
+    deadline_s: float
+    kid: str
+    envelope: Envelope | None
+
+
+class Accepted(NamedTuple):
+    """What the ledger gave: place and times; ``open`` is False once the job is finished."""
+
+    open: bool
+    sequence: int
+    accepted_at: float
+    expires_at: float
+    now: float
+
+
+def connect(url: str) -> redis.Redis:
+    """A client of one store: bounded waits, and no retries of its own, so that a failure is reported as it was."""
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=ANSWER_TIMEOUT_S,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+        health_check_interval=0,
+    )
+
+
+class Acceptance:
+    """The ledger and the vault, as a producer may use them.
+
+    Args:
+        ledger_url, vault_url: the stores' URLs.
+    """
+
+    def __init__(self, ledger_url: str, vault_url: str) -> None:
+        self._ledger, self._vault = connect(ledger_url), connect(vault_url)
+
+    def accept(self, asked: Sequence[Asked]) -> list[Accepted | Exception]:
+        """Accept jobs in order, in one round trip.
+
+        Returns:
+            For each either its place or why it was refused: IdempotencyConflict or Refused.
+
+        Raises:
+            BrokerUnavailable: with ``accepted`` False or None.
+        """
+        key = asked[0].idempotency_key
+        commands = [("EVALSHA", ACCEPT_SHA, 6, *_accept_arguments(one)) for one in asked]
+        replies = self._exchange(self._ledger, "accept", key, commands)
+        if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
+            self._exchange(self._ledger, "accept", key, [("SCRIPT", "LOAD", ACCEPT)])
+            replies = self._exchange(self._ledger, "accept", key, commands)  # recognises those that it accepted
+        return [_read_acceptance(one, reply) for one, reply in zip(asked, replies, strict=True)]
+
+    def lay_down(self, sealed: Sequence[tuple[Asked, Accepted, str]]) -> None:
+        """Put signed requests into the vault; one that lies there already stays as it is.
+
+        Raises:
+            BrokerUnavailable: with ``accepted`` None.
+        """
+        commands = []
+        for asked, accepted, text in sealed:
+            life = max(accepted.expires_at - accepted.now, 0) + record.SEALED_GRACE_S
+            commands.append(("SET", record.SEALED + asked.job_id, text, "NX", "PX", int(life * 1000)))
+        key = sealed[0][0].idempotency_key
+        try:
+            replies = self._exchange(self._vault, "vault", key, commands)
+        except BrokerUnavailable:
+            raise BrokerUnavailable("vault", accepted=None, idempotency_key=key) from None
+        if any(isinstance(reply, redis.RedisError) for reply in replies):
+            raise BrokerUnavailable("vault", accepted=None, idempotency_key=key)
+
+    def outcome(self, job_id: str) -> Outcome | None:
+        """The outcome of a job, None while it is open.
+
+        Raises:
+            UnknownJob: it was never accepted, or finished more than 7 days ago.
+            BrokerUnavailable: the ledger cannot be read.
+        """
+        try:
+            known, outcome = self._ledger.hmget(record.JOB + job_id, ["digest", "outcome"])  # type: ignore[misc]
+        except (redis.RedisError, OSError):
+            raise BrokerUnavailable("read", accepted=None) from None
+        if known is None:
+            raise UnknownJob("no job of that id is known")
+        return None if outcome is None else Outcome.from_json(outcome)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._ledger.close()
+        self._vault.close()
+
+    @staticmethod
+    def _exchange(store: redis.Redis, step: str, key: str, commands: Sequence[tuple[Any, ...]]) -> list[Reply]:
+        """Send commands and read the replies; nothing happened if there was no connection to send them on."""
+        pool = store.connection_pool
+        try:
+            connection = pool.get_connection()
+        except (redis.RedisError, OSError):
+            raise BrokerUnavailable(step, accepted=False, idempotency_key=key) from None
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            return [_read_reply(connection) for _ in commands]
+        except (redis.RedisError, OSError):
+            connection.disconnect()
+        finally:
+            pool.release(connection)
+        raise BrokerUnavailable(step, accepted=None, idempotency_key=key)
+
+
+def _read_reply(connection: Any) -> Reply:  # noqa: ANN401 — redis-py's connection has no public type
+    try:
+        return connection.read_response()  # type: ignore[no-any-return]
+    except redis.ResponseError as error:
+        return error
+
+
+def _accept_arguments(asked: Asked) -> tuple[Any, ...]:
+    request, envelope = asked.request, asked.envelope
+    uid = request.customer_uid
+    return (
+        record.JOB + asked.job_id,
+        record.OPEN,
+        record.FRESH + asked.queue,
+        record.CUSTOMER + uid if uid else "",
+        f"{record.CUSTOMER}{uid}:open" if uid else "",
+        record.ENVELOPE + envelope.digest if envelope else "",
+        asked.job_id,
+        request.digest(),
+        repr(asked.deadline_s),
+        asked.queue,
+        asked.kid,
+        str(request.operation),
+        uid or "",
+        request.merchant_uid or "",
+        envelope.iat if envelope else "",
+        envelope.exp if envelope else "",
+    )
+
+
+def _read_acceptance(asked: Asked, reply: Reply) -> Accepted | Exception:
+    if isinstance(reply, redis.RedisError):  # an error reply (OOM, READONLY, NOPERM): the script did not run
+        return BrokerUnavailable("accept", accepted=False, idempotency_key=asked.idempotency_key)
+    word, *rest = (item.decode() for item in reply)
+    if word == "conflict":
+        return IdempotencyConflict(asked.idempotency_key)
+    if not rest:
+        return Refused(word)
+    sequence, accepted_at, expires_at, now = rest
+    return Accepted(word != "finished", int(sequence), float(accepted_at), float(expires_at), float(now))

@@ -1,0 +1,258 @@
+"""Card: what lies inside the seal, the holder's personal data included.
+
+Owns the rules of a card's fields. Must never show one: repr, str, JSON and pickles of a card are masked, errors name
+the field and the rule, and the only doors to the plaintext are :meth:`Card.reveal` and :meth:`Card.reveal_json`.
+"""
+
+import json
+import re
+import time
+import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from producer.contract.errors import InvalidCard, problems_of
+from producer.contract.json_strict import DuplicateMember, loads
+
+KOREA = timezone(timedelta(hours=9))  # no daylight saving since 1988
+DUMMY_BIRTH = "123456"  # one gateway (Hecto) asks for it where its contract does not check the birth date
+LUHN_BRANDS = frozenset({"visa", "mastercard", "amex", "jcb", "diners"})
+PLAINTEXT_LIMIT = 2048
+
+
+def luhn_holds(digits: str) -> bool:
+    """Whether the check digit of a card number holds (ISO/IEC 7812-1)."""
+    doubled = (int(d) * 2 if i % 2 else int(d) for i, d in enumerate(reversed(digits)))
+    return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
+
+
+def brand_of(digits: str) -> str:
+    """``visa``, ``mastercard``, ``amex``, ``jcb``, ``diners``, ``unionpay`` or ``domestic``."""
+    two, three, four = int(digits[:2]), int(digits[:3]), int(digits[:4])
+    tests = (
+        ("visa", digits[0] == "4"),
+        ("mastercard", 51 <= two <= 55 or 2221 <= four <= 2720),
+        ("amex", two in {34, 37}),
+        ("jcb", 3528 <= four <= 3589),
+        ("diners", 300 <= three <= 305 or four == 3095 or two in {36, 38, 39}),
+        ("unionpay", two == 62),
+    )
+    return next((brand for brand, holds in tests if holds), "domestic")
+
+
+def business_number_holds(digits: str) -> bool:
+    """Whether the check digit of a Korean business registration number (10 digits) holds.
+
+    Source: the National Tax Service's published weights 1 3 7 1 3 7 1 3 5.
+    """
+    total = sum(int(d) * w for d, w in zip(digits, (1, 3, 7, 1, 3, 7, 1, 3, 5), strict=False))
+    total += int(digits[8]) * 5 // 10
+    return (10 - total % 10) % 10 == int(digits[9])
+
+
+def birth_date_holds(digits: str) -> bool:
+    """Whether six digits are a calendar date ``YYMMDD`` in this century or the last."""
+    for century in (1900, 2000):
+        try:
+            date(century + int(digits[:2]), int(digits[2:4]), int(digits[4:]))
+        except ValueError:
+            continue
+        return True
+    return False
+
+
+def _digits_of(value: SecretStr, rule: str) -> str:
+    text = unicodedata.normalize("NFKC", value.get_secret_value())
+    if any(character.isalpha() for character in text):
+        raise ValueError(rule)
+    return "".join(character for character in text if character in "0123456789")
+
+
+def _at_most(length: int) -> AfterValidator:
+    def check(value: SecretStr) -> SecretStr:
+        if not 0 < len(value.get_secret_value()) <= length:
+            raise ValueError(f"must be 1 to {length} characters")
+        return value
+
+    return AfterValidator(check)
+
+
+class Card(BaseModel):
+    """A customer's card and the holder's data, every value masked wherever it is shown.
+
+    Args:
+        card_number: 14 to 16 digits, any separators. Luhn must hold for Visa, Mastercard, Amex, JCB and Diners.
+        expiry: ``YYYY-MM``, from this month on in Korea.
+        birth: ``YYMMDD``, or the 10-digit business number of a corporate card; many contracts require it.
+        pwd_2digit: the first two digits of the card's password; many contracts require it.
+        cvc: 3 or 4 digits, for the one gateway that asks (Paymentwall). Do not collect it otherwise.
+        customer_name, customer_tel, customer_email, customer_addr, customer_postcode: kept with the billing key.
+        buyer_name, buyer_email, buyer_tel, buyer_addr, buyer_postcode: for a onetime payment.
+
+    Raises:
+        InvalidCard: a field breaks its rule.
+
+    Source: POST /subscribe/customers/{customer_uid} and POST /subscribe/payments/onetime, spelled as there.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, cache_strings="none")
+
+    card_number: SecretStr
+    expiry: SecretStr
+    birth: SecretStr | None = None
+    pwd_2digit: SecretStr | None = None
+    cvc: SecretStr | None = None
+    customer_name: Annotated[SecretStr, _at_most(20)] | None = None
+    customer_tel: Annotated[SecretStr, _at_most(20)] | None = None
+    customer_email: Annotated[SecretStr, _at_most(200)] | None = None
+    customer_addr: Annotated[SecretStr, _at_most(200)] | None = None
+    customer_postcode: Annotated[SecretStr, _at_most(8)] | None = None
+    buyer_name: Annotated[SecretStr, _at_most(16)] | None = None
+    buyer_email: Annotated[SecretStr, _at_most(64)] | None = None
+    buyer_tel: Annotated[SecretStr, _at_most(16)] | None = None
+    buyer_addr: Annotated[SecretStr, _at_most(128)] | None = None
+    buyer_postcode: Annotated[SecretStr, _at_most(8)] | None = None
+
+    fields_of_issue: ClassVar[frozenset[str]] = frozenset(
+        {"card_number", "expiry", "birth", "pwd_2digit", "cvc", "customer_name", "customer_tel"}
+        | {"customer_email", "customer_addr", "customer_postcode"}
+    )
+    fields_of_onetime: ClassVar[frozenset[str]] = frozenset(
+        {"card_number", "expiry", "birth", "pwd_2digit", "cvc", "buyer_name", "buyer_email"}
+        | {"buyer_tel", "buyer_addr", "buyer_postcode"}
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _raise_our_own(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 — pydantic's
+        try:
+            return handler(data)
+        except ValidationError as error:
+            problems = problems_of(error)
+        # Raised outside the except block: pydantic's error holds the input and must not live on as __context__.
+        raise InvalidCard(problems)
+
+    @field_validator("card_number")
+    @classmethod
+    def _check_card_number(cls, value: SecretStr) -> SecretStr:
+        rule = "must be 14 to 16 digits"
+        digits = _digits_of(value, rule)
+        if not 14 <= len(digits) <= 16:
+            raise ValueError(rule)
+        if brand_of(digits) in LUHN_BRANDS and not luhn_holds(digits):
+            raise ValueError("the check digit does not hold (mistyped?)")
+        return SecretStr(digits)
+
+    @field_validator("expiry")
+    @classmethod
+    def _check_expiry(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        text = unicodedata.normalize("NFKC", value.get_secret_value()).strip()
+        if not re.fullmatch(r"20[0-9]{2}-(0[1-9]|1[0-2])", text):
+            raise ValueError("must be YYYY-MM")
+        now = (info.context or {}).get("now", time.time())
+        if text < datetime.fromtimestamp(now, UTC).astimezone(KOREA).strftime("%Y-%m"):
+            raise ValueError("lies in the past")
+        return SecretStr(text)
+
+    @field_validator("birth")
+    @classmethod
+    def _check_birth(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        rule = "must be YYMMDD or a 10-digit business number"
+        digits = _digits_of(value, rule)
+        if len(digits) == 6:
+            if digits != DUMMY_BIRTH and not birth_date_holds(digits):
+                raise ValueError("is no calendar date YYMMDD")
+        elif len(digits) != 10:
+            raise ValueError(rule)
+        elif not business_number_holds(digits):
+            raise ValueError("the check digit of the business number does not hold")
+        return SecretStr(digits)
+
+    @field_validator("pwd_2digit")
+    @classmethod
+    def _check_pwd_2digit(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch("[0-9]{2}", value.get_secret_value()):
+            raise ValueError("must be 2 digits")
+        return value
+
+    @field_validator("cvc")
+    @classmethod
+    def _check_cvc(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch("[0-9]{3,4}", value.get_secret_value()):
+            raise ValueError("must be 3 or 4 digits")
+        return value
+
+    @property
+    def brand(self) -> str:
+        """See :func:`brand_of`."""
+        return brand_of(self.card_number.get_secret_value())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What looks wrong without being sure: a check digit that fails where it is not assured to hold."""
+        if luhn_holds(self.card_number.get_secret_value()):
+            return ()
+        return (f"card_number: the check digit does not hold (not assured for {self.brand} cards)",)
+
+    @property
+    def last4(self) -> SecretStr:
+        """The last four digits, to compare with what a gateway shows."""
+        return SecretStr(self.card_number.get_secret_value()[-4:])
+
+    @classmethod
+    def from_json(cls, data: bytes, *, now: float | None = None) -> Self:
+        """Read the card JSON.
+
+        Args:
+            data: a JSON object, at most 2 KiB of UTF-8, no member twice.
+            now: Unix seconds at which the expiry must not lie in the past; the system's clock by default.
+
+        Raises:
+            InvalidCard: it is no such JSON, or a field breaks its rule.
+        """
+        if len(data) > PLAINTEXT_LIMIT:
+            raise InvalidCard([("card", f"is longer than {PLAINTEXT_LIMIT} bytes")])
+        members, rule = None, "must be a JSON object"
+        try:
+            members = loads(data)
+        except DuplicateMember:
+            rule = "names a member twice"
+        except (ValueError, RecursionError):
+            rule = "is not JSON"
+        if not isinstance(members, Mapping):
+            raise InvalidCard([("card", rule)])
+        return cls.model_validate(dict(members), context=None if now is None else {"now": now})
+
+    def reveal_json(self) -> bytes:
+        """The plaintext, for the seal and nothing else: compact UTF-8 JSON, unset members left out."""
+        return json.dumps(self.reveal(), ensure_ascii=False, separators=(",", ":")).encode()
+
+    def reveal(self, only: frozenset[str] | None = None) -> dict[str, str]:
+        """The plaintext members as i'mport spells them, unset ones left out; ``only`` limits them."""
+        return {
+            name: value.get_secret_value()
+            for name, value in self
+            if value is not None and (only is None or name in only)
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickled card is its masked text: pickles travel to places where cards must not."""
+        return str, (repr(self),)
+
+    def __str__(self) -> str:
+        return repr(self)

@@ -1,0 +1,172 @@
+"""Job: what a producer signs, and how it is named on the queue.
+
+Owns the non-card members of a request, their limits, and the strict reading of a signed request (JWS). Holds no key:
+the producer signs (:mod:`producer.sealing`), the worker verifies (:mod:`worker.opening`).
+
+Source: RFC 7515 (JWS), RFC 9864 (``Ed25519``); limits as i'mport's schema of the two calls has them.
+"""
+
+import json
+from hashlib import sha256
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from producer.contract.compact import header_of, json_object, split, unb64url
+from producer.contract.envelope import ENVELOPE_LIMIT
+from producer.contract.errors import InvalidRequest, Refused, problems_of
+from producer.contract.names import CustomerUid, JobId, MerchantUid, Operation
+
+TASK_NAME = "billing.run"
+RECOVERY, INTERACTIVE, MIGRATION = "recovery", "interactive", "migration"
+QUEUES = (RECOVERY, INTERACTIVE, MIGRATION)  # in the order in which workers take from them
+
+SIGNED_LIMIT = 8192  # bytes of the compact text
+ALG, TYP = "Ed25519", "job+jws"
+SIGNATURE_LENGTH = 64
+DEADLINE_LIMIT_S = 7 * 86400
+
+Pg = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,80}$")]
+ChannelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,55}$")]
+Amount = Annotated[int, Field(strict=True, ge=0, le=10**12)]
+OrderName = Annotated[str, StringConstraints(min_length=1, max_length=40)]
+CustomerId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+
+
+class Request(BaseModel):
+    """What a merchant asks, all but the card.
+
+    Args:
+        operation: ``issue`` or ``onetime``.
+        customer_uid: the merchant's handle of the billing key; needed to issue.
+        merchant_uid: the merchant's order; needed to pay, and new for each payment.
+        pg: ``{provider}`` or ``{provider}.{MID}``; one that is not found falls back to the account's default.
+        channel_key: the console's key of a channel.
+        customer_id: the gateway's customer id (Toss Payments).
+        amount, name: KRW and order name of a payment.
+        card_quota: months of instalments, 0 for none; 2 or more only from 50,000 KRW.
+        vat_amount, tax_free: KRW.
+        product_type: ``real`` or ``digital`` (KSNET requires it).
+
+    Raises:
+        InvalidRequest: a field breaks its rule.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    operation: Operation
+    customer_uid: CustomerUid | None = None
+    merchant_uid: MerchantUid | None = None
+    pg: Pg | None = None
+    channel_key: ChannelKey | None = None
+    customer_id: CustomerId | None = None
+    amount: Annotated[Amount, Field(gt=0)] | None = None
+    name: OrderName | None = None
+    card_quota: Annotated[int, Field(strict=True, ge=0, le=60)] | None = None
+    vat_amount: Amount | None = None
+    tax_free: Amount | None = None
+    product_type: Literal["real", "digital"] | None = None
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _raise_our_own(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 — pydantic's
+        try:
+            request = handler(data)
+        except ValidationError as error:
+            problems = problems_of(error)
+        else:
+            problems = tuple(_misfits(request))
+            if not problems:
+                return request
+        raise InvalidRequest(problems)
+
+    def fields(self) -> dict[str, Any]:
+        """The members that are set, as they travel."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def digest(self) -> str:
+        """SHA-256 of the non-card content, in hex: the same idempotency key must mean the same request."""
+        members = {name: value for name, value in self.fields().items() if name in Request.model_fields}
+        return sha256(json.dumps(members, sort_keys=True).encode()).hexdigest()
+
+
+def _misfits(request: Request) -> list[tuple[str, str]]:
+    """What each operation needs, and what it has no use for."""
+    payment_only = ("merchant_uid", "amount", "name", "card_quota", "vat_amount", "tax_free", "product_type")
+    needed: tuple[str, ...] = ("customer_uid",)
+    unused: tuple[str, ...] = payment_only
+    if request.operation is Operation.ONETIME:
+        needed, unused = ("merchant_uid", "amount", "name"), ("customer_id",)
+    found = [(name, "is required") for name in needed if getattr(request, name) is None]
+    found += [(name, "is not used here") for name in unused if getattr(request, name) is not None]
+    if (request.card_quota or 0) > 1 and (request.amount or 0) < 50_000:
+        found.append(("card_quota", "instalments need an amount of 50000 or more"))
+    return found
+
+
+class Job(Request):
+    """An accepted request: what the producer signs.
+
+    Args:
+        job_id: made of the idempotency key.
+        sequence: the job's place among those of its customer_uid, 0 where there is none.
+        accepted_at, expires_at: Unix seconds of the ledger's clock.
+        envelope: the sealed card, a compact JWE of at most 4 KiB.
+    """
+
+    job_id: JobId
+    sequence: Annotated[int, Field(strict=True, ge=0)]
+    accepted_at: Annotated[float, Field(gt=0, lt=1e11)]
+    expires_at: Annotated[float, Field(gt=0, lt=1e11)]
+    envelope: Annotated[str, StringConstraints(min_length=1, max_length=ENVELOPE_LIMIT)] = Field(repr=False)
+
+
+class SignedJob(NamedTuple):
+    """A signed request, read but not yet verified."""
+
+    kid: str
+    text: str
+    payload: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the outer form without any key.
+
+        Raises:
+            Refused: ``too_long``, ``not_compact``, ``bad_base64``, ``bad_json``, ``duplicate_member``,
+                ``wrong_members``, ``wrong_alg``, ``wrong_typ``, ``bad_segment`` or ``bad_member``.
+        """
+        head, payload, signature = split(text, 3, SIGNED_LIMIT)
+        header = header_of(head)
+        for member, value in (("alg", ALG), ("typ", TYP)):
+            if member in header and header[member] != value:
+                raise Refused(f"wrong_{member}")
+        if header.keys() != {"alg", "kid", "typ"}:
+            raise Refused("wrong_members")
+        if len(unb64url(signature)) != SIGNATURE_LENGTH:
+            raise Refused("bad_segment")
+        kid = header["kid"]
+        if not isinstance(kid, str) or not 0 < len(kid) <= 64:
+            raise Refused("bad_member")
+        return cls(kid, text, unb64url(payload))
+
+    def job(self) -> Job:
+        """The payload as a job; call it once the signature holds.
+
+        Raises:
+            Refused: ``bad_json``, ``duplicate_member`` or ``bad_member``.
+        """
+        members = json_object(self.payload)
+        try:
+            return Job.model_validate(members)
+        except InvalidRequest:
+            pass
+        raise Refused("bad_member")

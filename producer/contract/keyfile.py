@@ -1,0 +1,103 @@
+"""Key files: read strictly, read again when they change, refused when others can read what is private."""
+
+import json
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+Keys = TypeVar("Keys")
+LOOK_EVERY_S = 1.0
+SIZE_LIMIT = 1_000_000
+
+
+class KeyFileError(Exception):
+    """A key file is missing, open to others, or not what it should be. Names the setting, never the content."""
+
+
+def read_jwk(setting: str, path: Path, *, private: bool) -> dict[str, Any]:
+    """The JSON object in a key file.
+
+    Args:
+        setting: the setting's name, for the error.
+        path: the file.
+        private: refuse it when group or others can read it.
+
+    Raises:
+        KeyFileError: in words that name the setting and the rule.
+    """
+    problem = "does not hold a JSON object"
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if private and stat.S_IMODE(mode) & 0o077:
+                raise KeyFileError(f"{setting}: the file can be read by others; chmod 600 it")
+            found = json.loads(file.read(SIZE_LIMIT))
+    except OSError as error:
+        found, problem = None, f"the file cannot be read ({error.strerror})"
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise KeyFileError(f"{setting}: {problem}")
+    return found
+
+
+class WatchedFile(Generic[Keys]):
+    """Keys made from a file, made again when the file changes.
+
+    A change is noticed within a second. A changed file that cannot be used leaves the keys in force, and ``on_error``
+    hears of it: a half-written file must not stop a running process.
+
+    Args:
+        path: the file.
+        load: makes the keys of it; raises KeyFileError.
+        on_error: told of a changed file that cannot be used.
+        clock: monotonic seconds.
+
+    Raises:
+        KeyFileError: at construction.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        load: Callable[[Path], Keys],
+        *,
+        on_error: Callable[[KeyFileError], None] = lambda _error: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path, self._load, self._on_error, self._clock = path, load, on_error, clock
+        self._lock = threading.Lock()
+        self._mark = self._mark_now()  # before reading: a change in between is then seen at the next look
+        self._keys = load(path)
+        self._looked_at = clock()
+
+    def get(self) -> Keys:
+        """The keys in force."""
+        if self._clock() - self._looked_at >= LOOK_EVERY_S and self._lock.acquire(blocking=False):
+            try:
+                self._reload()
+            finally:
+                self._lock.release()
+        return self._keys
+
+    def _reload(self) -> None:
+        self._looked_at = self._clock()
+        mark = self._mark_now()
+        if mark == self._mark:
+            return
+        self._mark = mark
+        try:
+            self._keys = self._load(self._path)
+        except KeyFileError as error:
+            self._on_error(error)
+
+    def _mark_now(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino

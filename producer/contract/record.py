@@ -1,0 +1,63 @@
+"""Where things lie in the three stores: every key, its fields, and when it expires. The one list of Redis keys.
+
+Ledger (persists; no card data, sealed or not):
+
+=================================  ======================================================  =========================
+key                                holds                                                   expires
+=================================  ======================================================  =========================
+``billing:job:{job_id}``           hash, the job record; fields below                      7 days after its outcome
+``billing:open``                   sorted set of open job ids by ``next_at``               never
+``billing:fresh:{queue}``          sorted set of never claimed job ids by ``accepted_at``  never
+``billing:claimed:{queue}``        ``accepted_at`` of the newest job claimed there         never
+``billing:customer:{uid}``         hash: ``sequence``, the newest one given                7 days after the last use
+``billing:customer:{uid}:open``    sorted set of its open job ids by sequence              with the last of them
+``billing:envelope:{sha256}``      the job id that an envelope was accepted for            with the envelope's ``exp``
+``billing:outcomes``               stream of outcomes: field ``outcome``, JSON             entries after 7 days
+``celery-task-meta-{job_id}``      Celery's result: the outcome as a JSON object           7 days after its outcome
+``billing:sweeper``                the lock of the one sweeper at work                     10 s, renewed
+=================================  ======================================================  =========================
+
+Vault (memory only):
+
+=================================  ======================================================  =========================
+``billing:sealed:{job_id}``        the signed request, the sealed card in it               60 s after the deadline
+``billing:token:{account}``        i'mport's token, encrypted                              with the token
+``billing:token:{account}:lock``   who fetches it now                                      30 s
+``billing:token:{account}:refused``  present while i'mport refuses the merchant's keys     30 s
+=================================  ======================================================  =========================
+
+``{account}`` is a digest of ``IMP_KEY`` and ``IMP_SECRET`` under the secret, so new keys start afresh.
+
+Fields of the record (instants in Unix seconds of the ledger's clock):
+
+``operation`` ``customer_uid`` ``merchant_uid`` ``queue`` ``kid`` ``digest``
+    what was asked; empty text where there is none; ``digest`` is :meth:`Request.digest`
+``envelope``
+    the key of the envelope that was sealed elsewhere, if any
+``sequence`` ``accepted_at`` ``expires_at``
+    given at acceptance
+``attempts`` ``claims``
+    POSTs that were about to leave; claims since the last one that was released
+``lease`` ``leased_until``
+    the delivery that has it in hand, and until when
+``sent_at`` ``reason``
+    set while a POST may have been applied without our knowing; why it waits
+``outcome``
+    JSON, once it is finished
+"""
+
+JOB = "billing:job:"
+OPEN = "billing:open"
+FRESH = "billing:fresh:"
+CLAIMED = "billing:claimed:"
+CUSTOMER = "billing:customer:"
+ENVELOPE = "billing:envelope:"
+OUTCOMES = "billing:outcomes"
+RESULT = "celery-task-meta-"
+SWEEPER = "billing:sweeper"
+
+SEALED = "billing:sealed:"
+TOKEN = "billing:token:"  # noqa: S105 — a key's name
+
+KEPT_S = 7 * 86400
+SEALED_GRACE_S = 60

@@ -1,0 +1,42 @@
+-- Accept a job, or recognise one: idempotency, sequence, record, place in the set of open jobs.
+--
+-- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:fresh:{queue}
+--       4 billing:customer:{uid}   5 billing:customer:{uid}:open   6 billing:envelope:{sha256}
+--       (4 to 6 are empty texts where there is no customer_uid or no envelope sealed elsewhere)
+-- ARGV  1 job_id   2 digest of the request   3 deadline (seconds)   4 queue   5 kid
+--       6 operation   7 customer_uid   8 merchant_uid   9 iat   10 exp (Unix seconds; both empty without an envelope)
+-- Gives {word, sequence, accepted_at, expires_at, now} with the word new, open or finished (instants as text, Unix
+-- seconds), or {refusal}: conflict, replayed, not_yet_valid, envelope_expired. A refusal changes nothing.
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+local function instant(t) return string.format('%.6f', t) end
+
+local known = redis.call('HMGET', KEYS[1], 'digest', 'sequence', 'accepted_at', 'expires_at', 'outcome', 'envelope')
+if known[1] and known[1] ~= ARGV[2] then return {'conflict'} end
+if known[5] then return {'finished', known[2], known[3], known[4], instant(now)} end
+
+-- An envelope sealed elsewhere is accepted once, and its times count only then.
+if KEYS[6] ~= '' and known[6] ~= KEYS[6] then
+  if redis.call('EXISTS', KEYS[6]) == 1 then return {'replayed'} end
+  if now < tonumber(ARGV[9]) - 300 then return {'not_yet_valid'} end
+  if now > tonumber(ARGV[10]) then return {'envelope_expired'} end
+  redis.call('SET', KEYS[6], ARGV[1], 'EXAT', math.ceil(tonumber(ARGV[10])) + 1)
+  redis.call('HSET', KEYS[1], 'envelope', KEYS[6])
+end
+
+if known[1] then return {'open', known[2], known[3], known[4], instant(now)} end
+
+local sequence = 0
+if KEYS[4] ~= '' then
+  sequence = redis.call('HINCRBY', KEYS[4], 'sequence', 1)
+  redis.call('PERSIST', KEYS[4])
+  redis.call('ZADD', KEYS[5], sequence, ARGV[1])
+end
+local accepted_at, expires_at = instant(now), instant(now + tonumber(ARGV[3]))
+redis.call('HSET', KEYS[1], 'digest', ARGV[2], 'operation', ARGV[6], 'customer_uid', ARGV[7], 'merchant_uid', ARGV[8],
+  'queue', ARGV[4], 'kid', ARGV[5], 'sequence', sequence, 'accepted_at', accepted_at, 'expires_at', expires_at,
+  'attempts', 0, 'claims', 0)
+redis.call('ZADD', KEYS[2], expires_at, ARGV[1])
+redis.call('ZADD', KEYS[3], accepted_at, ARGV[1])
+return {'new', tostring(sequence), accepted_at, expires_at, instant(now)}

@@ -1,0 +1,158 @@
+"""Sealing and signing: the two things a producer does with keys, and it can undo neither.
+
+Owns the public sealing keys and the producer's own signing key. Must never hold an opening key.
+
+Source: RFC 7516 (JWE compact, ECDH-ES, A256GCM), RFC 7515 (JWS compact), RFC 9864 (``Ed25519``).
+"""
+
+from pathlib import Path
+from typing import Any
+
+from joserfc import jwe, jws
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, OKPKey
+from joserfc.registry import HeaderParameter
+
+from producer.contract import envelope as sealed_card
+from producer.contract import job as signed_job
+from producer.contract.card import Card
+from producer.contract.errors import InvalidCard
+from producer.contract.job import Job
+from producer.contract.keyfile import KeyFileError, read_jwk
+from producer.contract.names import Operation
+
+CURVES: dict[str, type[OKPKey | ECKey]] = {"X25519": OKPKey, "P-256": ECKey}
+
+_text, _number = (
+    HeaderParameter("", validate) for validate in (lambda value: _expect(value, str), lambda value: _expect(value, int))
+)
+
+
+def _expect(value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError
+
+
+# Registries and keys are made once: building them for each job costs more than the cryptography.
+_jwe_registry = jwe.JWERegistry(
+    header_registry={
+        "purpose": _text,
+        "customer_uid": _text,
+        "merchant_uid": _text,
+        "iat": _number,
+        "exp": _number,
+    },
+    algorithms=[sealed_card.ALG, sealed_card.ENC],
+)
+_jws_registry = jws.JWSRegistry(algorithms=[signed_job.ALG])
+
+
+class SealingKeys:
+    """The public keys that cards are sealed to; the last of the set is the newest.
+
+    Args:
+        members: a JWKS of X25519 and P-256 public keys, each with a ``kid``.
+
+    Raises:
+        KeyFileError: a key is private, unknown or has no ``kid``, or there is none.
+    """
+
+    def __init__(self, members: dict[str, Any]) -> None:
+        self.jwks = members
+        keys = [self._public(jwk) for jwk in members.get("keys", [])]
+        preferred = [key for key in keys if isinstance(key, OKPKey)] or keys
+        if not preferred:
+            raise KeyFileError("SEALING_KEYS_FILE: holds no key")
+        self._newest = preferred[-1]
+        self.kid = str(self._newest.kid)
+
+    @classmethod
+    def load(cls, path: Path) -> "SealingKeys":
+        """Read the key set of ``SEALING_KEYS_FILE``."""
+        return cls(read_jwk("SEALING_KEYS_FILE", path, private=False))
+
+    @staticmethod
+    def _public(jwk: dict[str, Any]) -> OKPKey | ECKey:
+        kind = CURVES.get(str(jwk.get("crv")))
+        if "d" in jwk:
+            raise KeyFileError("SEALING_KEYS_FILE: holds a private key; producers get the public set only")
+        if kind is None or not isinstance(jwk.get("kid"), str):
+            raise KeyFileError("SEALING_KEYS_FILE: holds a key that is not X25519 or P-256 with a kid")
+        try:
+            return kind.import_key({name: jwk[name] for name in jwk if name in {"kty", "crv", "x", "y", "kid"}})
+        except (JoseError, ValueError, TypeError, KeyError):
+            pass
+        raise KeyFileError("SEALING_KEYS_FILE: holds a key that cannot be read")
+
+    def seal(
+        self,
+        card: Card,
+        *,
+        purpose: Operation,
+        customer_uid: str | None,
+        merchant_uid: str | None,
+        iat: int,
+        exp: int,
+    ) -> str:
+        """Seal a card for one purpose.
+
+        Args:
+            card: the card; its plaintext exists only inside this call.
+            purpose: the operation that the envelope may be used for.
+            customer_uid, merchant_uid: whom and what it is for; bound into the seal.
+            iat, exp: Unix seconds between which it may be accepted.
+
+        Returns:
+            A compact JWE, at most 4 KiB.
+
+        Raises:
+            InvalidCard: the holder's data is too long to be sealed.
+        """
+        header = {
+            "alg": sealed_card.ALG,
+            "enc": sealed_card.ENC,
+            "kid": self.kid,
+            "typ": sealed_card.TYP,
+            "purpose": str(purpose),
+            "customer_uid": customer_uid,
+            "merchant_uid": merchant_uid,
+            "iat": iat,
+            "exp": exp,
+        }
+        used = {name: value for name, value in header.items() if value is not None}
+        text = jwe.encrypt_compact(used, card.reveal_json(), self._newest, registry=_jwe_registry)
+        if len(text) > sealed_card.ENVELOPE_LIMIT:
+            raise InvalidCard([("card", "is too long to be sealed")])
+        return text
+
+
+class SigningKey:
+    """This producer's private signing key.
+
+    Args:
+        jwk: an Ed25519 private JWK with a ``kid``.
+
+    Raises:
+        KeyFileError: it is no such key.
+    """
+
+    def __init__(self, jwk: dict[str, Any]) -> None:
+        try:
+            key = OKPKey.import_key({name: jwk[name] for name in ("kty", "crv", "x", "d", "kid")})
+            right = jwk["crv"] == "Ed25519" and isinstance(jwk["kid"], str)
+        except (JoseError, ValueError, TypeError, KeyError):
+            right = False
+        if not right:
+            raise KeyFileError("SIGNING_KEY_FILE: does not hold a private Ed25519 key with a kid")
+        self._key = key
+        self._header = {"alg": signed_job.ALG, "kid": jwk["kid"], "typ": signed_job.TYP}
+
+    @classmethod
+    def load(cls, path: Path) -> "SigningKey":
+        """Read the key of ``SIGNING_KEY_FILE``."""
+        return cls(read_jwk("SIGNING_KEY_FILE", path, private=True))
+
+    def sign(self, job: Job) -> str:
+        """The job as a compact JWS: the signed request that lies in the vault."""
+        payload = job.model_dump_json(exclude_none=True)
+        return jws.serialize_compact(self._header, payload, self._key, registry=_jws_registry)

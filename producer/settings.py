@@ -1,0 +1,56 @@
+"""The producer's settings: environment variables, ``.env.producer``, and ``…_FILE`` for what holds a password."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from producer.contract.job import DEADLINE_LIMIT_S
+from producer.contract.settings import BrokerUrl, SettingProblem, StoreUrl, explain, from_files
+from producer.errors import SettingsError
+
+ENV_FILE = ".env.producer"
+NOT_FOR_PRODUCERS = ("IMP_SECRET", "IMP_SECRET_FILE", "OPENING_KEYS_FILE", "OPENING_KEYS_COMMAND")
+
+
+class ProducerSettings(BaseSettings):
+    """What a producer needs to know. Each field is the variable of the same name in capitals."""
+
+    model_config = SettingsConfigDict(env_file=ENV_FILE, extra="ignore", env_ignore_empty=True, frozen=True)
+
+    broker_url: BrokerUrl = Field(default="redis://localhost:6379/0", repr=False)
+    ledger_url: StoreUrl = Field(default="redis://localhost:6379/1", repr=False)
+    vault_url: StoreUrl = Field(default="redis://localhost:6380/0", repr=False)
+    sealing_keys_file: Path = Path("keys/producer/sealing.public.jwks.json")
+    signing_key_file: Path = Path("keys/producer/signing.private.jwk.json")
+    job_deadline_s: Annotated[float, Field(ge=1, le=DEADLINE_LIMIT_S)] = 900
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Read the settings.
+
+        Raises:
+            SettingsError: one line that names the variable and the rule, never the value.
+        """
+        try:
+            given: dict[str, Any] = dict(from_files(os.environ, ("BROKER_URL", "LEDGER_URL", "VAULT_URL")))
+            return cls(**given)
+        except ValidationError as error:
+            line = explain(error)
+        except SettingProblem as error:
+            line = str(error)
+        raise SettingsError(line)
+
+
+def refuse_worker_secrets(environ: Mapping[str, str] = os.environ) -> None:
+    """A producer's own process must not be given what only workers may hold.
+
+    Raises:
+        SettingsError: names the variable.
+    """
+    for name in NOT_FOR_PRODUCERS:
+        if environ.get(name):
+            raise SettingsError(f"{name}: is set, but a producer must not have it; unset it for this process")
