@@ -115,7 +115,7 @@ class Acceptance:
             BrokerUnavailable: the ledger cannot be read.
         """
         try:
-            known, outcome = self._ledger.hmget(record.JOB + job_id, ["digest", "outcome"])  # type: ignore[misc]
+            known, outcome = self._ledger.hmget(record.JOB + job_id, ["digest", "outcome"])
         except (redis.RedisError, OSError):
             raise BrokerUnavailable("read", accepted=None) from None
         if known is None:

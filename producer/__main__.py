@@ -1,0 +1,162 @@
+"""The producer's commands: ``python -m producer``."""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from producer.client import BillingQueue
+from producer.contract.card import Card
+from producer.contract.errors import ContractError, InvalidCard
+from producer.contract.job import Job
+from producer.contract.outcome import Outcome
+from producer.errors import BillingError, BrokerUnavailable, UnknownJob
+from producer.settings import refuse_worker_secrets
+
+OPEN, OTHER_OUTCOME, UNKNOWN_JOB = 3, 4, 5  # exit codes; 0 issued or paid, 1 a store or setting, 2 bad input
+STDIN_LIMIT = 16_384
+ASKED = (("card_number", True), ("expiry", True), ("birth", False), ("pwd_2digit", False))
+
+
+def _stop(message: str, code: int) -> None:
+    click.echo(f"producer: {message}", err=True)
+    sys.exit(code)
+
+
+def _plainly(command: Callable[..., None]) -> Callable[..., None]:
+    """A user's mistake is one line and an exit code, never a traceback."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 — any command's
+        try:
+            command(*args, **kwargs)
+        except ContractError as error:
+            _stop(str(error), 2)
+        except UnknownJob as error:
+            _stop(str(error), UNKNOWN_JOB)
+        except BrokerUnavailable as error:
+            key = "" if error.idempotency_key is None else f" ({error.idempotency_key})"
+            _stop(f"{error}{key}", 1)
+        except BillingError as error:
+            _stop(str(error), 1)
+
+    return wrapped
+
+
+def _read_card() -> Card:
+    """One card, as JSON on stdin or asked for without echo on a terminal."""
+    if sys.stdin.isatty():
+        answers = {
+            name: click.prompt(name, hide_input=True, default=None if is_needed else "", show_default=False, err=True)
+            for name, is_needed in ASKED
+        }
+        card = Card(**{name: answer for name, answer in answers.items() if answer})
+    else:
+        data = sys.stdin.buffer.read(STDIN_LIMIT)
+        if not data.strip():
+            raise InvalidCard([("card", "is expected as JSON on stdin")])
+        card = Card.from_json(data)
+    for warning in card.warnings:
+        click.echo(f"producer: warning: {warning}", err=True)
+    return card
+
+
+def _queue() -> BillingQueue:
+    refuse_worker_secrets()
+    return BillingQueue.from_env()
+
+
+def _print(members: dict[str, Any]) -> None:
+    click.echo(json.dumps(members, ensure_ascii=False))
+
+
+def _print_job(job: Job) -> None:
+    _print({"job_id": job.job_id, "sequence": job.sequence, "expires_at": round(job.expires_at, 3)})
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    _print(outcome.to_dict())
+    sys.exit(0 if outcome.succeeded else OTHER_OUTCOME)
+
+
+def _await(queue: BillingQueue, job_id: str, wait_s: float | None) -> None:
+    """Print the outcome; an open job is exit code 3."""
+    try:
+        outcome = queue.wait(job_id, wait_s) if wait_s else queue.outcome(job_id)
+    except TimeoutError:
+        outcome = None
+    if outcome is None:
+        click.echo("producer: the job is still open", err=True)
+        sys.exit(OPEN)
+    _print_outcome(outcome)
+
+
+def _job_options(command: Callable[..., None]) -> Callable[..., None]:
+    options = (
+        click.option("--pg", metavar="P", help="Gateway: {provider} or {provider}.{MID}."),
+        click.option("--channel-key", metavar="K", help="The channel's key from i'mport's console."),
+        click.option("--idempotency-key", metavar="K", help="The same key is the same job."),
+        click.option("--deadline", "deadline_s", type=float, metavar="S", help="Seconds until it is given up."),
+        click.option(
+            "--wait", "wait_s", type=click.FloatRange(0, 3600), metavar="S", help="Wait for the outcome, print it too."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Enqueue i'mport billing-key requests and read their outcomes. Card data comes in on stdin only."""
+
+
+@main.command()
+@click.option("--customer-uid", required=True, metavar="UID", help="Your handle of the billing key.")
+@click.option("--customer-id", metavar="C", help="The gateway's customer id (Toss Payments).")
+@_job_options
+@_plainly
+def issue(wait_s: float | None, **request: Any) -> None:  # noqa: ANN401 — the options above
+    """Read one card as JSON on stdin, or ask for it, and enqueue a billing-key request."""
+    with _queue() as queue:
+        job = queue.issue(card=_read_card(), **request)
+        _print_job(job)
+        if wait_s is not None:
+            _await(queue, job.job_id, wait_s)
+
+
+@main.command()
+@click.option("--merchant-uid", required=True, metavar="M", help="Your order; new for each payment.")
+@click.option("--amount", required=True, type=int, metavar="N", help="KRW.")
+@click.option("--name", required=True, metavar="TEXT", help="The order's name.")
+@click.option("--customer-uid", metavar="UID", help="Store a billing key under it, too.")
+@click.option("--card-quota", type=int, default=0, metavar="N", help="Months of instalments.")
+@click.option("--vat-amount", type=int, metavar="N", help="KRW.")
+@click.option("--tax-free", type=int, metavar="N", help="KRW.")
+@click.option("--product-type", type=click.Choice(["real", "digital"]))
+@_job_options
+@_plainly
+def onetime(wait_s: float | None, **request: Any) -> None:  # noqa: ANN401 — the options above
+    """Read one card as on issue, and enqueue a key-in payment with it."""
+    with _queue() as queue:
+        job = queue.onetime(card=_read_card(), **request)
+        _print_job(job)
+        if wait_s is not None:
+            _await(queue, job.job_id, wait_s)
+
+
+@main.command()
+@click.argument("job_id")
+@click.option("--wait", "wait_s", type=click.FloatRange(0, 3600), metavar="S", help="Wait for it that long.")
+@_plainly
+def outcome(job_id: str, wait_s: float | None) -> None:
+    """Print the outcome of a job. Exit 0 issued or paid, 3 still open, 4 any other outcome, 5 unknown job."""
+    with _queue() as queue:
+        _await(queue, job_id, wait_s)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m producer")

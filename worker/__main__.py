@@ -1,0 +1,97 @@
+"""The worker's commands: ``python -m worker``."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from producer.contract.lockdown import ALLOCATOR, end_with_parent, has_scrubbing_allocator, lock_down
+from worker import keygen as keys
+from worker.doctor import examine
+from worker.errors import WorkerError
+from worker.settings import WorkerSettings
+from worker.supervision import supervise
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Workers that turn sealed cards into i'mport billing keys."""
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--rotate", is_flag=True, help="Append a key to every set in DIRECTORY; the last is the newest.")
+@click.option("--producer", "name", metavar="NAME", help="Add a producer with a signing key of its own.")
+@click.option("--may", default="issue,onetime", show_default=True, help="What that producer may ask for.")
+def keygen(directory: Path, *, rotate: bool, name: str | None, may: str) -> None:
+    """Write the key files of both halves into DIRECTORY. Never overwrites a key."""
+    if rotate and name:
+        raise click.UsageError("--rotate and --producer do not go together")
+    if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
+        raise click.BadParameter("use up to 32 of a-z, 0-9 and -", param_hint="--producer")
+    operations = [word.strip() for word in may.split(",")]
+    if not set(operations) <= set(keys.EVERYTHING):
+        raise click.BadParameter(f"knows {' and '.join(keys.EVERYTHING)}", param_hint="--may")
+    if rotate:
+        written = keys.rotate(directory)
+    elif name:
+        written = keys.add_producer(directory, name, operations)
+    else:
+        written = keys.generate(directory)
+    for path in written:
+        click.echo(path)
+
+
+@main.command()
+@click.option("--processes", type=click.IntRange(1, 256), default=CORES, show_default="one a core")
+@click.option("--concurrency", type=click.IntRange(1, 1024), default=32, show_default=True, help="Threads a process.")
+@click.option("--events/--no-events", default=False, show_default=True, help="Send task events, for Flower.")
+@click.option(
+    "--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), default="INFO", show_default=True
+)
+def run(processes: int, concurrency: int, log_level: str, *, events: bool) -> None:
+    """Run the workers: scrubbing allocator, locked memory, no core dumps, then Celery with the threads pool."""
+    WorkerSettings.from_env()
+    arguments = ["-P", "threads", "-c", str(concurrency), "-l", log_level, *(["-E"] if events else [])]
+    sys.exit(supervise(processes, arguments))
+
+
+@main.command(hidden=True, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def consume(arguments: tuple[str, ...]) -> None:
+    """One worker process; `run` starts these."""
+    if not has_scrubbing_allocator():
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **ALLOCATOR})  # noqa: S606 — us
+    end_with_parent()
+    for problem in lock_down():
+        click.echo(f"worker: {problem}", err=True)
+    from worker.celery import app  # noqa: PLC0415 — the other commands need no Celery
+
+    app.worker_main(["worker", "--without-gossip", "--without-mingle", "--without-heartbeat", *arguments])
+
+
+@main.command()
+def doctor() -> None:
+    """Check keys, stores, i'mport's login and the lock-down; exit 1 if any fails."""
+    settings = WorkerSettings.from_env()
+    is_well = True
+    for finding in examine(settings):
+        is_well = is_well and finding.is_well
+        click.echo(f"{'ok  ' if finding.is_well else 'FAIL'}  {finding.what}: {finding.words}")
+    sys.exit(0 if is_well else 1)
+
+
+def _entry() -> None:
+    try:
+        main()
+    except WorkerError as error:
+        click.echo(f"worker: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    _entry()

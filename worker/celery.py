@@ -1,0 +1,62 @@
+"""The Celery app of the workers: ``celery -A worker`` finds it here.
+
+Owns where Celery meets the rest: the tasks to include, and what starts and stops with a worker process.
+"""
+
+import sys
+from typing import Any
+
+from celery import Celery, signals
+
+from producer.contract.job import QUEUES, RECOVERY, TASK_NAME
+from worker.assembly import this_worker
+from worker.errors import SettingsError
+from worker.logs import set_up_logs
+from worker.sweeper import Sweeper
+
+try:
+    app = Celery("billing", config_source="celeryconfig", include=["worker.tasks"])
+    app.conf.broker_url  # noqa: B018 — read the configuration now: a bad setting is one line, not a traceback later
+except SettingsError as problem:
+    sys.exit(f"worker: {problem}")
+
+_sweepers: list[Sweeper] = []
+
+
+@signals.setup_logging.connect
+def _set_up_logs(loglevel: int = 0, **_: Any) -> None:  # noqa: ANN401 — Celery's
+    set_up_logs(loglevel)
+
+
+@signals.worker_init.connect
+def _check_settings(**_: Any) -> None:  # noqa: ANN401 — Celery's
+    try:
+        this_worker()
+    except SettingsError as problem:
+        sys.exit(f"worker: {problem}")
+
+
+@signals.worker_ready.connect
+def _start_sweeper(**_: Any) -> None:  # noqa: ANN401 — Celery's
+    sweeper = Sweeper(this_worker().ledger, _publish, _depths)
+    _sweepers.append(sweeper)
+    sweeper.start()
+
+
+@signals.worker_shutting_down.connect
+def _stop_sweeper(**_: Any) -> None:  # noqa: ANN401 — Celery's
+    while _sweepers:
+        _sweepers.pop().stop()
+
+
+def _publish(job_ids: list[str]) -> None:
+    with app.producer_pool.acquire(block=True, timeout=5) as producer:
+        for job_id in job_ids:
+            app.send_task(
+                TASK_NAME, args=(job_id,), task_id=job_id, queue=RECOVERY, producer=producer, ignore_result=True
+            )
+
+
+def _depths() -> list[int]:
+    with app.connection_for_write() as connection, connection.channel() as channel:
+        return [channel.queue_declare(queue, passive=True).message_count for queue in QUEUES]

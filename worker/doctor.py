@@ -1,0 +1,96 @@
+"""Doctor: is everything there that a worker needs? One line each."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import redis
+
+from producer.contract.lockdown import lock_down
+from worker.assembly import iamport_client, open_keyrings
+from worker.errors import WorkerError
+from worker.link import Link
+from worker.settings import WorkerSettings
+
+
+class Finding(NamedTuple):
+    """One line of the doctor."""
+
+    what: str
+    is_well: bool
+    words: str
+
+
+def examine(settings: WorkerSettings) -> Iterator[Finding]:
+    """Look at keys, stores, i'mport's login and the lock-down."""
+    checks: tuple[tuple[str, Callable[[], tuple[bool, str]]], ...] = (
+        ("keys", lambda: _keys(settings)),
+        ("queue", lambda: _queue(settings)),
+        ("ledger", lambda: _store(settings.ledger_url)),
+        ("vault", lambda: _vault(settings.vault_url)),
+        ("i'mport login", lambda: _login(settings)),
+        ("lock-down", _lock_down),
+    )
+    for what, check in checks:
+        try:
+            yield Finding(what, *check())
+        except WorkerError as error:
+            yield Finding(what, is_well=False, words=str(error))
+
+
+def _keys(settings: WorkerSettings) -> tuple[bool, str]:
+    opener = open_keyrings(settings)
+    return True, f"opens {len(opener.opening_kids)}, knows {len(opener.producer_kids)} producer keys"
+
+
+def _queue(settings: WorkerSettings) -> tuple[bool, str]:
+    if settings.broker_url.startswith(("amqp", "pyamqp", "sentinel")):
+        return True, "not examined: not a single Redis"
+    return _store(settings.broker_url)
+
+
+def _store(url: str) -> tuple[bool, str]:
+    link = Link(url)
+    link.call("PING")
+    return _evicts_not(link)
+
+
+def _vault(url: str) -> tuple[bool, str]:
+    link = Link(url)
+    link.call("PING")
+    save, append = (_config(link, name) for name in ("save", "appendonly"))
+    if save is None or append is None:
+        return True, "answers; whether it persists cannot be asked (CONFIG is not allowed)"
+    if save or append != "no":
+        return False, 'writes to disk: set save "" and appendonly no, for it holds sealed cards'
+    return _evicts_not(link)
+
+
+def _evicts_not(link: Link) -> tuple[bool, str]:
+    policy = _config(link, "maxmemory-policy")
+    if policy not in {None, "noeviction"}:
+        return False, "drops keys when memory is short: set maxmemory-policy noeviction"
+    return True, "answers"
+
+
+def _config(link: Link, name: str) -> str | None:
+    try:
+        answer = link.call("CONFIG", "GET", name)
+    except redis.ResponseError:
+        return None
+    return answer[1].decode() if answer else None
+
+
+def _login(settings: WorkerSettings) -> tuple[bool, str]:
+    answer = iamport_client(settings).login(settings.imp_key, settings.imp_secret)
+    if answer.token is not None:
+        return True, f"gives a token with {answer.token.life_s:.0f} s left"
+    if answer.status == 401:
+        return False, "IMP_KEY and IMP_SECRET are refused"
+    if not answer.was_sent:
+        return False, "IMP_API_URL cannot be reached"
+    return False, f"answers HTTP {answer.status}" if answer.status else "does not answer"
+
+
+def _lock_down() -> tuple[bool, str]:
+    problems = lock_down()
+    return not problems, "; ".join(problems) or "holds"

@@ -1,0 +1,44 @@
+"""What may go wrong in the worker's own house; refusals and waiting are values, not errors (see retry.py).
+
+::
+
+    WorkerError
+    ├── SettingsError      one line that names the setting
+    ├── UnknownKid         no key of that id here yet: the job waits
+    ├── TokenUnavailable   .reason, .delay_s: no i'mport token now: the job waits
+    │   └── LoginRefused   i'mport refuses IMP_KEY and IMP_SECRET
+    └── StoreUnavailable   ledger or vault do not answer: the ledger's sweeper brings the job back
+"""
+
+
+class WorkerError(Exception):
+    """Root of the worker's errors; its text holds no card data, no key and no password."""
+
+
+class SettingsError(WorkerError):
+    """A setting is missing or wrong. Names the variable and the rule, never the value."""
+
+
+class UnknownKid(WorkerError):
+    """A job names a key that is not here; it may arrive with the next rotation."""
+
+
+class TokenUnavailable(WorkerError):
+    """There is no i'mport token now.
+
+    Args:
+        reason: one word, safe to log.
+        delay_s: after how many seconds to ask again, at the earliest; None for the ordinary backoff.
+    """
+
+    def __init__(self, reason: str, delay_s: float | None = None) -> None:
+        self.reason, self.delay_s = reason, delay_s
+        super().__init__(reason)
+
+
+class LoginRefused(TokenUnavailable):
+    """I'mport refuses the merchant's keys; asked again once in 30 s, by one for all."""
+
+
+class StoreUnavailable(WorkerError):
+    """Ledger or vault do not answer."""

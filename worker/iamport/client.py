@@ -1,0 +1,130 @@
+"""The HTTP client of i'mport: one session a thread, a total deadline, and a sure word on whether a request left.
+
+Must never keep a request body beyond its call: exceptions and responses of requests hold it, so neither leaves here.
+
+Source: i'mport's V1 API documentation, as quoted at each call.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import requests
+from pydantic import SecretStr
+
+from producer.contract.card import Card
+from producer.contract.job import Job
+from worker.iamport.models import Answer
+from worker.iamport.watched import Call, Watchdog, WatchedAdapter
+
+BODY_LIMIT = 1 << 20
+TOTAL_SLACK_S = 5.0
+ISSUE_FIELDS = ("pg", "channel_key", "customer_id")
+ONETIME_FIELDS = (
+    *("merchant_uid", "customer_uid", "amount", "name", "pg", "channel_key"),
+    *("card_quota", "vat_amount", "tax_free", "product_type"),
+)
+
+
+def hyphenated(digits: str) -> str:
+    """A card number in groups of four, the form that i'mport's schema shows."""
+    return "-".join(digits[i : i + 4] for i in range(0, len(digits), 4))
+
+
+class IamportClient:
+    """Calls to i'mport. Safe to share between threads.
+
+    Args:
+        base_url: ``IMP_API_URL``, without a slash at its end.
+        auth_style: ``bearer``, or ``bare`` for the older form.
+        connect_timeout_s, read_timeout_s: for each socket operation; the whole call ends within their sum and 5 s.
+        ca_file: PEM file of the authorities to trust instead of the system's.
+        proxy_url: proxy of every call; environment variables are not looked at.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        auth_style: str = "bearer",
+        connect_timeout_s: float = 5,
+        read_timeout_s: float = 60,
+        ca_file: str | None = None,
+        proxy_url: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._prefix = "Bearer " if auth_style == "bearer" else ""
+        self._timeout = (connect_timeout_s, read_timeout_s)
+        self._verify: str | bool = ca_file or True
+        self._proxies = {"http": proxy_url, "https": proxy_url} if proxy_url else {}
+        self._clock = clock
+        self._watchdog = Watchdog(clock)
+        self._mine = threading.local()
+
+    @property
+    def call_deadline_s(self) -> float:
+        """Seconds within which any call has surely ended."""
+        return sum(self._timeout) + TOTAL_SLACK_S
+
+    def login(self, key: str, secret: SecretStr) -> Answer:
+        """POST /users/getToken: ``imp_key`` and ``imp_secret`` for a token of 30 minutes."""
+        return self._post("/users/getToken", {"imp_key": key, "imp_secret": secret.get_secret_value()}, None)
+
+    def issue(self, job: Job, card: Card, token: str) -> Answer:
+        """POST /subscribe/customers/{customer_uid}: store the card, or replace the one that is stored."""
+        body = _body(job, ISSUE_FIELDS, card, Card.fields_of_issue)
+        return self._post(f"/subscribe/customers/{quote(job.customer_uid or '', safe='')}", body, token)
+
+    def onetime(self, job: Job, card: Card, token: str) -> Answer:
+        """POST /subscribe/payments/onetime: pay with the card; store it too if a customer_uid is given."""
+        body = _body(job, ONETIME_FIELDS, card, Card.fields_of_onetime)
+        return self._post("/subscribe/payments/onetime", body, token)
+
+    def _post(self, path: str, body: dict[str, Any], token: str | None) -> Answer:
+        headers = {"Accept": "application/json"}
+        if token is not None:
+            headers["Authorization"] = self._prefix + token
+        request = requests.Request("POST", self._base_url + path, headers=headers, json=body)
+        return self._exchange(request.prepare())
+
+    def _exchange(self, request: requests.PreparedRequest) -> Answer:
+        call = Call(self._clock() + self.call_deadline_s)
+        with self._watchdog.watching(call):
+            try:
+                response = self._session.send(
+                    request,
+                    timeout=self._timeout,
+                    verify=self._verify,
+                    proxies=self._proxies,
+                    allow_redirects=False,  # a redirect would carry the card to another host
+                    stream=True,
+                )
+                with response:
+                    body = response.raw.read(BODY_LIMIT, decode_content=True)
+                    return Answer.read(response.status_code, body, response.headers.get("Retry-After"))
+            except (requests.RequestException, OSError, ValueError, *self._session_errors):
+                # What was caught holds the request and its body: it goes no further, not even as __context__.
+                return Answer(0, was_sent=call.has_left)
+
+    @property
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._mine, "session", None)
+        if session is None:
+            session = self._mine.session = requests.Session()
+            session.trust_env = False  # REQUESTS_CA_BUNDLE and .netrc must not change what is sent to whom
+            session.mount("https://", WatchedAdapter())
+            session.mount("http://", WatchedAdapter())
+        return session
+
+    _session_errors = WatchedAdapter.errors
+
+
+def _body(job: Job, fields: tuple[str, ...], card: Card, card_fields: frozenset[str]) -> dict[str, Any]:
+    body: dict[str, Any] = {name: value for name in fields if (value := getattr(job, name)) is not None}
+    body.update(card.reveal(card_fields))
+    body["card_number"] = hyphenated(body["card_number"])
+    return body

@@ -1,0 +1,141 @@
+"""Connections under watch: they know whether a request left, and are cut when a call's total deadline has passed.
+
+requests' timeouts are per socket operation, so an answer that drips a byte a minute would hold a slot for ever; and its
+exceptions cannot tell a failed handshake from an answer that was cut off. Both are known exactly where bytes are sent.
+"""
+
+import contextlib
+import heapq
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+_current = threading.local()
+
+
+class Call:
+    """One call: its deadline in monotonic seconds, and whether any byte of the request may have left."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.has_left = False
+        self.is_over = False
+        self.socket: socket.socket | None = None
+
+    def cut(self) -> None:
+        """End the call from another thread: its read or write fails at once."""
+        if self.socket is not None and not self.is_over:
+            with contextlib.suppress(OSError):
+                # The plain socket's method, below TLS: the thread that uses the connection owns the TLS state.
+                socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+
+
+class Watchdog:
+    """Cuts calls whose deadline has passed, from one thread for the whole process.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._calls: list[tuple[float, int, Call]] = []
+        self._condition = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def watching(self, call: Call) -> Iterator[Call]:
+        """Watch a call of this thread until it is over."""
+        with self._condition:
+            heapq.heappush(self._calls, (call.deadline, id(call), call))
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="iamport-watchdog", daemon=True)
+                self._thread.start()
+        _current.call = call
+        try:
+            yield call
+        finally:
+            call.is_over = True
+            call.socket = None
+            _current.call = None
+
+    def cut_overdue(self) -> float:
+        """Cut what is overdue, forget what is over; returns how many seconds there are until the next deadline."""
+        now = self._clock()
+        with self._condition:
+            while self._calls and (self._calls[0][2].is_over or self._calls[0][0] <= now):
+                heapq.heappop(self._calls)[2].cut()
+            return min(self._calls[0][0] - now, 1.0) if self._calls else 1.0
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(max(self.cut_overdue(), 0.05))
+
+
+class _Watched:
+    """What both kinds of connection add: a note on the current call when the request begins to leave."""
+
+    is_ready = False
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        self.is_ready = True  # connected, through the proxy and the handshake
+
+    def close(self) -> None:
+        self.is_ready = False
+        super().close()  # type: ignore[misc]
+
+    def send(self, data: Any) -> None:  # noqa: ANN401 — as http.client
+        if getattr(self, "sock", None) is None:
+            self.connect()
+        call: Call | None = getattr(_current, "call", None)
+        if call is not None and self.is_ready:
+            call.has_left = True
+            call.socket = getattr(self, "sock", None)
+        super().send(data)  # type: ignore[misc]
+
+
+class _HTTPConnection(_Watched, HTTPConnection):
+    pass
+
+
+class _HTTPSConnection(_Watched, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+class WatchedAdapter(HTTPAdapter):
+    """One connection, no retries, no redirects; a connection that was cut is not used again."""
+
+    errors = (urllib3.exceptions.HTTPError,)
+
+    def __init__(self) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 — as requests
+        """As requests, with watched connections."""
+        super().init_poolmanager(*args, **kwargs)
+        self._watch(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> urllib3.ProxyManager:  # noqa: ANN401 — as requests
+        """As requests, with watched connections."""
+        manager: urllib3.ProxyManager = super().proxy_manager_for(*args, **kwargs)
+        self._watch(manager)
+        return manager
+
+    @staticmethod
+    def _watch(manager: urllib3.PoolManager) -> None:
+        manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}

@@ -1,0 +1,131 @@
+"""Keygen: the key files of both halves. Never overwrites a key; rotation appends one.
+
+::
+
+    DIR/worker/opening.private.jwks.json     X25519 and P-256, private; the last is the newest
+    DIR/worker/producers.public.jwks.json    Ed25519, public, with the operations that each producer may ask for
+    DIR/producer/sealing.public.jwks.json    X25519 and P-256, public
+    DIR/producer/signing.private.jwk.json    Ed25519, private
+
+Another producer's pair lies in ``DIR/producer-NAME``. Private files are 0600.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from joserfc.jwk import ECKey, OKPKey
+
+from worker.errors import WorkerError
+
+OPENING, PRODUCERS = Path("worker/opening.private.jwks.json"), Path("worker/producers.public.jwks.json")
+SEALING, SIGNING = "sealing.public.jwks.json", "signing.private.jwk.json"
+EVERYTHING = ("issue", "onetime")
+
+Jwk = dict[str, Any]
+
+
+class KeygenError(WorkerError):
+    """Keys are there that would be overwritten, or none are there to rotate."""
+
+
+def generate(directory: Path, *, today: datetime | None = None) -> list[Path]:
+    """Write the four files of a new installation.
+
+    Raises:
+        KeygenError: one of them is there already.
+    """
+    files = [
+        directory / OPENING,
+        directory / PRODUCERS,
+        directory / "producer" / SEALING,
+        directory / "producer" / SIGNING,
+    ]
+    for path in files:
+        if path.exists():
+            raise KeygenError(f"{path} is there already; use --rotate to append a key, or another directory")
+    private, public = _opening_pair(today)
+    signing, verifying = _signing_pair("producer", EVERYTHING, today)
+    _write(files[0], {"keys": private}, private=True)
+    _write(files[1], {"keys": [verifying]}, private=False)
+    _write(files[2], {"keys": public}, private=False)
+    _write(files[3], signing, private=True)
+    return files
+
+
+def rotate(directory: Path, *, today: datetime | None = None) -> list[Path]:
+    """Append a new kid of each curve: first where it opens, then where it seals.
+
+    Raises:
+        KeygenError: there are no keys to rotate.
+    """
+    private, public = _opening_pair(today)
+    changed = [directory / OPENING, *sorted(directory.glob(f"producer*/{SEALING}"))]
+    for path, keys in zip(changed, [private] + [public] * (len(changed) - 1), strict=True):
+        members = _read(path)
+        _write(path, {**members, "keys": members["keys"] + keys}, private=path == changed[0])
+    return changed
+
+
+def add_producer(directory: Path, name: str, may: Sequence[str], *, today: datetime | None = None) -> list[Path]:
+    """Give another producer a signing key of its own, and tell the workers what it may ask for.
+
+    Raises:
+        KeygenError: that producer is there already, or there is no installation in the directory.
+    """
+    home = directory / f"producer-{name}"
+    if home.exists():
+        raise KeygenError(f"{home} is there already")
+    members, sealing = _read(directory / PRODUCERS), _read(directory / "producer" / SEALING)
+    signing, verifying = _signing_pair(name, may, today)
+    _write(home / SIGNING, signing, private=True)
+    _write(home / SEALING, sealing, private=False)
+    _write(directory / PRODUCERS, {**members, "keys": members["keys"] + [verifying]}, private=False)
+    return [home / SIGNING, home / SEALING, directory / PRODUCERS]
+
+
+def _opening_pair(today: datetime | None) -> tuple[list[Jwk], list[Jwk]]:
+    """One key of each curve, X25519 last: producers take the last, browsers the last that they know."""
+    keys: list[ECKey | OKPKey] = [ECKey.generate_key("P-256"), OKPKey.generate_key("X25519")]
+    named = [(key, _kid(key, str(key.as_dict(private=False)["crv"]), today)) for key in keys]
+    private = [{**key.as_dict(private=True), "kid": kid, "use": "enc", "alg": "ECDH-ES"} for key, kid in named]
+    public = [{**key.as_dict(private=False), "kid": kid, "use": "enc", "alg": "ECDH-ES"} for key, kid in named]
+    return private, public
+
+
+def _signing_pair(name: str, may: Sequence[str], today: datetime | None) -> tuple[Jwk, Jwk]:
+    key = OKPKey.generate_key("Ed25519")
+    about = {"kid": _kid(key, name, today), "use": "sig", "alg": "Ed25519"}
+    public = {**key.as_dict(private=False), **about, "producer": name, "may": list(may)}
+    return {**key.as_dict(private=True), **about}, public
+
+
+def _kid(key: ECKey | OKPKey, word: str, today: datetime | None) -> str:
+    """Readable and unique: the day, what it is, and the beginning of its thumbprint (RFC 7638)."""
+    day = (today or datetime.now(UTC)).strftime("%Y%m%d")
+    return f"{day}-{word}-{key.thumbprint()[:8]}"
+
+
+def _read(path: Path) -> Jwk:
+    try:
+        members = json.loads(path.read_text())
+    except (OSError, ValueError):
+        members = None
+    if not isinstance(members, dict) or not isinstance(members.get("keys"), list):
+        raise KeygenError(f"{path} does not hold a key set; make one first, without --rotate or --producer")
+    return members
+
+
+def _write(path: Path, members: Jwk, *, private: bool) -> None:
+    """Write beside it and rename, so that whoever reads it meanwhile sees the old or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    beside = path.with_name(path.name + ".new")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o644)
+    with os.fdopen(handle, "w") as file:
+        file.write(json.dumps(members, indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(path)

@@ -1,0 +1,57 @@
+"""Lease: a claimed job as the story sees it, in plain types."""
+
+from typing import NamedTuple
+
+from producer.contract.names import Operation
+from worker.errors import StoreUnavailable
+
+Sealed = bytes | StoreUnavailable | None
+"""What lay in the vault: the signed request, nothing, or the vault did not answer."""
+
+
+class Lease(NamedTuple):
+    """One delivery's hold on a job.
+
+    Args:
+        delivery: who holds it; another delivery's hold is another lease.
+        sequence: the job's place among those of its customer_uid.
+        accepted_at, expires_at, claimed_at: Unix seconds of the ledger's clock.
+        attempts: POSTs that were about to leave.
+        claims: claims since the last one that gave the job back, this one included.
+        sent_at: set while an earlier POST may have been applied without our knowing.
+        reason: why it waited last, empty if it never did.
+        kid: the key that its card was to be sealed to.
+        held_since: monotonic seconds of this process at ``claimed_at``.
+    """
+
+    job_id: str
+    delivery: str
+    claimed_at: float
+    operation: Operation
+    customer_uid: str | None
+    merchant_uid: str | None
+    sequence: int
+    accepted_at: float
+    expires_at: float
+    attempts: int
+    claims: int
+    sent_at: float | None
+    reason: str
+    kid: str
+    held_since: float
+
+    def ledger_time(self, monotonic: float) -> float:
+        """The ledger's clock at an instant of this process's monotonic clock."""
+        return self.claimed_at + monotonic - self.held_since
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether its deadline had passed when it was claimed."""
+        return self.claimed_at >= self.expires_at
+
+
+class NotClaimed(NamedTuple):
+    """Why there is nothing to do: ``unknown``, ``finished`` or ``waiting``."""
+
+    word: str
+    outcome: bytes | None = None

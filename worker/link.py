@@ -1,0 +1,138 @@
+"""Link: one connection of one thread to one store.
+
+A pool costs a tenth of a job, and a job's thread needs one connection all the time. Commands may be sent before earlier
+answers are read, so two stores can work at once. Every command that goes through here is repeatable by design (scripts
+recognise their own delivery), so one that fails with its connection is sent once more on a new one.
+"""
+
+import threading
+from collections.abc import Callable
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
+from redis.retry import Retry
+
+from producer.contract.transport import SOCKET
+from worker.errors import StoreUnavailable
+
+Argument = str | bytes | int | float
+REFUSALS = (
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.NoPermissionError,
+)
+FAILURES = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError, OSError)
+
+
+class Script:
+    """A Lua script of ``worker/lua``, by name."""
+
+    def __init__(self, name: str) -> None:
+        self.source = files("worker").joinpath(f"lua/{name}.lua").read_bytes()
+        self.sha = sha1(self.source).hexdigest()  # noqa: S324 — how EVALSHA names a script
+
+
+class Link:
+    """One connection; never shared between threads.
+
+    Args:
+        url: the store's URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        pool = redis.ConnectionPool.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), **SOCKET)
+        self._connection = pool.make_connection()
+        self._ignored = 0
+
+    def call(self, *command: Argument) -> Any:  # noqa: ANN401 — Redis answers are any of these
+        """Send a repeatable command and read its answer.
+
+        Raises:
+            StoreUnavailable: twice no connection, or no answer in time.
+            redis.ResponseError: the store refuses the command.
+        """
+        for is_last in (False, True):
+            try:
+                self._send(command)
+                return self._read()
+            except FAILURES:
+                self._drop()
+                if is_last:
+                    break
+        raise StoreUnavailable("the store does not answer")
+
+    def run(self, script: Script, keys: list[str], *arguments: Argument) -> Any:  # noqa: ANN401 — as call
+        """Run a repeatable script; see :meth:`call`."""
+        tail = (len(keys), *keys, *arguments)
+        try:
+            try:
+                return self.call("EVALSHA", script.sha, *tail)
+            except NoScriptError:
+                return self.call("EVAL", script.source, *tail)
+        except REFUSALS as error:
+            raise StoreUnavailable(f"the store refuses to write: {type(error).__name__}") from None
+
+    def begin(self, *command: Argument) -> Callable[[], Any]:
+        """Send a repeatable command now; the returned function reads the answer, or does it all again if that fails."""
+        try:
+            self._send(command)
+        except FAILURES:
+            self._drop()
+            return lambda: self.call(*command)
+
+        def answer() -> Any:  # noqa: ANN401 — as call
+            try:
+                return self._read()
+            except FAILURES:
+                self._drop()
+                return self.call(*command)
+
+        return answer
+
+    def tell(self, *command: Argument) -> None:
+        """Send a command whose answer nobody waits for; if it is lost, so be it."""
+        try:
+            self._send(command)
+        except FAILURES:
+            self._drop()
+        else:
+            self._ignored += 1
+
+    def _send(self, command: tuple[Argument, ...]) -> None:
+        self._connection.send_command(*command)
+
+    def _read(self) -> Any:  # noqa: ANN401 — as call
+        while self._ignored:
+            self._ignored -= 1
+            try:
+                self._connection.read_response()
+            except redis.ResponseError:
+                continue
+        return self._connection.read_response()
+
+    def _drop(self) -> None:
+        self._ignored = 0
+        self._connection.disconnect()
+
+
+class Links:
+    """A link to one store for each thread that asks.
+
+    Args:
+        url: the store's URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url, self._mine = url, threading.local()
+
+    @property
+    def mine(self) -> Link:
+        """This thread's link."""
+        link: Link | None = getattr(self._mine, "link", None)
+        if link is None:
+            link = self._mine.link = Link(self._url)
+        return link

@@ -1,0 +1,26 @@
+-- Take the ids that want a message: those whose time has come, and those whose message was surely lost.
+--
+-- KEYS  1 billing:open   2 … billing:fresh:{queue} of each queue, and after them billing:claimed:{queue} of each
+-- ARGV  1 how many at most   2 guard (seconds): when to look at them again, should the new message be lost too
+--       3 overtaken (seconds): jobs accepted that much later in the same queue have been claimed already
+--       4 … for each queue: how long (seconds) it has been empty without a break, or -1
+-- Gives a list of job ids.
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+local most, again = tonumber(ARGV[1]), string.format('%.6f', now + tonumber(ARGV[2]))
+local queues = (#KEYS - 1) / 2
+
+for q = 1, queues do
+  local fresh, mark, empty_s = KEYS[1 + q], redis.call('GET', KEYS[1 + queues + q]), tonumber(ARGV[3 + q])
+  local lost_before = mark and tonumber(mark) - tonumber(ARGV[3]) or 0
+  if empty_s >= tonumber(ARGV[3]) then lost_before = math.max(lost_before, now - tonumber(ARGV[3])) end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', fresh, '-inf', string.format('(%.6f', lost_before), 'LIMIT', 0, most)) do
+    redis.call('ZREM', fresh, id)
+    redis.call('ZADD', KEYS[1], string.format('%.6f', now), id)
+  end
+end
+
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f', now), 'LIMIT', 0, most)
+for _, id in ipairs(due) do redis.call('ZADD', KEYS[1], again, id) end
+return due

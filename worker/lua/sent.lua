@@ -1,0 +1,17 @@
+-- Mark a job as about to be sent, and lease it beyond the end of the call.
+--
+-- KEYS  1 billing:job:{job_id}   2 billing:open
+-- ARGV  1 job_id   2 delivery   3 lease (seconds)
+-- Gives {1, attempts, now} or {0} when another delivery has it, or it is finished: then it must not be sent.
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+local function instant(t) return string.format('%.6f', t) end
+
+local job = redis.call('HMGET', KEYS[1], 'lease', 'leased_until', 'outcome')
+if job[3] or job[1] ~= ARGV[2] or now >= tonumber(job[2]) then return {0} end
+
+local until_ = instant(now + tonumber(ARGV[3]))
+redis.call('HSET', KEYS[1], 'sent_at', instant(now), 'leased_until', until_)
+redis.call('ZADD', KEYS[2], until_, ARGV[1])
+return {1, redis.call('HINCRBY', KEYS[1], 'attempts', 1), instant(now)}

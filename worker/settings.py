@@ -1,0 +1,76 @@
+"""The worker's settings: environment variables, ``.env.worker``, and ``…_FILE`` for what is secret."""
+
+import os
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from producer.contract.settings import BrokerUrl, SettingProblem, StoreUrl, explain, from_files
+from worker.errors import SettingsError
+
+ENV_FILE = ".env.worker"
+SECRETS = ("BROKER_URL", "LEDGER_URL", "VAULT_URL", "IMP_KEY", "IMP_SECRET")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_api_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host = ""
+    if not host or parts.scheme not in {"https", "http"} or parts.username or parts.query or parts.fragment:
+        raise ValueError("must be an https URL of i'mport")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ValueError("must be https; plain http carries cards in clear text and is for loopback addresses only")
+    return value
+
+
+class WorkerSettings(BaseSettings):
+    """What a worker needs to know. Each field is the variable of the same name in capitals."""
+
+    model_config = SettingsConfigDict(env_file=ENV_FILE, extra="ignore", env_ignore_empty=True, frozen=True)
+
+    broker_url: BrokerUrl = Field(default="redis://localhost:6379/0", repr=False)
+    ledger_url: StoreUrl = Field(default="redis://localhost:6379/1", repr=False)
+    vault_url: StoreUrl = Field(default="redis://localhost:6380/0", repr=False)
+    opening_keys_file: Path = Path("keys/worker/opening.private.jwks.json")
+    producer_keys_file: Path = Path("keys/worker/producers.public.jwks.json")
+    imp_key: Annotated[str, Field(min_length=1)] = Field(repr=False)
+    imp_secret: SecretStr
+    imp_api_url: Annotated[str, AfterValidator(_check_api_url)] = "https://api.iamport.kr"
+    imp_ca_file: Path | None = None
+    imp_proxy_url: str | None = Field(default=None, repr=False)
+    imp_connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5
+    imp_read_timeout_s: Annotated[float, Field(gt=0, le=300)] = 60
+    imp_auth_style: Literal["bearer", "bare"] = "bearer"
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Read the settings.
+
+        Raises:
+            SettingsError: one line that names the variable and the rule, never the value.
+        """
+        try:
+            given: dict[str, Any] = dict(from_files(os.environ, SECRETS))
+            settings = cls(**given)
+        except ValidationError as error:
+            line = explain(error)
+        except SettingProblem as error:
+            line = str(error)
+        else:
+            if settings.imp_ca_file is None or settings.imp_ca_file.is_file():
+                return settings
+            line = "IMP_CA_FILE: there is no such file"
+        raise SettingsError(line)

@@ -1,0 +1,69 @@
+"""Supervision: several worker processes from one command, each started anew when it dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import FrameType
+
+from producer.contract.lockdown import ALLOCATOR
+
+PERIOD_S, RESTART_PAUSE_S = 0.2, 1.0
+EARLY_S = 5.0  # a process that exits with an error sooner than this will not be helped by another start
+
+
+def supervise(processes: int, arguments: list[str]) -> int:
+    """Run worker processes until SIGTERM or SIGINT, which go on to each of them.
+
+    Args:
+        processes: how many.
+        arguments: of ``celery worker``.
+
+    Returns:
+        0 after a shutdown that was asked for; else the exit code of a process that could not start.
+    """
+    return _Supervisor(processes, arguments).run()
+
+
+class _Supervisor:
+    def __init__(self, processes: int, arguments: list[str]) -> None:
+        self._arguments, self._asked = arguments, False
+        self._children: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
+        self._numbers = range(processes)
+
+    def run(self) -> int:
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(sign, self._pass_on)
+        for number in self._numbers:
+            self._start(number)
+        code = 0
+        while self._children:
+            for number, (child, started) in list(self._children.items()):
+                if child.poll() is not None:
+                    del self._children[number]
+                    code = self._after_death(number, child.returncode, started) or code
+            time.sleep(PERIOD_S)
+        return code
+
+    def _after_death(self, number: int, code: int, started: float) -> int:
+        if self._asked:
+            return 0
+        if code > 0 and time.monotonic() - started < EARLY_S:
+            self._pass_on(signal.SIGTERM, None)
+            return code
+        time.sleep(RESTART_PAUSE_S)
+        self._start(number)
+        return 0
+
+    def _start(self, number: int) -> None:
+        command = [sys.executable, "-m", "worker", "consume", "-n", f"worker{number}@%h", *self._arguments]
+        # A group of its own: Ctrl-C reaches the supervisor alone, which passes it on once.
+        child = subprocess.Popen(command, env={**os.environ, **ALLOCATOR}, start_new_session=True)  # noqa: S603 — us
+        self._children[number] = child, time.monotonic()
+
+    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+        self._asked = True
+        for child, _ in self._children.values():
+            if child.poll() is None:
+                child.send_signal(number)

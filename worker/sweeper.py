@@ -1,0 +1,101 @@
+"""Sweeper: puts ids of jobs that want a message on the ``recovery`` queue. A thread in every worker, one at work.
+
+Wakes what is due (a retry, a lease that ran out, a deadline), and re-publishes what was lost on the way: a never
+claimed job is missing only if jobs accepted well after it in the same queue have been claimed, or the queue has been
+empty for a while. A backlog that merely waits is left alone, and no more is published than ``recovery`` has room for.
+
+Key: ``billing:sweeper``, the lock of the one at work.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from producer.contract.job import QUEUES, RECOVERY
+from worker.errors import StoreUnavailable
+from worker.ledger import Ledger
+
+PERIOD_S = 0.5
+LOCK_LIFE_S = 10
+ROOM = 1000  # ids on the recovery queue at most
+GUARD_S = 60.0  # an id that was published is looked at again after this, should its message be lost
+OVERTAKEN_S = 30.0
+
+log = structlog.get_logger()
+
+
+class Sweeper:
+    """Looks after the open jobs.
+
+    Args:
+        ledger: the ledger.
+        publish: puts ids on the recovery queue.
+        depths: how many messages each of :data:`QUEUES` holds.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        publish: Callable[[list[str]], None],
+        depths: Callable[[], list[int]],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ledger, self._publish, self._depths, self._clock = ledger, publish, depths, clock
+        self._owner = secrets.token_hex(8)
+        self._empty_since: dict[str, float] = {}
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the sweep at work."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def sweep(self) -> int:
+        """One sweep, if this is the one at work; how many ids it published."""
+        if not self._ledger.hold_sweeper(self._owner, LOCK_LIFE_S):
+            self._empty_since.clear()
+            return 0
+        depths = dict(zip(QUEUES, self._depths(), strict=True))
+        room = ROOM - depths[RECOVERY]
+        if room <= 0:
+            return 0
+        due = self._ledger.due(room, guard_s=GUARD_S, overtaken_s=OVERTAKEN_S, empty_s=self._empty_for(depths))
+        if due:
+            self._publish(due)
+        return len(due)
+
+    def _empty_for(self, depths: dict[str, int]) -> list[float]:
+        now = self._clock()
+        for queue, depth in depths.items():
+            if depth:
+                self._empty_since.pop(queue, None)
+            else:
+                self._empty_since.setdefault(queue, now)
+        return [now - self._empty_since[queue] if queue in self._empty_since else -1.0 for queue in QUEUES]
+
+    def _run(self) -> None:
+        failing = False
+        while not self._stopped.wait(PERIOD_S):
+            try:
+                self.sweep()
+                failing = False
+            except StoreUnavailable:
+                if not failing:
+                    log.warning("sweeper waits: a store does not answer")
+                failing = True
+            except Exception as error:  # noqa: BLE001 — the sweeper outlives whatever a broker's client raises
+                if not failing:
+                    log.warning("sweeper waits", error=type(error).__name__)
+                failing = True
