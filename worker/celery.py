@@ -58,5 +58,13 @@ def _publish(job_ids: list[str]) -> None:
 
 
 def _depths() -> list[int]:
-    with app.connection_for_write() as connection, connection.channel() as channel:
-        return [channel.queue_declare(queue, passive=True).message_count for queue in QUEUES]
+    with app.connection_for_write() as connection:
+        return [_depth(connection, queue) for queue in QUEUES]
+
+
+def _depth(connection: Any, queue: str) -> int:  # noqa: ANN401 — kombu's
+    try:
+        with connection.channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).message_count)
+    except connection.channel_errors:  # on Redis an empty queue does not exist
+        return 0

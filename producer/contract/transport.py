@@ -41,6 +41,7 @@ def transport(broker_url: str) -> dict[str, Any]:
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
             "unacked_restore_interval": 10,  # kombu 5.7; the sweep of unacknowledged messages is about 100 s by default
             "unacked_restore_throttle": 10,
+            "priority_steps": [0],  # one list a queue; priorities would be four
             "queue_order_strategy": "priority",  # recovery, then interactive, then migration
             "global_keyprefix": "",
         }
