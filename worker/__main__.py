@@ -9,6 +9,7 @@ import click
 
 from producer.contract.lockdown import ALLOCATOR, end_with_parent, has_scrubbing_allocator, lock_down
 from worker import keygen as keys
+from worker.assembly import open_keyrings
 from worker.doctor import examine
 from worker.errors import WorkerError
 from worker.settings import WorkerSettings
@@ -55,7 +56,7 @@ def keygen(directory: Path, *, rotate: bool, name: str | None, may: str) -> None
 )
 def run(processes: int, concurrency: int, log_level: str, *, events: bool) -> None:
     """Run the workers: scrubbing allocator, locked memory, no core dumps, then Celery with the threads pool."""
-    WorkerSettings.from_env()
+    open_keyrings(WorkerSettings.from_env())  # a bad setting is said once, before any process starts
     arguments = ["-P", "threads", "-c", str(concurrency), "-l", log_level, *(["-E"] if events else [])]
     sys.exit(supervise(processes, arguments))
 
@@ -64,8 +65,7 @@ def run(processes: int, concurrency: int, log_level: str, *, events: bool) -> No
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def consume(arguments: tuple[str, ...]) -> None:
     """One worker process; `run` starts these."""
-    if not has_scrubbing_allocator():
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **ALLOCATOR})  # noqa: S606 — us
+    _with_scrubbing_allocator()
     end_with_parent()
     for problem in lock_down():
         click.echo(f"worker: {problem}", err=True)
@@ -78,11 +78,18 @@ def consume(arguments: tuple[str, ...]) -> None:
 def doctor() -> None:
     """Check keys, stores, i'mport's login and the lock-down; exit 1 if any fails."""
     settings = WorkerSettings.from_env()
+    _with_scrubbing_allocator()
     is_well = True
     for finding in examine(settings):
         is_well = is_well and finding.is_well
         click.echo(f"{'ok  ' if finding.is_well else 'FAIL'}  {finding.what}: {finding.words}")
     sys.exit(0 if is_well else 1)
+
+
+def _with_scrubbing_allocator() -> None:
+    """Start this command anew with the allocator that workers run with: it cannot be switched on later."""
+    if not has_scrubbing_allocator():
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **ALLOCATOR})  # noqa: S606 — us
 
 
 def _entry() -> None:

@@ -16,7 +16,7 @@ from worker.sweeper import Sweeper
 
 try:
     app = Celery("billing", config_source="celeryconfig", include=["worker.tasks"])
-    app.conf.broker_url  # noqa: B018 — read the configuration now: a bad setting is one line, not a traceback later
+    app.conf.worker_pool  # noqa: B018 — read the configuration now: a bad setting is one line, not a traceback later
 except SettingsError as problem:
     sys.exit(f"worker: {problem}")
 

@@ -24,7 +24,9 @@ REFUSALS = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ReadOnlyError,
     redis.exceptions.NoPermissionError,
+    redis.exceptions.MasterDownError,
 )
+REFUSED_IN_A_SCRIPT = ("OOM ", "READONLY ", "NOPERM ", "MASTERDOWN ")  # Redis 6 gives these as script errors
 FAILURES = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError, OSError)
 
 
@@ -73,8 +75,10 @@ class Link:
                 return self.call("EVALSHA", script.sha, *tail)
             except NoScriptError:
                 return self.call("EVAL", script.source, *tail)
-        except REFUSALS as error:
-            raise StoreUnavailable(f"the store refuses to write: {type(error).__name__}") from None
+        except redis.ResponseError as error:
+            if isinstance(error, REFUSALS) or any(word in str(error) for word in REFUSED_IN_A_SCRIPT):
+                raise StoreUnavailable("the store refuses to write") from None
+            raise
 
     def begin(self, *command: Argument) -> Callable[[], Any]:
         """Send a repeatable command now; the returned function reads the answer, or does it all again if that fails."""

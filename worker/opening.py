@@ -190,7 +190,15 @@ class Opener:
             UnknownKid: a key is not here yet.
             Refused: with the reason as its code; ``other_…`` when signature, envelope and ledger do not agree.
         """
-        job = self._producers.get().verify(sealed.decode("ascii", "replace"))
+        try:
+            return self._open(sealed.decode("ascii", "replace"), lease)
+        except UnknownKid:  # its key may just have come
+            self._opening.look()
+            self._producers.look()
+            return self._open(sealed.decode("ascii", "replace"), lease)
+
+    def _open(self, text: str, lease: Lease) -> tuple[Job, Card]:
+        job = self._producers.get().verify(text)
         for name in ("job_id", "operation", "customer_uid", "merchant_uid", "sequence", "accepted_at", "expires_at"):
             if getattr(job, name) != getattr(lease, name):
                 raise Refused(f"other_{name}")

@@ -77,15 +77,17 @@ class WatchedFile(Generic[Keys]):
 
     def get(self) -> Keys:
         """The keys in force."""
-        if self._clock() - self._looked_at >= LOOK_EVERY_S and self._lock.acquire(blocking=False):
-            try:
-                self._reload()
-            finally:
-                self._lock.release()
+        if self._clock() - self._looked_at >= LOOK_EVERY_S:
+            self.look()
         return self._keys
 
+    def look(self) -> None:
+        """Look at the file now: a key that is missing may just have come."""
+        with self._lock:
+            self._looked_at = self._clock()
+            self._reload()
+
     def _reload(self) -> None:
-        self._looked_at = self._clock()
         mark = self._mark_now()
         if mark == self._mark:
             return

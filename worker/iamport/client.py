@@ -20,7 +20,6 @@ from worker.iamport.models import Answer
 from worker.iamport.watched import Call, Watchdog, WatchedAdapter
 
 BODY_LIMIT = 1 << 20
-TOTAL_SLACK_S = 5.0
 ISSUE_FIELDS = ("pg", "channel_key", "customer_id")
 ONETIME_FIELDS = (
     *("merchant_uid", "customer_uid", "amount", "name", "pg", "channel_key"),
@@ -39,9 +38,11 @@ class IamportClient:
     Args:
         base_url: ``IMP_API_URL``, without a slash at its end.
         auth_style: ``bearer``, or ``bare`` for the older form.
-        connect_timeout_s, read_timeout_s: for each socket operation; the whole call ends within their sum and 5 s.
+        connect_timeout_s, read_timeout_s: for each socket operation; the whole call ends within their sum and
+            ``slack_s``: ``call_deadline_s``.
         ca_file: PEM file of the authorities to trust instead of the system's.
         proxy_url: proxy of every call; environment variables are not looked at.
+        slack_s: what a whole call may take beyond one connect and one read timeout.
         clock: monotonic seconds.
     """
 
@@ -54,21 +55,18 @@ class IamportClient:
         read_timeout_s: float = 60,
         ca_file: str | None = None,
         proxy_url: str | None = None,
+        slack_s: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._prefix = "Bearer " if auth_style == "bearer" else ""
         self._timeout = (connect_timeout_s, read_timeout_s)
+        self.call_deadline_s = connect_timeout_s + read_timeout_s + slack_s
         self._verify: str | bool = ca_file or True
         self._proxies = {"http": proxy_url, "https": proxy_url} if proxy_url else {}
         self._clock = clock
         self._watchdog = Watchdog(clock)
         self._mine = threading.local()
-
-    @property
-    def call_deadline_s(self) -> float:
-        """Seconds within which any call has surely ended."""
-        return sum(self._timeout) + TOTAL_SLACK_S
 
     def login(self, key: str, secret: SecretStr) -> Answer:
         """POST /users/getToken: ``imp_key`` and ``imp_secret`` for a token of 30 minutes."""

@@ -1,0 +1,52 @@
+# Debian base: the scrubbing allocator is glibc's, so no Alpine.
+FROM python:3.11-slim-bookworm AS python
+ENV PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+WORKDIR /app
+
+# Dependencies only, pinned by requirements.txt; each image then gets its half of the code and no other.
+FROM python AS dependencies
+COPY pyproject.toml requirements.txt README.md LICENSE ./
+RUN mkdir producer worker && touch producer/__init__.py worker/__init__.py
+
+FROM dependencies AS producer-dependencies
+RUN python -m venv /venv && /venv/bin/pip install -c requirements.txt ".[producer]" \
+ && /venv/bin/pip uninstall --yes iamport-billing-key-worker
+
+FROM dependencies AS worker-dependencies
+RUN python -m venv /venv && /venv/bin/pip install -c requirements.txt ".[worker]" \
+ && /venv/bin/pip uninstall --yes iamport-billing-key-worker
+
+FROM dependencies AS flower-dependencies
+RUN python -m venv /venv && /venv/bin/pip install -c requirements.txt ".[flower]" \
+ && /venv/bin/pip uninstall --yes iamport-billing-key-worker
+
+FROM python AS base
+ENV PATH=/venv/bin:$PATH
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin billing \
+ && mkdir /demo && chown billing /demo
+USER billing
+
+FROM base AS producer
+COPY --from=producer-dependencies /venv /venv
+COPY producer /app/producer
+ENTRYPOINT ["python", "-m", "producer"]
+CMD ["--help"]
+
+FROM base AS worker
+COPY --from=worker-dependencies /venv /venv
+COPY celeryconfig.py /app/celeryconfig.py
+COPY producer/__init__.py /app/producer/__init__.py
+COPY producer/contract /app/producer/contract
+COPY worker /app/worker
+ENTRYPOINT ["python", "-m", "worker"]
+CMD ["run", "--events"]
+
+FROM base AS flower
+COPY --from=flower-dependencies /venv /venv
+ENTRYPOINT ["celery"]
+
+FROM base AS fake-iamport
+COPY --from=worker-dependencies /venv /venv
+COPY tests/__init__.py /app/tests/__init__.py
+COPY tests/fake_iamport /app/tests/fake_iamport
+ENTRYPOINT ["python", "-m", "tests.fake_iamport"]

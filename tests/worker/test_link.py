@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+
+from tests.servers import RedisServer
+from worker.errors import StoreUnavailable
+from worker.link import Link, Links, Script
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> RedisServer:
+    return RedisServer(tmp_path)
+
+
+def test_a_script_is_loaded_where_it_is_missing(store: RedisServer) -> None:
+    link = Link(store.url())
+    store.client().script_flush()
+
+    assert link.run(Script("claim"), ["billing:job:x", "billing:open"], "x", "d", 1, "f:", "c:") == [b"unknown"]
+
+
+def test_a_command_survives_a_restart_of_the_store(server: RedisServer) -> None:
+    with server:
+        link = Link(server.url())
+        link.call("PING")
+        server.kill()
+        server.start()
+
+        assert link.call("PING") in {b"PONG", "PONG"}
+
+
+def test_a_store_that_is_gone_is_said_so(server: RedisServer) -> None:
+    with server:
+        link = Link(server.url())
+        link.call("PING")
+    with pytest.raises(StoreUnavailable):
+        link.call("PING")
+
+
+def test_an_answer_nobody_waits_for_is_not_taken_for_the_next(store: RedisServer) -> None:
+    link = Link(store.url())
+    link.call("SET", "a", "1")
+
+    link.tell("UNLINK", "a")
+    link.tell("NO-SUCH-COMMAND")
+
+    assert link.call("SET", "b", "2") in {b"OK", "OK"}
+    assert link.call("GET", "a") is None
+
+
+def test_a_command_begun_is_done_again_if_its_answer_is_lost(server: RedisServer) -> None:
+    with server:
+        link = Link(server.url())
+        link.call("SET", "a", "1")
+        answer = link.begin("BLPOP", "never", 30)
+        server.kill()
+        server.start()
+        server.client().rpush("never", "came")
+
+        assert answer() == [b"never", b"came"]
+
+
+def test_a_store_without_room_is_unavailable_and_not_a_bug(server: RedisServer) -> None:
+    with server:
+        keys = ["billing:job:x", "billing:open"]
+        server.client().hset("billing:job:x", mapping={"operation": "issue", "queue": "q", "accepted_at": "1"})
+        server.client().config_set("maxmemory", "1")
+
+        with pytest.raises(StoreUnavailable):
+            Link(server.url()).run(Script("claim"), keys, "x", "d", 1, "f:", "c:")
+
+
+def test_each_thread_has_a_link_of_its_own(store: RedisServer) -> None:
+    from threading import Thread  # noqa: PLC0415 — only here
+
+    links, found = Links(store.url()), []
+    thread = Thread(target=lambda: found.append(links.mine))
+    thread.start()
+    thread.join()
+
+    assert links.mine is links.mine
+    assert found[0] is not links.mine

@@ -1,0 +1,99 @@
+from pathlib import Path
+
+import pytest
+
+from worker.errors import SettingsError
+from worker.settings import WorkerSettings
+
+
+@pytest.fixture(autouse=True)
+def _plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("BROKER_URL", "LEDGER_URL", "VAULT_URL", "IMP_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("IMP_KEY", "key")
+    monkeypatch.setenv("IMP_SECRET", "very-secret")
+
+
+def problem() -> str:
+    with pytest.raises(SettingsError) as caught:
+        WorkerSettings.from_env()
+    return str(caught.value)
+
+
+def test_defaults_are_those_that_are_promised() -> None:
+    settings = WorkerSettings.from_env()
+
+    assert settings.broker_url == "redis://localhost:6379/0"
+    assert settings.ledger_url == "redis://localhost:6379/1"
+    assert settings.vault_url == "redis://localhost:6380/0"
+    assert settings.imp_api_url == "https://api.iamport.kr"
+    assert (settings.imp_connect_timeout_s, settings.imp_read_timeout_s) == (5, 60)
+    assert settings.imp_auth_style == "bearer"
+
+
+def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("IMP_KEY")
+
+    assert problem() == "IMP_KEY: is not set"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("IMP_API_URL", "http://api.iamport.kr"),
+        ("IMP_API_URL", "ftp://sesame"),
+        ("IMP_API_URL", "https://user:sesame@api.iamport.kr"),
+        ("IMP_READ_TIMEOUT_S", "sesame"),
+        ("IMP_AUTH_STYLE", "sesame"),
+        ("VAULT_URL", "http://:sesame@vault"),
+        ("BROKER_URL", "sesame"),
+    ],
+)
+def test_a_wrong_setting_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+
+    line = problem()
+
+    assert line.startswith(f"{name}: ")
+    assert "sesame" not in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "http://localhost", "http://[::1]:1", "https://example.kr"])
+def test_plain_http_is_for_loopback_only(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("IMP_API_URL", url)
+
+    assert WorkerSettings.from_env().imp_api_url == url
+
+
+def test_secrets_may_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from the file\n")
+    monkeypatch.delenv("IMP_SECRET")
+    monkeypatch.setenv("IMP_SECRET_FILE", str(tmp_path / "secret"))
+
+    assert WorkerSettings.from_env().imp_secret.get_secret_value() == "from the file"
+
+
+def test_a_secret_given_twice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMP_SECRET_FILE", "somewhere")
+
+    assert problem() == "IMP_SECRET: is set together with IMP_SECRET_FILE; keep one"
+
+
+def test_a_secret_file_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("IMP_SECRET")
+    monkeypatch.setenv("IMP_SECRET_FILE", "nowhere")
+
+    assert problem() == "IMP_SECRET_FILE: the file cannot be read (No such file or directory)"
+
+
+def test_settings_come_from_the_file_beside_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("IMP_KEY")
+    (tmp_path / ".env.worker").write_text("IMP_KEY=from-the-file\n")
+
+    assert WorkerSettings.from_env().imp_key == "from-the-file"
+
+
+def test_settings_do_not_show_their_secrets() -> None:
+    assert "very-secret" not in repr(WorkerSettings.from_env())
