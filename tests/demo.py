@@ -6,6 +6,7 @@ Needs no Redis, no Docker and no credentials; everything it starts ends with it,
 temporary folder. Exit code 0 if every card came out as it should.
 """
 
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -80,4 +81,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
