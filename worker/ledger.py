@@ -57,6 +57,8 @@ class Ledger:
             answer = self._links.mine.run(CLAIM, keys, job_id, delivery, CLAIM_LEASE_S, record.FRESH, record.CLAIMED)
         finally:
             sealed = _sealed(answer_of_vault)
+        if answer[0] == b"finished":  # a repeat may have laid the request down while the job was being finished
+            self._vault.mine.tell("UNLINK", record.SEALED + job_id)
         return self._read_claim(job_id, delivery, answer), sealed
 
     def _read_claim(self, job_id: str, delivery: str, answer: list[bytes]) -> Lease | NotClaimed:
