@@ -12,8 +12,8 @@ MESSAGE_LENGTH = 300
 def scrub(text: str | None) -> str | None:
     """A gateway's message without its digit runs, ready to be kept.
 
-    Runs of five digits or more, with up to four other characters than letters and brackets between two of
-    them, become ``*``: card numbers, birth dates, business numbers, telephone numbers. Gateway codes (``F113``, ``[2116]``) stay.
+    Runs of five digits or more, with up to four other characters than letters and brackets between two of them, become
+    ``*``: card numbers, birth dates, business numbers, telephone numbers. Gateway codes (``F113``, ``[2116]``) stay.
 
     Args:
         text: what i'mport sent, or None.
