@@ -259,7 +259,8 @@ class Card(BaseModel):
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **_: Any) -> Self:  # noqa: ANN401 — pydantic's
         """:meth:`from_json`: pydantic's own parser keeps strings, and quotes its input in errors."""
-        return cls.from_json(json_data.encode(errors="surrogatepass") if isinstance(json_data, str) else bytes(json_data))
+        data = json_data.encode(errors="surrogatepass") if isinstance(json_data, str) else bytes(json_data)
+        return cls.from_json(data)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's, but what is updated is checked and masked."""
