@@ -324,8 +324,8 @@ class BillingQueue:
         if envelope is not None:
             envelope.check_bound(request.operation, request.customer_uid, request.merchant_uid)
         key = new_idempotency_key() if idempotency_key is None else idempotency_key
-        if not isinstance(key, str) or not 0 < len(key) <= 200:
-            raise InvalidRequest([("idempotency_key", "must be 1 to 200 characters")])
+        if not isinstance(key, str) or not 0 < len(key) <= 200 or not key.isprintable():
+            raise InvalidRequest([("idempotency_key", "must be 1 to 200 printable characters")])
         life = self._settings.job_deadline_s if deadline_s is None else deadline_s
         if not 1 <= life <= DEADLINE_LIMIT_S:
             raise InvalidRequest([("deadline_s", f"must be 1 to {DEADLINE_LIMIT_S} seconds")])

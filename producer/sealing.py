@@ -16,9 +16,10 @@ from joserfc.registry import HeaderParameter
 from producer.contract import envelope as sealed_card
 from producer.contract import job as signed_job
 from producer.contract.card import Card
+from producer.contract.compact import b64url
 from producer.contract.errors import InvalidCard
 from producer.contract.job import Job
-from producer.contract.keyfile import KeyFileError, read_jwk
+from producer.contract.keyfile import KeyFileError, keys_of, kid_of, read_jwk
 from producer.contract.names import Operation
 
 CURVES: dict[str, type[OKPKey | ECKey]] = {"X25519": OKPKey, "P-256": ECKey}
@@ -59,10 +60,8 @@ class SealingKeys:
 
     def __init__(self, members: dict[str, Any]) -> None:
         self.jwks = members
-        keys = [self._public(jwk) for jwk in members.get("keys", [])]
+        keys = [self._public(jwk) for jwk in keys_of("SEALING_KEYS_FILE", members)]
         preferred = [key for key in keys if isinstance(key, OKPKey)] or keys
-        if not preferred:
-            raise KeyFileError("SEALING_KEYS_FILE: holds no key")
         self._newest = preferred[-1]
         self.kid = str(self._newest.kid)
 
@@ -76,8 +75,8 @@ class SealingKeys:
         kind = CURVES.get(str(jwk.get("crv")))
         if "d" in jwk:
             raise KeyFileError("SEALING_KEYS_FILE: holds a private key; producers get the public set only")
-        if kind is None or not isinstance(jwk.get("kid"), str):
-            raise KeyFileError("SEALING_KEYS_FILE: holds a key that is not X25519 or P-256 with a kid")
+        if kind is None:
+            raise KeyFileError("SEALING_KEYS_FILE: holds a key that is not X25519 or P-256")
         try:
             return kind.import_key({name: jwk[name] for name in jwk if name in {"kty", "crv", "x", "y", "kid"}})
         except (JoseError, ValueError, TypeError, KeyError):
@@ -137,15 +136,17 @@ class SigningKey:
     """
 
     def __init__(self, jwk: dict[str, Any]) -> None:
+        kid = kid_of("SIGNING_KEY_FILE", jwk)
         try:
-            key = OKPKey.import_key({name: jwk[name] for name in ("kty", "crv", "x", "d", "kid")})
-            right = jwk["crv"] == "Ed25519" and isinstance(jwk["kid"], str)
+            key = OKPKey.import_key({name: jwk[name] for name in ("kty", "crv", "x", "d")})
+            # A key whose halves do not belong together would sign what nobody can verify.
+            is_right = jwk["crv"] == "Ed25519" and b64url(key.public_key.public_bytes_raw()) == jwk["x"]
         except (JoseError, ValueError, TypeError, KeyError):
-            right = False
-        if not right:
-            raise KeyFileError("SIGNING_KEY_FILE: does not hold a private Ed25519 key with a kid")
+            is_right = False
+        if not is_right:
+            raise KeyFileError("SIGNING_KEY_FILE: does not hold a private Ed25519 key")
         self._key = key
-        self._header = {"alg": signed_job.ALG, "kid": jwk["kid"], "typ": signed_job.TYP}
+        self._header = {"alg": signed_job.ALG, "kid": kid, "typ": signed_job.TYP}
 
     @classmethod
     def load(cls, path: Path) -> "SigningKey":

@@ -27,14 +27,16 @@ def main() -> None:
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--rotate", is_flag=True, help="Append a key to every set in DIRECTORY; the last is the newest.")
 @click.option("--producer", "name", metavar="NAME", help="Add a producer with a signing key of its own.")
-@click.option("--may", default="issue,onetime", show_default=True, help="What that producer may ask for.")
-def keygen(directory: Path, *, rotate: bool, name: str | None, may: str) -> None:
+@click.option("--may", metavar="LIST", help="What the producer may ask for; issue,onetime by default.")
+def keygen(directory: Path, *, rotate: bool, name: str | None, may: str | None) -> None:
     """Write the key files of both halves into DIRECTORY. Never overwrites a key."""
     if rotate and name:
         raise click.UsageError("--rotate and --producer do not go together")
     if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
         raise click.BadParameter("use up to 32 of a-z, 0-9 and -", param_hint="--producer")
-    operations = [word.strip() for word in may.split(",")]
+    if rotate and may:
+        raise click.UsageError("--rotate and --may do not go together")
+    operations = [word.strip() for word in (may or "issue,onetime").split(",")]
     if not set(operations) <= set(keys.EVERYTHING):
         raise click.BadParameter(f"knows {' and '.join(keys.EVERYTHING)}", param_hint="--may")
     if rotate:
@@ -42,7 +44,7 @@ def keygen(directory: Path, *, rotate: bool, name: str | None, may: str) -> None
     elif name:
         written = keys.add_producer(directory, name, operations)
     else:
-        written = keys.generate(directory)
+        written = keys.generate(directory, operations)
     for path in written:
         click.echo(path)
 

@@ -12,6 +12,7 @@ Another producer's pair lies in ``DIR/producer-NAME``. Private files are 0600.
 
 import json
 import os
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,8 +33,8 @@ class KeygenError(WorkerError):
     """Keys are there that would be overwritten, or none are there to rotate."""
 
 
-def generate(directory: Path, *, today: datetime | None = None) -> list[Path]:
-    """Write the four files of a new installation.
+def generate(directory: Path, may: Sequence[str] = EVERYTHING, *, today: datetime | None = None) -> list[Path]:
+    """Write the four files of a new installation; ``may`` is what its producer may ask for.
 
     Raises:
         KeygenError: one of them is there already.
@@ -48,7 +49,7 @@ def generate(directory: Path, *, today: datetime | None = None) -> list[Path]:
         if path.exists():
             raise KeygenError(f"{path} is there already; use --rotate to append a key, or another directory")
     private, public = _opening_pair(today)
-    signing, verifying = _signing_pair("producer", EVERYTHING, today)
+    signing, verifying = _signing_pair("producer", may, today)
     _write(files[0], {"keys": private}, private=True)
     _write(files[1], {"keys": [verifying]}, private=False)
     _write(files[2], {"keys": public}, private=False)
@@ -64,9 +65,10 @@ def rotate(directory: Path, *, today: datetime | None = None) -> list[Path]:
     """
     private, public = _opening_pair(today)
     changed = [directory / OPENING, *sorted(directory.glob(f"producer*/{SEALING}"))]
-    for path, keys in zip(changed, [private] + [public] * (len(changed) - 1), strict=True):
-        members = _read(path)
-        _write(path, {**members, "keys": members["keys"] + keys}, private=path == changed[0])
+    sets = [_read(path) for path in changed]  # all of them, before any is changed
+    for path, members in zip(changed, sets, strict=True):
+        is_private = path == changed[0]
+        _write(path, {**members, "keys": members["keys"] + (private if is_private else public)}, private=is_private)
     return changed
 
 
@@ -122,10 +124,12 @@ def _read(path: Path) -> Jwk:
 def _write(path: Path, members: Jwk, *, private: bool) -> None:
     """Write beside it and rename, so that whoever reads it meanwhile sees the old or the new."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = path.with_name(path.name + ".new")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o644)
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w") as file:
+        os.fchmod(handle, 0o600 if private else 0o644)
+        if path.exists():  # the services' user must still be able to read what an administrator rotates
+            os.fchown(handle, path.stat().st_uid, path.stat().st_gid)
         file.write(json.dumps(members, indent=1) + "\n")
         file.flush()
         os.fsync(file.fileno())
-    beside.rename(path)
+    Path(beside).rename(path)

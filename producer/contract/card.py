@@ -26,11 +26,12 @@ from pydantic import (
 
 from producer.contract.errors import InvalidCard, problems_of
 from producer.contract.json_strict import DuplicateMember, loads
+from producer.contract.names import printable
 
 KOREA = timezone(timedelta(hours=9))  # no daylight saving since 1988
 DUMMY_BIRTH = "123456"  # one gateway (Hecto) asks for it where its contract does not check the birth date
 LUHN_BRANDS = frozenset({"visa", "mastercard", "amex", "jcb", "diners"})
-PLAINTEXT_LIMIT = 2048
+PLAINTEXT_LIMIT = 2400  # bytes of JSON: with the longest header the envelope stays below its 4 KiB
 
 
 def luhn_holds(digits: str) -> bool:
@@ -76,15 +77,17 @@ def birth_date_holds(digits: str) -> bool:
 
 def _digits_of(value: SecretStr, rule: str) -> str:
     text = unicodedata.normalize("NFKC", value.get_secret_value())
-    if any(character.isalpha() for character in text):
+    if any(character.isalnum() and character not in "0123456789" for character in text):
         raise ValueError(rule)
     return "".join(character for character in text if character in "0123456789")
 
 
 def _at_most(length: int) -> AfterValidator:
     def check(value: SecretStr) -> SecretStr:
-        if not 0 < len(value.get_secret_value()) <= length:
+        text = value.get_secret_value()
+        if not 0 < len(text) <= length:
             raise ValueError(f"must be 1 to {length} characters")
+        printable(text)
         return value
 
     return AfterValidator(check)
@@ -139,9 +142,13 @@ class Card(BaseModel):
     @classmethod
     def _raise_our_own(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 — pydantic's
         try:
-            return handler(data)
+            card = handler(data)
         except ValidationError as error:
             problems = problems_of(error)
+        else:
+            if len(card.reveal_json()) <= PLAINTEXT_LIMIT:
+                return card
+            problems = (("card", f"is longer than {PLAINTEXT_LIMIT} bytes in all"),)
         # Raised outside the except block: pydantic's error holds the input and must not live on as __context__.
         raise InvalidCard(problems)
 
@@ -219,7 +226,7 @@ class Card(BaseModel):
         """Read the card JSON.
 
         Args:
-            data: a JSON object, at most 2 KiB of UTF-8, no member twice.
+            data: a JSON object, at most 2400 bytes of UTF-8, no member twice.
             now: Unix seconds at which the expiry must not lie in the past; the system's clock by default.
 
         Raises:
@@ -249,6 +256,28 @@ class Card(BaseModel):
             for name, value in self
             if value is not None and (only is None or name in only)
         }
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **_: Any) -> Self:  # noqa: ANN401 — pydantic's
+        """:meth:`from_json`: pydantic's own parser keeps strings, and quotes its input in errors."""
+        return cls.from_json(json_data.encode() if isinstance(json_data, str) else bytes(json_data))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's, but what is updated is checked and masked."""
+        if not update:
+            return super().model_copy(deep=deep)
+        return type(self)(**{**self.reveal(), **update})
+
+    @classmethod
+    def model_construct(cls, _fields_set: Any = None, **values: Any) -> Self:  # type: ignore[override]  # noqa: ANN401 — pydantic's
+        """There is no card without its rules."""
+        return cls(**values)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("a card cannot be changed")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError("a card cannot be changed")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickled card is its masked text: pickles travel to places where cards must not."""

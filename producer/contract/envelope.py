@@ -72,6 +72,8 @@ class Envelope(BaseModel):
 
     @classmethod
     def _from_header(cls, header: dict[str, Any], text: str) -> Self:
+        if None in header.values():
+            raise Refused("bad_member")
         try:
             envelope = cls(
                 kid=header["kid"],

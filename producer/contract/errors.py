@@ -73,7 +73,7 @@ def problems_of(error: ValidationError) -> tuple[tuple[str, str], ...]:
     found = []
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         name = ".".join(str(part) for part in item["loc"]) or "request"
-        if item["type"] == "extra_forbidden" and not re.fullmatch(r"[a-z_0-9]{1,24}", name):
+        if item["type"] == "extra_forbidden" and not re.fullmatch(r"[a-z][a-z_]{0,23}", name):
             name = "unknown field"
         rule = type_names.get(item["type"]) or item["msg"].removeprefix("Value error, ")
         found.append((name, rule[0].lower() + rule[1:]))

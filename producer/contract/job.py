@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -23,7 +24,7 @@ from pydantic import (
 from producer.contract.compact import header_of, json_object, split, unb64url
 from producer.contract.envelope import ENVELOPE_LIMIT
 from producer.contract.errors import InvalidRequest, Refused, problems_of
-from producer.contract.names import CustomerUid, JobId, MerchantUid, Operation
+from producer.contract.names import CustomerUid, JobId, MerchantUid, Operation, printable
 
 TASK_NAME = "billing.run"
 RECOVERY, INTERACTIVE, MIGRATION = "recovery", "interactive", "migration"
@@ -37,7 +38,7 @@ DEADLINE_LIMIT_S = 7 * 86400
 Pg = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,80}$")]
 ChannelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,55}$")]
 Amount = Annotated[int, Field(strict=True, ge=0, le=10**12)]
-OrderName = Annotated[str, StringConstraints(min_length=1, max_length=40)]
+OrderName = Annotated[str, StringConstraints(min_length=1, max_length=40), AfterValidator(printable)]
 CustomerId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 
 
@@ -124,8 +125,8 @@ class Job(Request):
 
     job_id: JobId
     sequence: Annotated[int, Field(strict=True, ge=0)]
-    accepted_at: Annotated[float, Field(gt=0, lt=1e11)]
-    expires_at: Annotated[float, Field(gt=0, lt=1e11)]
+    accepted_at: Annotated[float, Field(strict=True, gt=0, lt=1e11)]
+    expires_at: Annotated[float, Field(strict=True, gt=0, lt=1e11)]
     envelope: Annotated[str, StringConstraints(min_length=1, max_length=ENVELOPE_LIMIT)] = Field(repr=False)
 
 

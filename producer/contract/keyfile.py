@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 import threading
 import time
@@ -43,6 +44,33 @@ def read_jwk(setting: str, path: Path, *, private: bool) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise KeyFileError(f"{setting}: {problem}")
     return found
+
+
+def keys_of(setting: str, members: dict[str, Any]) -> list[dict[str, Any]]:
+    """The keys of a JWKS, each with a kid of its own that may stand in a header.
+
+    Raises:
+        KeyFileError: it is no such set.
+    """
+    keys = members.get("keys")
+    if not isinstance(keys, list) or not keys or not all(isinstance(jwk, dict) for jwk in keys):
+        raise KeyFileError(f"{setting}: holds no keys")
+    kids = [kid_of(setting, jwk) for jwk in keys]
+    if len(set(kids)) != len(kids):
+        raise KeyFileError(f"{setting}: two keys have the same kid")
+    return keys
+
+
+def kid_of(setting: str, jwk: dict[str, Any]) -> str:
+    """The kid of a key.
+
+    Raises:
+        KeyFileError: there is none, or it may not stand in a header.
+    """
+    kid = jwk.get("kid")
+    if not isinstance(kid, str) or not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", kid):
+        raise KeyFileError(f"{setting}: each key needs a kid of 1 to 64 of A-Z a-z 0-9 _ . -")
+    return kid
 
 
 class WatchedFile(Generic[Keys]):

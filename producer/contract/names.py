@@ -35,6 +35,13 @@ Kid = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 JobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
 
+def printable(value: str) -> str:
+    """Refuse control characters and lone surrogates: they cannot travel as JSON, or would break a line of a log."""
+    if not value.isprintable():
+        raise ValueError("must be printable text in one line")
+    return value
+
+
 def new_idempotency_key() -> str:
     """A key that no other request has."""
     return str(uuid4())
