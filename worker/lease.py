@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from producer.contract.names import Operation
 
+
 class Lease(NamedTuple):
     """One delivery's hold on a job.
 
@@ -16,6 +17,7 @@ class Lease(NamedTuple):
         sent_at: set while an earlier POST may have been applied without our knowing.
         reason: why it waited last, empty if it never did.
         kid: the key that its card was to be sealed to.
+        first_sent_at: when the first of the POSTs left that may have been applied without our knowing.
         doubt_until: until when a POST without an answer is looked up before it counts as not applied.
         is_doubtful: whether a POST ever counted as not applied without proof.
         newer_applied: whether a newer card of the same customer_uid is in force.
@@ -36,6 +38,7 @@ class Lease(NamedTuple):
     sent_at: float | None
     reason: str
     kid: str
+    first_sent_at: float | None
     doubt_until: float | None
     is_doubtful: bool
     newer_applied: bool

@@ -109,14 +109,16 @@ class Ledger:
         self._vault.mine.tell("UNLINK", record.SEALED + lease.job_id)
         return outcome if in_force == text.encode() else Outcome.from_json(in_force)
 
-    def due(self, most: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]) -> list[str]:
-        """Ids that want a message; see ``due.lua``.
+    def due(self, most: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]) -> list[tuple[str, str]]:
+        """Ids that want a message, each with the queue that it was accepted for; see ``due.lua``.
 
         Args:
             empty_s: for each of :data:`QUEUES`, how long it has been empty, or -1.
         """
         keys = [record.OPEN, *(record.FRESH + q for q in QUEUES), *(record.CLAIMED + q for q in QUEUES)]
-        return [one.decode() for one in self._links.mine.run(DUE, keys, most, guard_s, overtaken_s, *empty_s)]
+        answer = self._links.mine.run(DUE, keys, most, guard_s, overtaken_s, *empty_s, record.JOB)
+        names = [item.decode() for item in answer]
+        return list(zip(names[::2], names[1::2], strict=True))
 
     def hold_sweeper(self, owner: str, life_s: int) -> bool:
         """Whether this owner is the one sweeper for the next seconds."""
@@ -131,7 +133,7 @@ class Ledger:
 
 def _lease(job_id: str, delivery: str, text: list[str], held_since: float) -> Lease:
     now, operation, customer_uid, merchant_uid, sequence, accepted_at, expires_at = text[:7]
-    attempts, claims, sent_at, reason, kid, doubt_until, doubtful, newer_applied = text[7:]
+    attempts, claims, sent_at, reason, kid, first_sent_at, doubt_until, doubtful, newer_applied = text[7:]
     return Lease(
         job_id=job_id,
         delivery=delivery,
@@ -147,6 +149,7 @@ def _lease(job_id: str, delivery: str, text: list[str], held_since: float) -> Le
         sent_at=float(sent_at) if sent_at else None,
         reason=reason,
         kid=kid,
+        first_sent_at=float(first_sent_at) if first_sent_at else None,
         doubt_until=float(doubt_until) if doubt_until else None,
         is_doubtful=bool(doubtful),
         newer_applied=bool(newer_applied),

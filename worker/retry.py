@@ -23,13 +23,16 @@ TRANSIENT_SENDS = 3
 CLAIMS_LIMIT = 10
 WAITS_FOR_OTHERS_S = 30.0
 
-LOGIN_REFUSED, VAULT_SILENT, LOOK_UP = "login_refused", "vault_silent", "look_up"
+LOGIN_REFUSED, LOGIN_FAILED, VAULT_SILENT, LOOK_UP = "login_refused", "login_failed", "vault_silent", "look_up"
 
 FINAL = {
     Kind.DECLINED: Status.DECLINED,
     Kind.INVALID: Status.INVALID,
     Kind.MISCONFIGURED: Status.MISCONFIGURED,
 }
+
+
+LastPost = Literal["unsent", "doubt", "presumed"]
 
 
 class End(NamedTuple):
@@ -47,13 +50,13 @@ class Wait(NamedTuple):
     Args:
         delay_s: seconds.
         reason: one word.
-        last_post: what became of its last POST: ``unsent`` (surely not applied, or there was none), ``doubt`` (no answer
-            yet), ``presumed`` (looked up for long enough: it counts as not applied, without proof).
+        last_post: what became of its last POST: ``unsent`` (surely not applied, or there was none), ``doubt`` (no
+            answer yet), ``presumed`` (looked up for long enough: it counts as not applied, without proof).
     """
 
     delay_s: float
     reason: str
-    last_post: Literal["unsent", "doubt", "presumed"] = "unsent"
+    last_post: LastPost = "unsent"
 
 
 class Leave(NamedTuple):
@@ -135,7 +138,9 @@ def after_look_up(sight: Sight, meaning: Meaning, lease: Lease, *, has_card: boo
     if is_settled and sight is Sight.ABSENT and has_card:
         return Wait(0.0, "send_again", "presumed")
     if is_settled and sight in {Sight.ABSENT, Sight.FOREIGN}:
-        return End(Status.IN_DOUBT, "no_answer" if sight is Sight.ABSENT else "replaced_elsewhere", None, lease.attempts)
+        return End(
+            Status.IN_DOUBT, "no_answer" if sight is Sight.ABSENT else "replaced_elsewhere", None, lease.attempts
+        )
     return Wait(look_up_again_s(lease), LOOK_UP, "doubt")
 
 

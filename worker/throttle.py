@@ -1,8 +1,9 @@
 """Throttle: the account's rate, its pauses and its breaker, shared by all workers through the vault.
 
-One script gives a permit and the sealed request together. The rate is a GCRA whose places may be reserved a little ahead,
-so that a waiting thread takes exactly its turn; a part of it is kept for interactive jobs. After a 429 everybody waits as
-long as i'mport asked, and the rate falls; after a run of failures nobody calls for a while, and then one probe goes first.
+One script gives a permit and the sealed request together. The rate is a GCRA whose places may be reserved a little
+ahead, so that a waiting thread takes exactly its turn; a part of it is kept for interactive jobs. After a 429 everybody
+waits as long as i'mport asked, and the rate falls; after a run of failures nobody calls for a while, and then one probe
+goes first.
 
 Key: ``billing:permit``; see ``lua/permit.lua``.
 """

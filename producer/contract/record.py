@@ -42,9 +42,9 @@ Fields of the record (instants in Unix seconds of the ledger's clock):
     POSTs that were about to leave; claims since the last one that was released
 ``lease`` ``leased_until``
     the delivery that has it in hand, and until when
-``sent_at`` ``doubt_until`` ``doubtful``
-    set while a POST may have been applied without our knowing; until when it is looked up; set for good once a POST
-    counted as not applied without proof
+``sent_at`` ``first_sent_at`` ``doubt_until`` ``doubtful``
+    set while a POST may have been applied without our knowing; when the first such POST left; until when it is looked
+    up; set for good once a POST counted as not applied without proof
 ``next_at`` ``reason``
     when it is taken up again, and why it waits
 ``outcome``

@@ -114,7 +114,14 @@ class Answer(NamedTuple):
 def _token(response: dict[str, Any]) -> Token | None:
     text, expired_at, now = (response.get(name) for name in ("access_token", "expired_at", "now"))
     expiry, clock = _number(expired_at), _number(now)
-    if not isinstance(text, str) or not text.isascii() or not text.isprintable() or expiry is None or clock is None:
+    if (
+        not isinstance(text, str)
+        or not text.isascii()
+        or not text.isprintable()
+        or " " in text
+        or expiry is None
+        or clock is None
+    ):
         return None
     return Token(text, float(expiry - clock), float(clock))
 

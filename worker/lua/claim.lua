@@ -6,15 +6,15 @@
 --       is looked up before it counts as not applied
 -- Gives {word, …}: unknown; finished, outcome; waiting (not due, out of order, or in another delivery's hands); or
 -- claimed, then now, operation, customer_uid, merchant_uid, sequence, accepted_at, expires_at, attempts, claims,
--- sent_at, reason, kid, doubt_until, doubtful, newer_applied (instants as text, Unix seconds; empty text where there is
--- none). A repeat by the same delivery gives the same lease.
+-- sent_at, reason, kid, first_sent_at, doubt_until, doubtful, newer_applied (instants as text, Unix seconds; empty text
+-- where there is none). A repeat by the same delivery gives the same lease.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
 
 local names = {'operation', 'customer_uid', 'merchant_uid', 'sequence', 'accepted_at', 'expires_at', 'attempts', 'claims',
-  'sent_at', 'reason', 'kid', 'doubt_until', 'doubtful', 'outcome', 'lease', 'leased_until', 'next_at', 'queue'}
+  'sent_at', 'reason', 'kid', 'first_sent_at', 'doubt_until', 'doubtful', 'outcome', 'lease', 'leased_until', 'next_at', 'queue'}
 local job = {}
 for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do job[names[i]] = value or nil end
 if job.outcome then return {'finished', job.outcome} end
@@ -74,6 +74,6 @@ redis.call('HSET', KEYS[1], 'lease', ARGV[2], 'leased_until', until_)
 redis.call('ZADD', KEYS[2], until_, ARGV[1])
 
 local answer = {'claimed', instant(now)}
-for i = 1, 13 do answer[i + 2] = tostring(job[names[i]] or '') end
-answer[16] = newer_applied
+for i = 1, 14 do answer[i + 2] = tostring(job[names[i]] or '') end
+answer[17] = newer_applied
 return answer

@@ -11,7 +11,7 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
 
-local job = redis.call('HMGET', KEYS[1], 'lease', 'expires_at', 'outcome')
+local job = redis.call('HMGET', KEYS[1], 'lease', 'expires_at', 'outcome', 'doubtful')
 if job[3] or job[1] ~= ARGV[2] then return 0 end
 
 -- It is taken up at its deadline at the latest, to be ended.
@@ -23,6 +23,10 @@ if ARGV[5] == 'doubt' then
   redis.call('HSETNX', KEYS[1], 'doubt_until', instant(now + tonumber(ARGV[6])))
 else
   redis.call('HDEL', KEYS[1], 'sent_at', 'doubt_until')
-  if ARGV[5] == 'presumed' then redis.call('HSET', KEYS[1], 'doubtful', 1) end
+  if ARGV[5] == 'presumed' then
+    redis.call('HSET', KEYS[1], 'doubtful', 1)
+  elseif not job[4] then
+    redis.call('HDEL', KEYS[1], 'first_sent_at')
+  end
 end
 return 1
