@@ -68,7 +68,9 @@ def assemble(settings: WorkerSettings) -> Worker:
     opener = open_keyrings(settings)
     iamport = iamport_client(settings)
     vault = Links(settings.vault_url)
-    ledger = Ledger(Links(settings.ledger_url), vault, call_deadline_s=iamport.call_deadline_s)
+    ledger = Ledger(
+        Links(settings.ledger_url), vault, call_deadline_s=iamport.call_deadline_s, doubt_s=settings.look_up_for_s
+    )
     tokens = TokenCache(
         settings.imp_key,
         settings.imp_secret,
