@@ -48,6 +48,8 @@ def _plainly(command: Callable[..., None]) -> Callable[..., None]:
 
 def _read_card() -> Card:
     """One card, as JSON on stdin or asked for without echo on a terminal."""
+    if sys.stdin is None:
+        raise InvalidCard([("card", "is expected as JSON on stdin")])
     if sys.stdin.isatty():
         answers = {
             name: click.prompt(name, hide_input=True, default=None if is_needed else "", show_default=False, err=True)

@@ -32,6 +32,7 @@ from producer.settings import ProducerSettings
 
 CHUNK = 200
 POLL_FIRST_S, POLL_MOST_S = 0.02, 0.5
+LATE_S = 3.0  # stores so slow that publishing, too, would take the call beyond its 5 s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,9 +217,10 @@ class BillingQueue:
             queue: ``migration`` unless they cannot wait behind customers who do.
 
         Raises:
-            IdempotencyConflict, BrokerUnavailable: at the first request of which it is true; those before it were
-                accepted and are yielded first. Requests in the same chunk after it may have been accepted too: repeat
-                them with their keys.
+            InvalidRequest: a request breaks a rule; nothing of its chunk was accepted.
+            IdempotencyConflict: at the first request of which it is true; those before it are yielded first. Requests
+                in the same chunk after it were accepted too.
+            BrokerUnavailable: for a whole chunk; repeat it with the same keys, so give keys of your own.
         """
         pending = iter(requests)
         while chunk := list(islice(pending, CHUNK)):
@@ -318,8 +320,7 @@ class BillingQueue:
         deadline_s: float | None,
         queue: str,
     ) -> _Order:
-        if (card is None) == (sealed is None):
-            raise InvalidRequest([("card", "give a card or an envelope, one of the two")])
+        _check_kinds(card, sealed, queue)
         envelope = None if sealed is None else Envelope.parse(sealed)
         if envelope is not None:
             envelope.check_bound(request.operation, request.customer_uid, request.merchant_uid)
@@ -327,7 +328,7 @@ class BillingQueue:
         if not isinstance(key, str) or not 0 < len(key) <= 200 or not key.isprintable():
             raise InvalidRequest([("idempotency_key", "must be 1 to 200 printable characters")])
         life = self._settings.job_deadline_s if deadline_s is None else deadline_s
-        if not 1 <= life <= DEADLINE_LIMIT_S:
+        if not isinstance(life, int | float) or not 1 <= life <= DEADLINE_LIMIT_S:
             raise InvalidRequest([("deadline_s", f"must be 1 to {DEADLINE_LIMIT_S} seconds")])
         kid = self._sealing.get().kid if envelope is None else envelope.kid
         return _Order(Asked(job_id_of(key), key, request, queue, float(life), kid, envelope), card)
@@ -342,6 +343,7 @@ class BillingQueue:
         """Steps 1 to 4 for a chunk of orders; refusals stand in their places."""
         results: list[Job | Exception] = []
         to_lay_down = []
+        began = time.monotonic()
         for order, accepted in zip(orders, self._acceptance.accept([o.asked for o in orders]), strict=True):
             if isinstance(accepted, Exception):
                 results.append(accepted)
@@ -353,7 +355,7 @@ class BillingQueue:
         if to_lay_down:
             self._acceptance.lay_down(to_lay_down)
             names = [(asked.job_id, asked.queue) for asked, _, _ in to_lay_down]
-            self._publisher.publish(names, to_lay_down[0][0].idempotency_key)
+            self._publisher.publish(names, to_lay_down[0][0].idempotency_key, is_late=time.monotonic() - began > LATE_S)
         return results
 
     def _sealed(self, order: _Order, accepted: Accepted) -> Job:
@@ -380,3 +382,15 @@ class BillingQueue:
             expires_at=accepted.expires_at,
             envelope=text,
         )
+
+
+def _check_kinds(card: object, sealed: object, queue: str) -> None:
+    """What would otherwise fail after the job was accepted."""
+    if (card is None) == (sealed is None):
+        raise InvalidRequest([("card", "give a card or an envelope, one of the two")])
+    if card is not None and not isinstance(card, Card):
+        raise InvalidRequest([("card", "must be a Card")])
+    if sealed is not None and not isinstance(sealed, str):
+        raise InvalidRequest([("envelope", "must be text")])
+    if queue not in {INTERACTIVE, MIGRATION}:
+        raise InvalidRequest([("queue", f"must be {INTERACTIVE} or {MIGRATION}")])

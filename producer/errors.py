@@ -30,7 +30,7 @@ class BrokerUnavailable(BillingError):
         setting = {"vault": "VAULT_URL", "publish": "BROKER_URL"}.get(step, "LEDGER_URL")
         word = {True: "the job was accepted and will run", False: "nothing happened", None: "acceptance is unknown"}
         again = "" if idempotency_key is None else f"; {word[accepted]}; try again with the same idempotency key"
-        super().__init__(f"{setting}: the store cannot be reached or does not answer{again}")
+        super().__init__(f"{setting}: the store cannot be reached, refuses us or does not answer{again}")
 
     def __reduce__(self) -> tuple[object, ...]:
         return _unpickled, (self.step, self.accepted, self.idempotency_key)

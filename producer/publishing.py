@@ -41,18 +41,22 @@ class Publisher:
             KombuOperationalError,
             OSError,
         )
-        self._producers = ProducerPool(connection.Pool(limit=POOL), limit=POOL)
+        self._connections = connection.Pool(limit=POOL)
+        self._producers = ProducerPool(self._connections, limit=POOL)
 
-    def publish(self, jobs: Sequence[tuple[str, str]], idempotency_key: str) -> None:
+    def publish(self, jobs: Sequence[tuple[str, str]], idempotency_key: str, *, is_late: bool = False) -> None:
         """Put job ids on their queues; several are sent in batches.
 
         Args:
             jobs: ``(job_id, queue)`` pairs.
             idempotency_key: for the error.
+            is_late: leave it to the sweeper, since the call has taken too long already.
 
         Raises:
             BrokerUnavailable: with ``accepted`` True, since ledger and vault hold the jobs.
         """
+        if is_late:
+            raise BrokerUnavailable("publish", accepted=True, idempotency_key=idempotency_key)
         try:
             with self._producers.acquire(block=True, timeout=2.0) as producer:
                 if len(jobs) == 1:
@@ -78,3 +82,4 @@ class Publisher:
     def close(self) -> None:
         """Give the connections back."""
         self._producers.force_close_all()
+        self._connections.force_close_all()

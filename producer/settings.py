@@ -1,10 +1,10 @@
 """The producer's settings: environment variables, ``.env.producer``, and ``…_FILE`` for what holds a password."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+from dotenv import dotenv_values
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -36,7 +36,7 @@ class ProducerSettings(BaseSettings):
             SettingsError: one line that names the variable and the rule, never the value.
         """
         try:
-            given: dict[str, Any] = dict(from_files(os.environ, ("BROKER_URL", "LEDGER_URL", "VAULT_URL")))
+            given: dict[str, Any] = dict(from_files(environment(), ("BROKER_URL", "LEDGER_URL", "VAULT_URL")))
             return cls(**given)
         except ValidationError as error:
             line = explain(error)
@@ -45,12 +45,18 @@ class ProducerSettings(BaseSettings):
         raise SettingsError(line)
 
 
-def refuse_worker_secrets(environ: Mapping[str, str] = os.environ) -> None:
+def environment() -> dict[str, str | None]:
+    """The environment over what ``.env.producer`` says."""
+    return {**dotenv_values(ENV_FILE), **os.environ}
+
+
+def refuse_worker_secrets() -> None:
     """A producer's own process must not be given what only workers may hold.
 
     Raises:
         SettingsError: names the variable.
     """
+    given = environment()
     for name in NOT_FOR_PRODUCERS:
-        if environ.get(name):
+        if given.get(name):
             raise SettingsError(f"{name}: is set, but a producer must not have it; unset it for this process")

@@ -34,9 +34,9 @@ def keygen(directory: Path, *, rotate: bool, name: str | None, may: str | None) 
         raise click.UsageError("--rotate and --producer do not go together")
     if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
         raise click.BadParameter("use up to 32 of a-z, 0-9 and -", param_hint="--producer")
-    if rotate and may:
+    if rotate and may is not None:
         raise click.UsageError("--rotate and --may do not go together")
-    operations = [word.strip() for word in (may or "issue,onetime").split(",")]
+    operations = [word.strip() for word in ("issue,onetime" if may is None else may).split(",")]
     if not set(operations) <= set(keys.EVERYTHING):
         raise click.BadParameter(f"knows {' and '.join(keys.EVERYTHING)}", param_hint="--may")
     if rotate:

@@ -43,8 +43,8 @@ def _keys(settings: WorkerSettings) -> tuple[bool, str]:
 
 
 def _queue(settings: WorkerSettings) -> tuple[bool, str]:
-    if settings.broker_url.startswith(("amqp", "pyamqp", "sentinel")):
-        return True, "not examined: not a single Redis"
+    if settings.broker_url.startswith("amqp"):
+        return True, "not examined: not a Redis"
     return _store(settings.broker_url)
 
 

@@ -95,6 +95,8 @@ class Issuance:
         finally:
             first = permit()
         if isinstance(lease, NotClaimed):
+            if lease.word == "finished":  # a repeat may have laid its request down while it was being finished
+                self._ledger.forget(job_id)
             return lease
         step = before_sending(lease) or self._in_turn(lease, first, is_migration=is_migration)
         if isinstance(step, End):

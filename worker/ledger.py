@@ -106,7 +106,7 @@ class Ledger:
         )
         if not in_force:
             return None
-        self._vault.mine.tell("UNLINK", record.SEALED + lease.job_id)
+        self.forget(lease.job_id)
         return outcome if in_force == text.encode() else Outcome.from_json(in_force)
 
     def due(self, most: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -65,7 +66,7 @@ class WorkerSettings(BaseSettings):
             SettingsError: one line that names the variable and the rule, never the value.
         """
         try:
-            given: dict[str, Any] = dict(from_files(os.environ, SECRETS))
+            given: dict[str, Any] = dict(from_files({**dotenv_values(ENV_FILE), **os.environ}, SECRETS))
             settings = cls(**given)
         except ValidationError as error:
             line = explain(error)

@@ -84,11 +84,10 @@ def _digits_of(value: SecretStr, rule: str) -> str:
 
 def _at_most(length: int) -> AfterValidator:
     def check(value: SecretStr) -> SecretStr:
-        text = value.get_secret_value()
+        text = unicodedata.normalize("NFKC", value.get_secret_value())  # Korean keyboards type wide spaces and digits
         if not 0 < len(text) <= length:
             raise ValueError(f"must be 1 to {length} characters")
-        printable(text)
-        return value
+        return SecretStr(printable(text))
 
     return AfterValidator(check)
 
@@ -260,7 +259,7 @@ class Card(BaseModel):
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **_: Any) -> Self:  # noqa: ANN401 — pydantic's
         """:meth:`from_json`: pydantic's own parser keeps strings, and quotes its input in errors."""
-        return cls.from_json(json_data.encode() if isinstance(json_data, str) else bytes(json_data))
+        return cls.from_json(json_data.encode(errors="surrogatepass") if isinstance(json_data, str) else bytes(json_data))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """As pydantic's, but what is updated is checked and masked."""

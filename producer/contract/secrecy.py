@@ -5,15 +5,15 @@ Must never log or raise with a value that it was given.
 
 import re
 
-DIGIT_RUN = re.compile(r"\d(?:[\s.,·_/\-]{0,3}\d){4,}")
+DIGIT_RUN = re.compile(r"\d(?:(?:[^\w\[\]()]|_){0,4}\d){4,}")
 MESSAGE_LENGTH = 300
 
 
 def scrub(text: str | None) -> str | None:
     """A gateway's message without its digit runs, ready to be kept.
 
-    Runs of five digits or more, with up to three separators between two of them, become ``*``: card numbers, birth
-    dates, business numbers, telephone numbers. Gateway codes (``F113``, ``[2116]``) stay.
+    Runs of five digits or more, with up to four other characters than letters and brackets between two of them, become
+    ``*``: card numbers, birth dates, business numbers, telephone numbers. Gateway codes (``F113``, ``[2116]``) stay.
 
     Args:
         text: what i'mport sent, or None.

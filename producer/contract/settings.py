@@ -1,42 +1,62 @@
 """What the settings of both halves share: kinds of URLs, ``…_FILE`` variables, and errors without values."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import AfterValidator, ValidationError
 
-STORE_SCHEMES = ("redis", "rediss", "unix")
-BROKER_SCHEMES = (*STORE_SCHEMES, "sentinel", "amqp", "amqps", "pyamqp")
+STORE_SCHEMES = ("redis", "rediss")
+BROKER_SCHEMES = (*STORE_SCHEMES, "amqp", "amqps")
+TLS_OPTIONS = {
+    "ssl_ca_certs": ".+",
+    "ssl_certfile": ".+",
+    "ssl_keyfile": ".+",
+    "ssl_cert_reqs": "none|optional|required",
+    "ssl_check_hostname": "true|false",
+}
 
 
 class SettingProblem(Exception):
     """A setting that cannot be used; names the variable and the rule."""
 
 
-def _with_scheme(schemes: tuple[str, ...]) -> AfterValidator:
+def _url(schemes: tuple[str, ...]) -> AfterValidator:
     rule = "must be a URL that begins with " + ", ".join(f"{scheme}://" for scheme in schemes)
 
     def check(value: str) -> str:
         try:
             parts = urlsplit(value)
-            _ = parts.port
-            usable = parts.scheme in schemes and bool(parts.netloc or parts.path)
+            usable = parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
         except ValueError:
             usable = False
         if not usable:
             raise ValueError(rule)
+        if parts.scheme in STORE_SCHEMES:
+            _check_redis_url(parts)
         return value
 
     return AfterValidator(check)
 
 
-StoreUrl = Annotated[str, _with_scheme(STORE_SCHEMES)]
-BrokerUrl = Annotated[str, _with_scheme(BROKER_SCHEMES)]
+def _check_redis_url(parts: SplitResult) -> None:
+    """What clients would stumble over later, or quote in a traceback, or silently take for something else."""
+    if not re.fullmatch(r"(/[0-9]{0,3})?", parts.path):
+        raise ValueError("must end in /NUMBER, the number of the database")
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in TLS_OPTIONS:
+            raise ValueError(f"knows no options but {', '.join(TLS_OPTIONS)}")
+        if not re.fullmatch(TLS_OPTIONS[name], value):
+            raise ValueError(f"the option {name} must be {TLS_OPTIONS[name]}")
 
 
-def from_files(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
+StoreUrl = Annotated[str, _url(STORE_SCHEMES)]
+BrokerUrl = Annotated[str, _url(BROKER_SCHEMES)]
+
+
+def from_files(environ: Mapping[str, str | None], names: Iterable[str]) -> dict[str, str]:
     """The values of variables that are given as files: ``NAME_FILE`` names the file that holds ``NAME``.
 
     Args:

@@ -35,7 +35,7 @@ def transport(broker_url: str) -> dict[str, Any]:
         "broker_connection_timeout": 2.0,
         "enable_utc": True,
     }
-    if broker_url.startswith(("redis", "sentinel", "unix")):
+    if broker_url.startswith("redis"):
         settings["broker_transport_options"] = {
             **SOCKET,
             "visibility_timeout": VISIBILITY_TIMEOUT_S,

@@ -17,7 +17,7 @@ if known[1] and known[1] ~= ARGV[2] then return {'conflict'} end
 if known[5] then return {'finished', known[2], known[3], known[4], instant(now)} end
 
 -- An envelope sealed elsewhere is accepted once, and its times count only then.
-if KEYS[6] ~= '' and known[6] ~= KEYS[6] then
+if KEYS[6] ~= '' and known[6] ~= KEYS[6] and redis.call('GET', KEYS[6]) ~= ARGV[1] then
   if redis.call('EXISTS', KEYS[6]) == 1 then return {'replayed'} end
   if now < tonumber(ARGV[9]) - 300 then return {'not_yet_valid'} end
   if now > tonumber(ARGV[10]) then return {'envelope_expired'} end

@@ -14,11 +14,17 @@ from tests.fake_iamport import FakeIamport, Fault
 from tests.servers import wait_until
 
 Figures = dict[str, Any]
-ISSUES, PAYMENTS, LOOK_UPS = "POST /subscribe/customers/", "POST /subscribe/payments/onetime", "GET /subscribe/customers/"
+ISSUES, PAYMENTS, LOOK_UPS = (
+    "POST /subscribe/customers/",
+    "POST /subscribe/payments/onetime",
+    "GET /subscribe/customers/",
+)
 QUICK = {"IMP_CONNECT_TIMEOUT_S": "1", "IMP_READ_TIMEOUT_S": "2"}
 
 
-def storm(jobs: int, kills: int, seed: int, *, look_up_for_s: int = 120, redis_restarts: int = 0, **quick: str) -> Figures:
+def storm(
+    jobs: int, kills: int, seed: int, *, look_up_for_s: int = 120, redis_restarts: int = 0, **quick: str
+) -> Figures:
     """Jobs of all kinds, declines, lost answers, and whole worker groups killed at random moments."""
     settings = {"LOOK_UP_FOR_S": str(look_up_for_s), **quick}
     with Stage(seed, persists=bool(redis_restarts), **settings) as stage:
@@ -75,7 +81,12 @@ def vault(jobs: int, seed: int) -> Figures:
         new = [outcomes[job.job_id] for job in stage.sent[before:]]
         verdict = judge(stage.sent, outcomes, stage.fake)
     ends = [one.finished_at - back for one in new if one is not None and one.succeeded]
-    return {"jobs": jobs, **verdict._asdict(), "new_jobs_issued": len(ends), "new_jobs_after_s": max(ends, default=None)}
+    return {
+        "jobs": jobs,
+        **verdict._asdict(),
+        "new_jobs_issued": len(ends),
+        "new_jobs_after_s": max(ends, default=None),
+    }
 
 
 def flush(jobs: int, seed: int) -> Figures:
@@ -210,7 +221,12 @@ def rate(seconds: float, seed: int, *, per_s: float = 50) -> Figures:
         done = (len(stage.fake.applied) - first) / (time.monotonic() - begin)
         answers = Counter(one.status for one in stage.fake.requests if one.method == "POST" and "customers" in one.path)
     refused = answers[429] / max(sum(answers.values()), 1)
-    return {"rate": per_s, "reached": round(done / per_s, 4), "refused": round(refused, 5), "calls": sum(answers.values())}
+    return {
+        "rate": per_s,
+        "reached": round(done / per_s, 4),
+        "refused": round(refused, 5),
+        "calls": sum(answers.values()),
+    }
 
 
 def garbage(count: int, seed: int) -> Figures:

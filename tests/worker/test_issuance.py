@@ -51,6 +51,9 @@ class LedgerOnPaper:
             raise StoreUnavailable
         return outcome
 
+    def forget(self, job_id: str) -> None:
+        self.log.append("forget")
+
 
 class ThrottleOnPaper:
     """Gives these permits one after the other, the last one for ever."""
@@ -199,11 +202,19 @@ def test_a_declined_card_is_sent_once_and_ends_with_the_gateways_code() -> None:
 
 
 def test_what_others_have_in_hand_is_left_alone() -> None:
-    for word in ("unknown", "finished", "waiting"):
+    for word in ("unknown", "waiting"):
         scene = Scene(claim=NotClaimed(word))
 
         assert scene.run() == NotClaimed(word)
         assert scene.ledger.log == ["claim"]
+
+
+def test_a_request_that_came_back_after_the_end_is_deleted_again() -> None:
+    scene = Scene(claim=NotClaimed("finished", b"{}"))
+
+    scene.run()
+
+    assert scene.ledger.log == ["claim", "forget"]
 
 
 def test_a_card_that_the_vault_lost_ends_lost() -> None:

@@ -1,0 +1,104 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producer.contract.secrecy import MESSAGE_LENGTH, mask_card_number, scrub
+
+SEPARATORS = ["", " ", "-", ".", ",", "_", "/", "·", "\t", "\n", "\u00a0", "\u200b", " - ", "--", "  ", ", ", "\r\n"]
+
+
+@pytest.mark.parametrize(
+    ("text", "scrubbed"),
+    [
+        (None, None),
+        ("", ""),
+        ("[F113]거래거절 카드번호틀림", "[F113]거래거절 카드번호틀림"),
+        ("[2116]한도초과", "[2116]한도초과"),
+        ("카드번호 4242424242424242 오류", "카드번호 * 오류"),
+        ("4242-4242-4242-4242", "*"),
+        ("4242 4242 4242 4242", "*"),
+        ("생년월일 900101", "생년월일 *"),
+        ("010-1234-5678", "*"),
+        ("123-45-67891", "*"),
+        ("4242\n4242\n4242\n4242", "*"),
+        ("두 줄\n입니다", "두 줄 입니다"),
+        ("\uff14\uff12\uff14\uff12\uff14\uff12", "*"),
+        ("1234", "1234"),
+        ("12345", "*"),
+    ],
+)
+def test_messages_lose_their_digit_runs_and_keep_their_codes(text: str | None, scrubbed: str | None) -> None:
+    assert scrubbed == scrub(text)
+
+
+@given(
+    st.text(max_size=50),
+    st.text("0123456789", min_size=14, max_size=16),
+    st.sampled_from(SEPARATORS),
+    st.text(max_size=50),
+)
+def test_no_card_number_survives_scrubbing(before: str, digits: str, separator: str, after: str) -> None:
+    scrubbed = scrub(f"{before}|{separator.join(digits)}|{after}")
+
+    assert scrubbed is not None
+    assert not re.search(r"[0-9]{5}", scrubbed)
+
+
+@given(st.text())
+def test_scrubbed_message_is_one_short_line(text: str) -> None:
+    scrubbed = scrub(text)
+
+    assert scrubbed is not None
+    assert len(scrubbed) <= MESSAGE_LENGTH
+    assert scrubbed.isprintable()
+
+
+@given(st.text())
+def test_scrubbing_twice_changes_nothing(text: str) -> None:
+    assert scrub(text) == scrub(scrub(text))
+
+
+def test_digits_at_the_cut_are_scrubbed_before_it() -> None:
+    assert scrub("x" * 298 + "4242424242424242") == "x" * 298 + "*"
+
+
+@pytest.mark.parametrize("separator", SEPARATORS)
+def test_card_number_in_groups_of_four_does_not_survive(separator: str) -> None:
+    assert scrub(separator.join(["4242"] * 4)) == "*"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (None, None),
+        ("", None),
+        ("카드", None),
+        ("4242424242424242", "424242******4242"),
+        ("4242-4242-4242-4242", "424242******4242"),
+        ("42424242****4242", "424242******4242"),
+        ("42424242****424*", "424242******424*"),
+        ("3782 822463 10005", "378282*****0005"),
+        ("30569309025904", "305693****5904"),
+        ("****4242", "****4242"),
+        ("4242", "4242"),
+        ("424242424242", "********4242"),
+        ("424242-4242", "******4242"),
+    ],
+)
+def test_card_number_shows_at_most_first_six_and_last_four(text: str | None, masked: str | None) -> None:
+    assert masked == mask_card_number(text)
+
+
+@given(st.text("0123456789*- ", max_size=40))
+def test_masked_number_never_shows_more_than_ten_digits(text: str) -> None:
+    masked = mask_card_number(text) or ""
+
+    assert not set(masked[6:-4]) - {"*"}
+    assert sum(character.isdigit() for character in masked) <= 10
+
+
+@given(st.text("0123456789*", min_size=1, max_size=40))
+def test_masking_twice_changes_nothing(text: str) -> None:
+    assert mask_card_number(text) == mask_card_number(mask_card_number(text))
