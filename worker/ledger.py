@@ -16,7 +16,7 @@ from worker.result import celery_result
 from worker.retry import Wait
 
 CLAIM, SENT, WAIT, FINISH, DUE = (Script(name) for name in ("claim", "sent", "wait", "finish", "due"))
-CLAIM_LEASE_S = 60.0  # waiting for a permit, opening, and fetching a token, each within its bounds
+CLAIM_LEASE_S = 45.0  # waiting for a turn and for a token, each within its bounds
 DOUBT_S = 120.0
 CALL_SLACK_S = 10.0  # what a call's lease outlives the call's total deadline by
 
@@ -108,6 +108,10 @@ class Ledger:
             return None
         self.forget(lease.job_id)
         return outcome if in_force == text.encode() else Outcome.from_json(in_force)
+
+    def forget(self, job_id: str) -> None:
+        """Delete the sealed request of a finished job, without waiting for it."""
+        self._vault.mine.tell("UNLINK", record.SEALED + job_id)
 
     def due(self, most: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]) -> list[tuple[str, str]]:
         """Ids that want a message, each with the queue that it was accepted for; see ``due.lua``.

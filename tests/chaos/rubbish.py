@@ -4,6 +4,7 @@ import base64
 import json
 import os
 from collections.abc import Iterator
+from typing import Any
 
 from producer.contract import record
 from producer.contract.names import job_id_of
@@ -37,7 +38,7 @@ def rubbish(stage: Stage, count: int) -> Iterator[bytes]:
         yield kinds[number % len(kinds)](number)
 
 
-def message(job_id: str) -> dict[str, object]:
+def message(job_id: str) -> dict[str, Any]:
     """A message as a producer sends it."""
     body = base64.b64encode(json.dumps([[job_id], {}, {"callbacks": None}]).encode()).decode()
     delivery = {"exchange": "", "routing_key": "interactive"}
@@ -61,7 +62,7 @@ def forge(stage: Stage, count: int) -> list[str]:
     stage.issue(count, "forged")
     vault = stage.stack.vault.client()
     ids = [job.job_id for job in stage.sent if job.customer_uid.startswith("forged")]
-    texts = {job_id: vault.get(record.SEALED + job_id) or b"" for job_id in ids}
+    texts: dict[str, Any] = {job_id: vault.get(record.SEALED + job_id) for job_id in ids}
     for number, job_id in enumerate(ids):
         text = texts[job_id]
         forged = (

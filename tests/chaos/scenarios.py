@@ -23,7 +23,7 @@ QUICK = {"IMP_CONNECT_TIMEOUT_S": "1", "IMP_READ_TIMEOUT_S": "2"}
 
 
 def storm(
-    jobs: int, kills: int, seed: int, *, look_up_for_s: int = 120, redis_restarts: int = 0, **quick: str
+    jobs: int, kills: int, seed: int, *, over_s: float, look_up_for_s: int = 120, redis_restarts: int = 0, **quick: str
 ) -> Figures:
     """Jobs of all kinds, declines, lost answers, and whole worker groups killed at random moments."""
     settings = {"LOOK_UP_FOR_S": str(look_up_for_s), **quick}
@@ -34,14 +34,16 @@ def storm(
         stage.pay(payments)
         stage.issue_in_turn(f"pair_{i // 2}" for i in range(jobs // 10))
         stage.start_workers(2)
-        killer = Killer(stage, kills, over_s=max(jobs / 120, 10)).start()
+        killer = Killer(stage, kills, over_s=over_s).start()
         restarts = restart_queue(stage, redis_restarts)
         killer.join()
         stage.wait_for_the_end(look_up_for_s * 2 + 300)
         outcomes = collect(stage.queue, stage.sent)
         verdict = judge(stage.sent, outcomes, stage.fake)
         recovery = recovery_p99_s(killer, stage.sent, outcomes)
-    return {"jobs": jobs, "kills": kills, "redis_restarts": restarts, **verdict._asdict(), "recovery_p99_s": recovery}
+        tracebacks = stage.tracebacks()
+    counts = {"jobs": jobs, "kills": kills, "redis_restarts": restarts, **verdict._asdict()}
+    return {**counts, "recovery_p99_s": recovery, "tracebacks": tracebacks}
 
 
 def trouble(fake: FakeIamport, seed: int) -> None:
@@ -122,7 +124,8 @@ def restarts(jobs: int, times: int, seed: int) -> Figures:
         stage.wait_for_the_end(240)
         outcomes = collect(stage.queue, stage.sent)
         verdict = judge(stage.sent, outcomes, stage.fake)
-        entries = Counter(json.loads(entry[b"outcome"])["job_id"] for _, entry in stage.ledger.xrange(record.OUTCOMES))
+        stream: Any = stage.ledger.xrange(record.OUTCOMES)
+        entries = Counter(json.loads(entry[b"outcome"])["job_id"] for _, entry in stream)
     written_twice = sum(count > 1 for count in entries.values())
     missing = sum(job.job_id not in entries for job in stage.sent)
     return {

@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from typing import Self
+from typing import Any, Self
 
 import redis
 
@@ -91,13 +91,18 @@ class Stage:
     def in_hand(self) -> list[str]:
         """Jobs that some delivery holds now."""
         now = time.time()
-        ids = [one.decode() for one in self.ledger.zrangebyscore(record.OPEN, now, now + 120)]
+        found: Any = self.ledger.zrangebyscore(record.OPEN, now, now + 120)
+        ids = [one.decode() for one in found]
         if not ids:
             return []
         with self.ledger.pipeline(transaction=False) as pipe:
             for job_id in ids:
                 pipe.hget(record.JOB + job_id, "lease")
             return [job_id for job_id, lease in zip(ids, pipe.execute(), strict=True) if lease]
+
+    def tracebacks(self) -> int:
+        """Exceptions that escaped in a worker: each is a bug."""
+        return sum(worker.log.read_text(errors="replace").count("Traceback") for worker in self.workers)
 
     def _open_or_many(self) -> int:
         try:

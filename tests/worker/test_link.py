@@ -8,7 +8,6 @@ from worker.link import Link, Links, Script
 
 
 ARGUMENTS = ("x", "d", 1, "f:", "c:", "u:", "j:", 120)  # of claim.lua
-JOB = {"operation": "issue", "customer_uid": "u", "sequence": "1", "queue": "q", "accepted_at": "1", "expires_at": "9e9"}
 
 
 @pytest.fixture
@@ -67,11 +66,11 @@ def test_a_command_begun_is_done_again_if_its_answer_is_lost(server: RedisServer
 def test_a_store_without_room_is_unavailable_and_not_a_bug(server: RedisServer) -> None:
     with server:
         keys = ["billing:job:x", "billing:open"]
-        server.client().hset("billing:job:x", mapping=JOB)
+        server.client().hset("billing:job:x", mapping={"lease": "d", "leased_until": "9e9"})
         server.client().config_set("maxmemory", "1")
 
         with pytest.raises(StoreUnavailable):
-            Link(server.url()).run(Script("claim"), keys, *ARGUMENTS)
+            Link(server.url()).run(Script("sent"), keys, "x", "d", 1)
 
 
 def test_each_thread_has_a_link_of_its_own(store: RedisServer) -> None:
