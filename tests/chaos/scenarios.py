@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from producer.contract import record
-from producer.contract.job import INTERACTIVE, QUEUES
+from producer.contract.job import QUEUES
 from tests.chaos.judge import collect, judge
 from tests.chaos.recovery import recovery_p99_s
 from tests.chaos.stage import Killer, Stage
@@ -254,7 +254,7 @@ def garbage(count: int, seed: int) -> Figures:
         good = [job for job in stage.sent if job.customer_uid.startswith("good")]
         outcomes = collect(stage.queue, stage.sent)
         posts = [one for one in stage.fake.requests[calls:] if one.method == "POST" and "customers" in one.path]
-        crashes = log.count("worker0@") + log.count("Traceback")
+        restarts = log.count(" ready.") - stage.workers[0].processes
     return {
         "messages": count,
         "forged": len(forged),
@@ -262,6 +262,7 @@ def garbage(count: int, seed: int) -> Figures:
         "good_issued": sum(outcomes[job.job_id] is not None and outcomes[job.job_id].succeeded for job in good),  # type: ignore[union-attr]
         "calls_beyond_the_good": len(posts) - len(good),
         "logged_drops": log.count("message dropped"),
-        "restarts_and_tracebacks": crashes,
-        "queue": INTERACTIVE,
+        "worker_crashes": restarts,
+        "tracebacks": log.count("Traceback"),
+        "content_logged": log.count("4242424242424242") + log.count("garbage"),
     }
