@@ -140,7 +140,8 @@ class WorkerProcess:
     ) -> None:
         default = ["-m", "worker", "run", "--processes", str(processes), "--concurrency", str(concurrency)]
         self.command = [sys.executable, *(command or default)]
-        self.processes, self.environ = processes, {**os.environ, **environ}
+        self.processes = processes if command or processes > 1 else 2  # a single one is split into two
+        self.environ = {**os.environ, **environ}
         folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / f"worker-{time.monotonic_ns()}.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -241,6 +242,8 @@ class Stack:
             "IMP_KEY": self.fake.imp_key,
             "IMP_SECRET": self.fake.imp_secret,
             "IMP_API_URL": self.fake.url,
+            "IMP_RATE_PER_S": "1000",
+            "LOOK_UP_FOR_S": "3",
             **({"IMP_CA_FILE": str(self.fake.ca_file)} if self.fake.url.startswith("https") else {}),
         }
 

@@ -59,8 +59,8 @@ def keygen(directory: Path, *, rotate: bool, name: str | None, may: str | None) 
 def run(processes: int, concurrency: int, log_level: str, *, events: bool) -> None:
     """Run the workers: scrubbing allocator, locked memory, no core dumps, then Celery with the threads pool."""
     open_keyrings(WorkerSettings.from_env())  # a bad setting is said once, before any process starts
-    arguments = ["-P", "threads", "-c", str(concurrency), "-l", log_level, *(["-E"] if events else [])]
-    sys.exit(supervise(processes, arguments))
+    arguments = ["-P", "threads", "-l", log_level, *(["-E"] if events else [])]
+    sys.exit(supervise(processes, concurrency, arguments))
 
 
 @main.command(hidden=True, context_settings={"ignore_unknown_options": True})

@@ -1,5 +1,6 @@
 """Assembly: the parts of a worker, put together once per process from its settings."""
 
+import threading
 from functools import cache
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from worker.ledger import Ledger
 from worker.link import Links
 from worker.opening import Opener, OpeningKeys, ProducerKeys
 from worker.settings import WorkerSettings
+from worker.throttle import Throttle
 from worker.token_cache import TokenCache
 
 log = structlog.get_logger()
@@ -23,6 +25,7 @@ class Worker(NamedTuple):
 
     ledger: Ledger
     issuance: Issuance
+    stopping: threading.Event
 
 
 def open_keyrings(settings: WorkerSettings) -> Opener:
@@ -65,14 +68,20 @@ def assemble(settings: WorkerSettings) -> Worker:
     opener = open_keyrings(settings)
     iamport = iamport_client(settings)
     vault = Links(settings.vault_url)
-    ledger = Ledger(Links(settings.ledger_url), vault, call_deadline_s=iamport.call_deadline_s)
+    ledger = Ledger(
+        Links(settings.ledger_url), vault, call_deadline_s=iamport.call_deadline_s, doubt_s=settings.look_up_for_s
+    )
     tokens = TokenCache(
         settings.imp_key,
         settings.imp_secret,
         login=lambda: iamport.login(settings.imp_key, settings.imp_secret),
         vault=vault,
+        ledger_now=ledger.now,
     )
-    return Worker(ledger, Issuance(ledger, opener, tokens, iamport))
+    throttle = Throttle(vault, settings.imp_rate_per_s)
+    stopping = threading.Event()
+    issuance = Issuance(ledger, throttle, opener, tokens, iamport, pause=lambda seconds: not stopping.wait(seconds))
+    return Worker(ledger, issuance, stopping)
 
 
 @cache

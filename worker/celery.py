@@ -9,11 +9,14 @@ from typing import Any
 from celery import Celery, signals
 
 from producer.contract.job import QUEUES, RECOVERY, TASK_NAME
+from worker import intake
 from worker.assembly import this_worker
 from worker.errors import SettingsError
 from worker.logs import set_up_logs
 from worker.sweeper import Sweeper
+from worker.tasks import ACCEPTED_FOR
 
+intake.install()
 try:
     app = Celery("billing", config_source="celeryconfig", include=["worker.tasks"])
     app.conf.worker_pool  # noqa: B018 — read the configuration now: a bad setting is one line, not a traceback later
@@ -44,16 +47,23 @@ def _start_sweeper(**_: Any) -> None:  # noqa: ANN401 — Celery's
 
 
 @signals.worker_shutting_down.connect
-def _stop_sweeper(**_: Any) -> None:  # noqa: ANN401 — Celery's
+def _stop(**_: Any) -> None:  # noqa: ANN401 — Celery's
+    this_worker().stopping.set()  # jobs that wait for their turn are given back
     while _sweepers:
         _sweepers.pop().stop()
 
 
-def _publish(job_ids: list[str]) -> None:
+def _publish(due: list[tuple[str, str]]) -> None:
     with app.producer_pool.acquire(block=True, timeout=5) as producer:
-        for job_id in job_ids:
+        for job_id, queue in due:
             app.send_task(
-                TASK_NAME, args=(job_id,), task_id=job_id, queue=RECOVERY, producer=producer, ignore_result=True
+                TASK_NAME,
+                args=(job_id,),
+                task_id=job_id,
+                queue=RECOVERY,
+                headers={ACCEPTED_FOR: queue},  # a hint for the shared rate; whoever forges it gains nothing
+                producer=producer,
+                ignore_result=True,
             )
 
 

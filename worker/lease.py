@@ -3,10 +3,6 @@
 from typing import NamedTuple
 
 from producer.contract.names import Operation
-from worker.errors import StoreUnavailable
-
-Sealed = bytes | StoreUnavailable | None
-"""What lay in the vault: the signed request, nothing, or the vault did not answer."""
 
 
 class Lease(NamedTuple):
@@ -21,6 +17,10 @@ class Lease(NamedTuple):
         sent_at: set while an earlier POST may have been applied without our knowing.
         reason: why it waited last, empty if it never did.
         kid: the key that its card was to be sealed to.
+        first_sent_at: when the first of the POSTs left that may have been applied without our knowing.
+        doubt_until: until when a POST without an answer is looked up before it counts as not applied.
+        is_doubtful: whether a POST ever counted as not applied without proof.
+        newer_applied: whether a newer card of the same customer_uid is in force.
         held_since: monotonic seconds of this process at ``claimed_at``.
     """
 
@@ -38,6 +38,10 @@ class Lease(NamedTuple):
     sent_at: float | None
     reason: str
     kid: str
+    first_sent_at: float | None
+    doubt_until: float | None
+    is_doubtful: bool
+    newer_applied: bool
     held_since: float
 
     def ledger_time(self, monotonic: float) -> float:

@@ -6,19 +6,18 @@ Keys: see :mod:`producer.contract.record`. Must never be given anything of a car
 import time
 from collections.abc import Callable, Sequence
 
-import redis
-
 from producer.contract import record
 from producer.contract.job import QUEUES
 from producer.contract.names import Operation
 from producer.contract.outcome import AFTER_SENDING, Outcome, Status
-from worker.errors import StoreUnavailable
-from worker.lease import Lease, NotClaimed, Sealed
+from worker.lease import Lease, NotClaimed
 from worker.link import Links, Script
 from worker.result import celery_result
+from worker.retry import Wait
 
 CLAIM, SENT, WAIT, FINISH, DUE = (Script(name) for name in ("claim", "sent", "wait", "finish", "due"))
-CLAIM_LEASE_S = 45.0  # opening, and fetching a token within its bounds
+CLAIM_LEASE_S = 45.0  # waiting for a turn and for a token, each within its bounds
+DOUBT_S = 120.0
 CALL_SLACK_S = 10.0  # what a call's lease outlives the call's total deadline by
 
 
@@ -27,9 +26,10 @@ class Ledger:
 
     Args:
         links: connections to ``LEDGER_URL``.
-        vault: connections to ``VAULT_URL``, for the sealed requests.
+        vault: connections to ``VAULT_URL``, for the sealed requests that go with the outcome.
         call_deadline_s: seconds within which a call to i'mport surely ends.
         kept_s: seconds for which a finished job is remembered.
+        doubt_s: seconds for which a POST without an answer is looked up before it counts as not applied.
         clock: monotonic seconds.
     """
 
@@ -40,51 +40,25 @@ class Ledger:
         *,
         call_deadline_s: float,
         kept_s: int = record.KEPT_S,
+        doubt_s: float = DOUBT_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._links, self._vault, self._clock = links, vault, clock
+        self._links, self._vault, self._clock, self._doubt_s = links, vault, clock, doubt_s
         self._call_lease_s, self._kept_s = call_deadline_s + CALL_SLACK_S, kept_s
 
-    def claim(self, job_id: str, delivery: str) -> tuple[Lease | NotClaimed, Sealed]:
-        """Lease a job to this delivery, and fetch its sealed request; both stores work at once.
+    def claim(self, job_id: str, delivery: str) -> Lease | NotClaimed:
+        """Lease a job to this delivery, unless it is not its turn.
 
         Raises:
             StoreUnavailable: the ledger does not answer; the lease, if there is one, runs out.
         """
-        answer_of_vault = self._vault.mine.begin("GET", record.SEALED + job_id)
+        prefixes = (record.FRESH, record.CLAIMED, record.CUSTOMER, record.JOB)
         keys = [record.JOB + job_id, record.OPEN]
-        try:
-            answer = self._links.mine.run(CLAIM, keys, job_id, delivery, CLAIM_LEASE_S, record.FRESH, record.CLAIMED)
-        finally:
-            sealed = _sealed(answer_of_vault)
-        if answer[0] == b"finished":  # a repeat may have laid the request down while the job was being finished
-            self._vault.mine.tell("UNLINK", record.SEALED + job_id)
-        return self._read_claim(job_id, delivery, answer), sealed
-
-    def _read_claim(self, job_id: str, delivery: str, answer: list[bytes]) -> Lease | NotClaimed:
+        answer = self._links.mine.run(CLAIM, keys, job_id, delivery, CLAIM_LEASE_S, *prefixes, self._doubt_s)
         word = answer[0].decode()
         if word != "claimed":
             return NotClaimed(word, answer[1] if len(answer) > 1 else None)
-        text = [item.decode() for item in answer[1:]]
-        now, operation, customer_uid, merchant_uid, sequence, accepted_at, expires_at = text[:7]
-        attempts, claims, sent_at, reason, kid = text[7:]
-        return Lease(
-            job_id=job_id,
-            delivery=delivery,
-            claimed_at=float(now),
-            operation=Operation(operation),
-            customer_uid=customer_uid or None,
-            merchant_uid=merchant_uid or None,
-            sequence=int(sequence),
-            accepted_at=float(accepted_at),
-            expires_at=float(expires_at),
-            attempts=int(attempts),
-            claims=int(claims),
-            sent_at=float(sent_at) if sent_at else None,
-            reason=reason,
-            kid=kid,
-            held_since=self._clock(),
-        )
+        return _lease(job_id, delivery, [item.decode() for item in answer[1:]], self._clock())
 
     def mark_sent(self, lease: Lease) -> int | None:
         """Note, durably, that the POST is about to leave.
@@ -97,10 +71,16 @@ class Ledger:
         )
         return int(answer[1]) if answer[0] else None
 
-    def wait(self, lease: Lease, delay_s: float, reason: str) -> bool:
-        """Give a job back for a while; only one that was surely not applied."""
+    def wait(self, lease: Lease, wait: Wait) -> bool:
+        """Give a job back for a while; False if another delivery has it."""
         keys = [record.JOB + lease.job_id, record.OPEN]
-        return bool(self._links.mine.run(WAIT, keys, lease.job_id, lease.delivery, delay_s, reason))
+        arguments = (wait.delay_s, wait.reason, wait.last_post, self._doubt_s)
+        return bool(self._links.mine.run(WAIT, keys, lease.job_id, lease.delivery, *arguments))
+
+    def now(self) -> float:
+        """The ledger's clock, Unix seconds."""
+        seconds, microseconds = self._links.mine.call("TIME")
+        return float(seconds) + float(microseconds) / 1e6
 
     def finish(self, lease: Lease, outcome: Outcome) -> Outcome | None:
         """Write the outcome, once; then the sealed request goes.
@@ -109,6 +89,8 @@ class Ledger:
             The outcome in force, or None if another delivery has the job and will say.
         """
         is_definite = outcome.status in AFTER_SENDING and outcome.status is not Status.IN_DOUBT
+        # A payment beside a newer card stored none: it leaves the newer one in force.
+        is_in_force = outcome.succeeded and not lease.newer_applied
         text = outcome.model_dump_json()
         in_force = self._links.mine.run(
             FINISH,
@@ -119,21 +101,28 @@ class Ledger:
             celery_result(outcome, text),
             self._kept_s,
             int(is_definite),
-            record.CUSTOMER,
+            *(record.CUSTOMER, record.JOB),
+            int(is_in_force),
         )
         if not in_force:
             return None
-        self._vault.mine.tell("UNLINK", record.SEALED + lease.job_id)
+        self.forget(lease.job_id)
         return outcome if in_force == text.encode() else Outcome.from_json(in_force)
 
-    def due(self, most: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]) -> list[str]:
-        """Ids that want a message; see ``due.lua``.
+    def forget(self, job_id: str) -> None:
+        """Delete the sealed request of a finished job, without waiting for it."""
+        self._vault.mine.tell("UNLINK", record.SEALED + job_id)
+
+    def due(self, most: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]) -> list[tuple[str, str]]:
+        """Ids that want a message, each with the queue that it was accepted for; see ``due.lua``.
 
         Args:
             empty_s: for each of :data:`QUEUES`, how long it has been empty, or -1.
         """
         keys = [record.OPEN, *(record.FRESH + q for q in QUEUES), *(record.CLAIMED + q for q in QUEUES)]
-        return [one.decode() for one in self._links.mine.run(DUE, keys, most, guard_s, overtaken_s, *empty_s)]
+        answer = self._links.mine.run(DUE, keys, most, guard_s, overtaken_s, *empty_s, record.JOB)
+        names = [item.decode() for item in answer]
+        return list(zip(names[::2], names[1::2], strict=True))
 
     def hold_sweeper(self, owner: str, life_s: int) -> bool:
         """Whether this owner is the one sweeper for the next seconds."""
@@ -146,10 +135,27 @@ class Ledger:
         return True
 
 
-def _sealed(answer: Callable[[], bytes | None]) -> Sealed:
-    try:
-        return answer()
-    except StoreUnavailable as error:
-        return error
-    except redis.ResponseError:  # something else lies under that key: nothing that a producer signed
-        return b""
+def _lease(job_id: str, delivery: str, text: list[str], held_since: float) -> Lease:
+    now, operation, customer_uid, merchant_uid, sequence, accepted_at, expires_at = text[:7]
+    attempts, claims, sent_at, reason, kid, first_sent_at, doubt_until, doubtful, newer_applied = text[7:]
+    return Lease(
+        job_id=job_id,
+        delivery=delivery,
+        claimed_at=float(now),
+        operation=Operation(operation),
+        customer_uid=customer_uid or None,
+        merchant_uid=merchant_uid or None,
+        sequence=int(sequence),
+        accepted_at=float(accepted_at),
+        expires_at=float(expires_at),
+        attempts=int(attempts),
+        claims=int(claims),
+        sent_at=float(sent_at) if sent_at else None,
+        reason=reason,
+        kid=kid,
+        first_sent_at=float(first_sent_at) if first_sent_at else None,
+        doubt_until=float(doubt_until) if doubt_until else None,
+        is_doubtful=bool(doubtful),
+        newer_applied=bool(newer_applied),
+        held_since=held_since,
+    )

@@ -80,6 +80,18 @@ class Link:
                 raise StoreUnavailable("the store refuses to write") from None
             raise
 
+    def begin_script(self, script: Script, keys: list[str], *arguments: Argument) -> Callable[[], Any]:
+        """:meth:`begin` for a script; see :meth:`run`."""
+        begun = self.begin("EVALSHA", script.sha, len(keys), *keys, *arguments)
+
+        def answer() -> Any:  # noqa: ANN401 — as call
+            try:
+                return begun()
+            except NoScriptError:
+                return self.run(script, keys, *arguments)
+
+        return answer
+
     def begin(self, *command: Argument) -> Callable[[], Any]:
         """Send a repeatable command now; the returned function reads the answer, or does it all again if that fails."""
         try:

@@ -4,35 +4,35 @@
 
     Step
     ├── End    an outcome is written
-    ├── Wait   surely not applied: given back to the ledger for a while; waiting is not a failure
+    ├── Wait   given back to the ledger for a while; waiting is not a failure
     └── Leave  another delivery has the job; say nothing
 """
 
 import random
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from producer.contract.names import Operation
 from producer.contract.outcome import Status
-from worker.iamport.meaning import Kind, Meaning
+from worker.iamport.meaning import Kind, Meaning, Sight
 from worker.lease import Lease
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 30.0
+LOOK_UP_FIRST_S, LOOK_UP_MOST_S = 1.0, 15.0
 TRANSIENT_SENDS = 3
 CLAIMS_LIMIT = 10
 WAITS_FOR_OTHERS_S = 30.0
 
-LOGIN_REFUSED, VAULT_SILENT = "login_refused", "vault_silent"
+LOGIN_REFUSED, LOGIN_FAILED, VAULT_SILENT, LOOK_UP = "login_refused", "login_failed", "vault_silent", "look_up"
 
-
-FINAL: dict[Kind, tuple[Status, str | None]] = {
-    Kind.DECLINED: (Status.DECLINED, None),
-    Kind.INVALID: (Status.INVALID, None),
-    Kind.MISCONFIGURED: (Status.MISCONFIGURED, None),
-    # The look-up at i'mport comes here (the next issue); until then nobody sends it a second time blindly.
-    Kind.UNKNOWN: (Status.IN_DOUBT, "no_answer"),
-    Kind.DUPLICATE: (Status.IN_DOUBT, "duplicate"),
+FINAL = {
+    Kind.DECLINED: Status.DECLINED,
+    Kind.INVALID: Status.INVALID,
+    Kind.MISCONFIGURED: Status.MISCONFIGURED,
 }
+
+
+LastPost = Literal["unsent", "doubt", "presumed"]
 
 
 class End(NamedTuple):
@@ -45,10 +45,18 @@ class End(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """The job waits; it was surely not applied."""
+    """The job waits.
+
+    Args:
+        delay_s: seconds.
+        reason: one word.
+        last_post: what became of its last POST: ``unsent`` (surely not applied, or there was none), ``doubt`` (no
+            answer yet), ``presumed`` (looked up for long enough: it counts as not applied, without proof).
+    """
 
     delay_s: float
     reason: str
+    last_post: LastPost = "unsent"
 
 
 class Leave(NamedTuple):
@@ -72,43 +80,75 @@ def backoff_s(attempt: int, jitter: Callable[[], float] = random.random) -> floa
     return BACKOFF_FIRST_S + (most - BACKOFF_FIRST_S) * jitter()
 
 
-def before_opening(lease: Lease) -> Step | None:
-    """What the ledger alone decides about a claimed job; None to go on.
+def before_sending(lease: Lease) -> Step | None:
+    """What the ledger alone decides about a claimed job; None to go on, to a look-up or to the card.
 
-    A job that may have been sent never ends as though it had not been.
+    A payment is never superseded: it is made beside the newer card.
     """
-    may_have_been_sent = lease.sent_at is not None
-    if may_have_been_sent:
-        return End(*FINAL[Kind.UNKNOWN])
+    if lease.newer_applied and lease.operation is Operation.ISSUE:
+        return End(Status.SUPERSEDED, "newer_card")
+    if lease.sent_at is not None:
+        return None
     if lease.is_overdue:
-        return overdue(lease)
+        is_refused = lease.reason == LOGIN_REFUSED
+        return End(Status.MISCONFIGURED if is_refused else Status.EXPIRED, lease.reason or "deadline")
     if lease.claims > CLAIMS_LIMIT:
         return End(Status.FAILED, "quarantined")
     return None
 
 
-def overdue(lease: Lease) -> End:
-    """How a job ends whose deadline passed while it waited, surely unsent."""
-    if lease.reason == LOGIN_REFUSED:
-        return End(Status.MISCONFIGURED, LOGIN_REFUSED)
-    return End(Status.EXPIRED, lease.reason or "deadline")
-
-
-def after_answer(
-    meaning: Meaning, operation: Operation, attempt: int, jitter: Callable[[], float] = random.random
-) -> Step:
+def after_answer(meaning: Meaning, lease: Lease, attempt: int, jitter: Callable[[], float] = random.random) -> Step:
     """What an answer of i'mport leads to.
 
     Args:
         meaning: the answer, understood.
-        operation: what was asked.
+        lease: the job.
         attempt: how often it has been sent, this time included.
         jitter: uniform in [0, 1).
     """
-    if meaning.kind is Kind.APPLIED:
-        return End(Status.PAID if operation is Operation.ONETIME else Status.ISSUED, None, meaning, attempt)
-    if meaning.kind in FINAL:
-        return End(*FINAL[meaning.kind], meaning, attempt)
-    if meaning.kind is Kind.TRANSIENT and attempt >= TRANSIENT_SENDS:
+    kind = meaning.kind
+    if kind is Kind.APPLIED:
+        return End(_success(lease), None, meaning, attempt)
+    if kind in FINAL:
+        return End(FINAL[kind], None, meaning, attempt)
+    if kind is Kind.TRANSIENT and attempt >= TRANSIENT_SENDS:
         return End(Status.DECLINED, None, meaning, attempt)
-    return Wait(max(meaning.retry_after_s or 0.0, backoff_s(attempt, jitter)), meaning.kind.name.lower())
+    if kind is Kind.DUPLICATE and attempt == 1:
+        return End(Status.INVALID, "duplicate_merchant_uid", meaning, attempt)
+    if kind in {Kind.UNKNOWN, Kind.DUPLICATE}:
+        return Wait(LOOK_UP_FIRST_S, LOOK_UP, "doubt")
+    return Wait(max(meaning.retry_after_s or 0.0, backoff_s(attempt, jitter)), kind.name.lower())
+
+
+def after_look_up(sight: Sight, meaning: Meaning, lease: Lease, *, has_card: bool) -> Step:
+    """What a look-up of an unanswered POST leads to.
+
+    Args:
+        sight: what was seen.
+        meaning: the record that was seen, as if it had been the answer.
+        lease: the job; its ``sent_at`` is set.
+        has_card: whether it could be sent again.
+    """
+    if sight is Sight.OURS:
+        is_declined = meaning.kind is Kind.DECLINED
+        return End(Status.DECLINED if is_declined else _success(lease), None, meaning, lease.attempts)
+    if lease.is_overdue:
+        return End(Status.IN_DOUBT, "no_answer", None, lease.attempts)
+    is_settled = lease.doubt_until is not None and lease.claimed_at >= lease.doubt_until
+    if is_settled and sight is Sight.ABSENT and has_card:
+        return Wait(0.0, "send_again", "presumed")
+    if is_settled and sight in {Sight.ABSENT, Sight.FOREIGN}:
+        return End(
+            Status.IN_DOUBT, "no_answer" if sight is Sight.ABSENT else "replaced_elsewhere", None, lease.attempts
+        )
+    return Wait(look_up_again_s(lease), LOOK_UP, "doubt")
+
+
+def look_up_again_s(lease: Lease) -> float:
+    """Seconds to the next look-up: half of the time since it was sent, 1 to 15."""
+    since = lease.claimed_at - (lease.sent_at or lease.claimed_at)
+    return min(max(since / 2, LOOK_UP_FIRST_S), LOOK_UP_MOST_S)
+
+
+def _success(lease: Lease) -> Status:
+    return Status.PAID if lease.operation is Operation.ONETIME else Status.ISSUED

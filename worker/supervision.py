@@ -7,23 +7,32 @@ import sys
 import time
 from types import FrameType
 
+from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY
 from producer.contract.lockdown import ALLOCATOR
 
 PERIOD_S, RESTART_PAUSE_S = 0.2, 1.0
 EARLY_S = 5.0  # a process that exits with an error sooner than this will not be helped by another start
 
 
-def supervise(processes: int, arguments: list[str]) -> int:
+def queues_of(number: int) -> str:
+    """The queues of a worker process: every second one leaves migrations alone, so that they hold at most half."""
+    return ",".join(QUEUES if number % 2 else (RECOVERY, INTERACTIVE))
+
+
+def supervise(processes: int, concurrency: int, arguments: list[str]) -> int:
     """Run worker processes until SIGTERM or SIGINT, which go on to each of them.
 
     Args:
-        processes: how many.
+        processes: how many; a single one is split into two of half its threads, see :func:`queues_of`.
+        concurrency: threads a process.
         arguments: of ``celery worker``.
 
     Returns:
         0 after a shutdown that was asked for; else the exit code of a process that could not start.
     """
-    return _Supervisor(processes, arguments).run()
+    if processes == 1:
+        processes, concurrency = 2, (concurrency + 1) // 2
+    return _Supervisor(processes, ["-c", str(concurrency), *arguments]).run()
 
 
 class _Supervisor:
@@ -57,7 +66,8 @@ class _Supervisor:
         return 0
 
     def _start(self, number: int) -> None:
-        command = [sys.executable, "-m", "worker", "consume", "-n", f"worker{number}@%h", *self._arguments]
+        name = ["-n", f"worker{number}@%h", "-Q", queues_of(number)]
+        command = [sys.executable, "-m", "worker", "consume", *name, *self._arguments]
         # A group of its own: Ctrl-C reaches the supervisor alone, which passes it on once.
         child = subprocess.Popen(command, env={**os.environ, **ALLOCATOR}, start_new_session=True)  # noqa: S603 — us
         self._children[number] = child, time.monotonic()

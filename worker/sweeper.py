@@ -32,7 +32,7 @@ class Sweeper:
 
     Args:
         ledger: the ledger.
-        publish: puts ids on the recovery queue.
+        publish: puts ids on the recovery queue, each with the queue that it was accepted for.
         depths: how many messages each of :data:`QUEUES` holds.
         clock: monotonic seconds.
     """
@@ -40,7 +40,7 @@ class Sweeper:
     def __init__(
         self,
         ledger: Ledger,
-        publish: Callable[[list[str]], None],
+        publish: Callable[[list[tuple[str, str]]], None],
         depths: Callable[[], list[int]],
         *,
         clock: Callable[[], float] = time.monotonic,

@@ -1,36 +1,35 @@
 """The thin shell around the story: a job id comes in, an outcome goes out through the ledger."""
 
-import re
 import uuid
+from typing import Any
 
 import structlog
 from celery import shared_task
 
-from producer.contract.job import TASK_NAME
+from producer.contract.job import MIGRATION, TASK_NAME
 from producer.contract.outcome import Outcome
+from worker import metrics
 from worker.assembly import this_worker
 from worker.errors import StoreUnavailable
 from worker.lease import NotClaimed
 from worker.retry import Wait
 
-JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+ACCEPTED_FOR = "billing_queue"
 
 log = structlog.get_logger()
 
 
-@shared_task(name=TASK_NAME, ignore_result=True)
-def run(job_id: str) -> None:
+@shared_task(name=TASK_NAME, bind=True, ignore_result=True)
+def run(self: Any, job_id: str) -> None:  # noqa: ANN401 — Celery's task
     """Take one job as far as it goes now.
 
     Args:
         job_id: which job; everything else is in ledger and vault.
     """
-    if not isinstance(job_id, str) or not JOB_ID.fullmatch(job_id):
-        log.warning("message dropped: its argument is no job id")
-        return
+    queue = self.request.get(ACCEPTED_FOR) or (self.request.delivery_info or {}).get("routing_key")
     with structlog.contextvars.bound_contextvars(job_id=job_id):
         try:
-            _report(this_worker().issuance.run(job_id, uuid.uuid4().hex))
+            _report(this_worker().issuance.run(job_id, uuid.uuid4().hex, is_migration=queue == MIGRATION))
         except StoreUnavailable as error:
             log.warning("job left to the ledger", problem=str(error))
 
@@ -38,10 +37,13 @@ def run(job_id: str) -> None:
 def _report(result: object) -> None:
     match result:
         case Outcome():
+            metrics.OUTCOMES.labels(str(result.operation), str(result.status)).inc()
             log.info("job finished", status=str(result.status), code=result.code, attempts=result.attempts)
         case Wait():
+            metrics.WAITS.labels(result.reason).inc()
             log.info("job waits", reason=result.reason, delay_s=round(result.delay_s, 1))
         case NotClaimed("unknown"):
+            metrics.UNKNOWN.inc()
             log.warning("message dropped: the ledger knows no such job")
         case _:
             log.debug("nothing to do")

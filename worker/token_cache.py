@@ -30,6 +30,7 @@ from worker.errors import LoginRefused, StoreUnavailable, TokenUnavailable
 from worker.iamport.models import Answer, Token
 from worker.link import Links
 from worker.parts import Held
+from worker.retry import LOGIN_FAILED, LOGIN_REFUSED, VAULT_SILENT
 
 MARGIN_S = 30.0  # fetched again this long before its end: inside the last minute, in which i'mport extends it
 SHORTEST_LIFE_S = 5.0  # however near its end i'mport says it is, it is not asked for more often than this
@@ -48,6 +49,7 @@ class TokenCache:
         key, secret: ``IMP_KEY`` and ``IMP_SECRET``.
         login: asks i'mport for a token.
         vault: connections to ``VAULT_URL``.
+        ledger_now: the ledger's clock, to know how far ahead of it i'mport's is.
         clock, sleep: monotonic seconds, and waiting.
     """
 
@@ -58,6 +60,7 @@ class TokenCache:
         *,
         login: Callable[[], Answer],
         vault: Links,
+        ledger_now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -66,6 +69,7 @@ class TokenCache:
         account = hmac.new(material, key.encode(), sha256).hexdigest()[:16]
         self._name = record.TOKEN + account
         self._login, self._vault, self._clock, self._sleep = login, vault, clock, sleep
+        self._ledger_now = ledger_now
         self._held: Held | None = None
         self._one_at_a_time = threading.Lock()
 
@@ -97,14 +101,14 @@ class TokenCache:
         try:
             return self._stored() or self._awaited()
         except StoreUnavailable:
-            raise TokenUnavailable("vault_silent") from None
+            raise TokenUnavailable(VAULT_SILENT) from None
 
     def _awaited(self) -> Held:
         """The token that this process fetches, or another one does meanwhile."""
         owner, end = secrets.token_hex(8), self._clock() + WAIT_S
         while True:
             if self._vault.mine.call("EXISTS", self._name + ":refused"):
-                raise LoginRefused("login_refused", REFUSED_S)
+                raise LoginRefused(LOGIN_REFUSED, REFUSED_S)
             if self._vault.mine.call("SET", self._name + ":lock", owner, "NX", "EX", LOCK_S):
                 try:
                     return self._stored() or self._fetched()
@@ -127,21 +131,24 @@ class TokenCache:
             text = self._cipher.decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], self._name.encode())
         except (InvalidTag, ValueError):
             return None
-        return Held(text.decode(), sealed, asked_at + life_ms / 1000)
+        token, ahead_s = text.decode().split()
+        return Held(token, sealed, asked_at + life_ms / 1000, float(ahead_s))
 
     def _fetched(self) -> Held:
         asked_at = self._clock()
         answer = self._login()
         if answer.status == 401:
             self._vault.mine.call("SET", self._name + ":refused", 1, "EX", REFUSED_S)
-            raise LoginRefused("login_refused", REFUSED_S)
+            raise LoginRefused(LOGIN_REFUSED, REFUSED_S)
         if answer.token is None:
-            raise TokenUnavailable("login_throttled" if answer.status == 429 else "login_failed", answer.retry_after_s)
+            raise TokenUnavailable("login_throttled" if answer.status == 429 else LOGIN_FAILED, answer.retry_after_s)
         return self._kept(answer.token, asked_at)
 
     def _kept(self, token: Token, asked_at: float) -> Held:
         life_s = max(token.life_s - MARGIN_S, SHORTEST_LIFE_S)
+        ahead_s = token.now - self._ledger_now()
         nonce = secrets.token_bytes(NONCE_LENGTH)
-        sealed = nonce + self._cipher.encrypt(nonce, token.text.encode(), self._name.encode())
+        plain = f"{token.text} {ahead_s:.3f}".encode()
+        sealed = nonce + self._cipher.encrypt(nonce, plain, self._name.encode())
         self._vault.mine.call("SET", self._name, sealed, "PX", int(life_s * 1000))
-        return Held(token.text, sealed, asked_at + life_s)
+        return Held(token.text, sealed, asked_at + life_s, ahead_s)

@@ -9,7 +9,8 @@ key                                holds                                        
 ``billing:open``                   sorted set of open job ids by ``next_at``               never
 ``billing:fresh:{queue}``          sorted set of never claimed job ids by ``accepted_at``  never
 ``billing:claimed:{queue}``        ``accepted_at`` of the newest job claimed there         never
-``billing:customer:{uid}``         hash: ``sequence``, the newest one given                7 days after the last use
+``billing:customer:{uid}``         hash: ``sequence``, the newest one given; ``applied``,  7 days after the last use
+                                   the newest one whose card came into force
 ``billing:customer:{uid}:open``    sorted set of its open job ids by sequence              with the last of them
 ``billing:envelope:{sha256}``      the job id that an envelope was accepted for            with the envelope's ``exp``
 ``billing:outcomes``               stream of outcomes: field ``outcome``, JSON             entries after 7 days
@@ -21,6 +22,7 @@ Vault (memory only):
 
 =================================  ======================================================  =========================
 ``billing:sealed:{job_id}``        the signed request, the sealed card in it               60 s after the deadline
+``billing:permit``                 rate, pause and breaker; see ``permit.lua``            never
 ``billing:token:{account}``        i'mport's token, encrypted                              with the token
 ``billing:token:{account}:lock``   who fetches it now                                      30 s
 ``billing:token:{account}:refused``  present while i'mport refuses the merchant's keys     30 s
@@ -40,8 +42,11 @@ Fields of the record (instants in Unix seconds of the ledger's clock):
     POSTs that were about to leave; claims since the last one that was released
 ``lease`` ``leased_until``
     the delivery that has it in hand, and until when
-``sent_at`` ``reason``
-    set while a POST may have been applied without our knowing; why it waits
+``sent_at`` ``first_sent_at`` ``doubt_until`` ``doubtful``
+    set while a POST may have been applied without our knowing; when the first such POST left; until when it is looked
+    up; set for good once a POST counted as not applied without proof
+``next_at`` ``reason``
+    when it is taken up again, and why it waits
 ``outcome``
     JSON, once it is finished
 """
@@ -57,6 +62,7 @@ RESULT = "celery-task-meta-"
 SWEEPER = "billing:sweeper"
 
 SEALED = "billing:sealed:"
+PERMIT = "billing:permit"
 TOKEN = "billing:token:"  # noqa: S105 — a key's name
 
 KEPT_S = 7 * 86400

@@ -25,6 +25,10 @@ def lease(**changes: Any) -> Lease:
         sent_at=None,
         reason="",
         kid="k1",
+        first_sent_at=None,
+        doubt_until=None,
+        is_doubtful=False,
+        newer_applied=False,
         held_since=50.0,
     )
     return plain._replace(**changes)

@@ -1,5 +1,6 @@
 """The story, with each part replaced by one that does as told."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from tests.worker.leases import JOB_ID, lease
 from worker.errors import LoginRefused, StoreUnavailable, TokenUnavailable, UnknownKid
 from worker.iamport.models import Annotation, Answer
 from worker.issuance import FINISH_TRIES, Issuance
-from worker.lease import Lease, NotClaimed, Sealed
-from worker.parts import Held
+from worker.lease import Lease, NotClaimed
+from worker.parts import Held, Permit
 from worker.retry import Leave, Wait
 
 ISSUED = Answer(200, 0, None, Annotation(card_name="신한카드", card_number="424242******4242", inserted=5, updated=5))
@@ -26,20 +27,20 @@ TOKEN = Held("token-1", b"sealed-1", 1e9)
 class LedgerOnPaper:
     """A ledger that holds one job."""
 
-    def __init__(self, claim: Lease | NotClaimed, sealed: Sealed = b"sealed", finish_failures: int = 0) -> None:
-        self.claimed, self.sealed = claim, sealed
+    def __init__(self, claim: Lease | NotClaimed, finish_failures: int = 0) -> None:
+        self.claimed = claim
         self.is_ours, self.finish_failures = True, finish_failures
         self.log: list[str] = []
 
-    def claim(self, job_id: str, delivery: str) -> tuple[Lease | NotClaimed, Sealed]:
+    def claim(self, job_id: str, delivery: str) -> Lease | NotClaimed:
         self.log.append("claim")
-        return self.claimed, self.sealed
+        return self.claimed
 
     def mark_sent(self, lease: Lease) -> int | None:
         self.log.append("sent")
         return lease.attempts + self.log.count("sent") if self.is_ours else None
 
-    def wait(self, lease: Lease, delay_s: float, reason: str) -> bool:
+    def wait(self, lease: Lease, wait: Wait) -> bool:
         self.log.append("wait")
         return self.is_ours
 
@@ -49,6 +50,26 @@ class LedgerOnPaper:
             self.finish_failures -= 1
             raise StoreUnavailable
         return outcome
+
+    def forget(self, job_id: str) -> None:
+        self.log.append("forget")
+
+
+class ThrottleOnPaper:
+    """Gives these permits one after the other, the last one for ever."""
+
+    def __init__(self, *permits: Permit) -> None:
+        self.permits = list(permits)
+        self.asked: list[bool] = []
+        self.reports: list[int] = []
+
+    def ask(self, job_id: str, *, is_migration: bool, is_look_up: bool = False) -> Callable[[], Permit]:
+        self.asked.append(is_look_up)
+        permit = self.permits.pop(0) if len(self.permits) > 1 else self.permits[0]
+        return lambda: permit
+
+    def report(self, permit: Permit, answer: Answer) -> None:
+        self.reports.append(answer.status)
 
 
 class OpenerOnPaper:
@@ -91,26 +112,49 @@ class IamportOnPaper:
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
         self.tokens: list[str] = []
+        self.jobs: list[Job] = []
+        self.look_ups: list[str] = []
 
     def issue(self, job: Job, card: Card, token: str) -> Answer:
         self.tokens.append(token)
+        self.jobs.append(job)
         return self.answers.pop(0)
 
     onetime = issue
+
+    def find_customer(self, customer_uid: str, token: str) -> Answer:
+        self.look_ups.append(customer_uid)
+        return self.answers.pop(0)
+
+    find_payment = find_customer
 
 
 class Scene:
     """A story about to be told."""
 
     def __init__(self, *answers: Answer, claim: Lease | NotClaimed | None = None, **parts: Any) -> None:
-        self.ledger = LedgerOnPaper(claim or lease(), parts.get("sealed", b"sealed"), parts.get("finish_failures", 0))
+        self.ledger = LedgerOnPaper(claim or lease(), parts.get("finish_failures", 0))
+        self.throttle = ThrottleOnPaper(*parts.get("permits", [Permit("go", sealed=b"sealed")]))
         self.tokens = TokensOnPaper(parts.get("token_error"))
         self.iamport = IamportOnPaper(*answers)
         self.pauses: list[float] = []
+        self.now, self.is_stopping = 53.0, False
         opener = OpenerOnPaper(parts.get("opening_error"))
         self.issuance = Issuance(
-            self.ledger, opener, self.tokens, self.iamport, clock=lambda: 53.0, sleep=self.pauses.append
+            self.ledger,
+            self.throttle,
+            opener,
+            self.tokens,
+            self.iamport,
+            clock=lambda: self.now,
+            pause=self.pause,
+            sleep=self.pauses.append,
         )
+
+    def pause(self, seconds: float) -> bool:
+        self.pauses.append(seconds)
+        self.now += seconds
+        return not self.is_stopping
 
     def run(self) -> object:
         return self.issuance.run(JOB_ID, "delivery-1")
@@ -158,32 +202,145 @@ def test_a_declined_card_is_sent_once_and_ends_with_the_gateways_code() -> None:
 
 
 def test_what_others_have_in_hand_is_left_alone() -> None:
-    for word in ("unknown", "finished", "waiting"):
+    for word in ("unknown", "waiting"):
         scene = Scene(claim=NotClaimed(word))
 
         assert scene.run() == NotClaimed(word)
         assert scene.ledger.log == ["claim"]
 
 
+def test_a_request_that_came_back_after_the_end_is_deleted_again() -> None:
+    scene = Scene(claim=NotClaimed("finished", b"{}"))
+
+    scene.run()
+
+    assert scene.ledger.log == ["claim", "forget"]
+
+
 def test_a_card_that_the_vault_lost_ends_lost() -> None:
-    outcome = Scene(sealed=None).run()
+    outcome = Scene(permits=[Permit("none")]).run()
 
     assert isinstance(outcome, Outcome)
     assert (outcome.status, outcome.code) == (Status.LOST, "vault_lost")
 
 
 def test_a_vault_that_is_silent_is_waited_for() -> None:
-    step = Scene(sealed=StoreUnavailable()).run()
+    step = Scene(permits=[Permit("silent")]).run()
 
     assert isinstance(step, Wait)
-    assert step.reason == "vault_silent"
+    assert (step.reason, step.last_post) == ("vault_silent", "unsent")
 
 
-def test_a_job_that_may_have_been_sent_is_not_lost_even_if_its_card_is_gone() -> None:
-    outcome = Scene(claim=lease(sent_at=1000.5, attempts=1), sealed=None).run()
+def test_a_job_waits_for_its_turn_in_the_slot() -> None:
+    scene = Scene(ISSUED, permits=[Permit("wait", 3.0), Permit("go", 0.25, b"sealed")])
+
+    outcome = scene.run()
 
     assert isinstance(outcome, Outcome)
-    assert (outcome.status, outcome.attempts) == (Status.IN_DOUBT, 1)
+    assert scene.pauses == [1.0, 0.25]
+
+
+def test_a_job_whose_turn_does_not_come_is_given_back() -> None:
+    scene = Scene(permits=[Permit("wait", 40.0)])
+
+    step = scene.run()
+
+    assert step == Wait(40.0, "turn", "unsent")
+    assert sum(scene.pauses) == 15.0
+
+
+def test_a_process_that_is_to_stop_gives_back_what_waits_for_its_turn() -> None:
+    for permit in (Permit("wait", 3.0), Permit("go", 3.0, b"sealed")):
+        scene = Scene(permits=[permit])
+        scene.is_stopping = True
+
+        assert scene.run() == Wait(0.0, "shutdown", "unsent")
+
+
+SENT = lease(sent_at=1000.5, first_sent_at=1000.5, attempts=1, doubt_until=1120.0)
+THERE = Annotation(card_number="424242******4242", inserted=1001, updated=1001, card_name="신한카드")
+
+
+def test_a_job_that_may_have_been_sent_is_looked_up_and_not_sent() -> None:
+    scene = Scene(Answer(200, 0, None, THERE), claim=SENT)
+
+    outcome = scene.run()
+
+    assert isinstance(outcome, Outcome)
+    assert (outcome.status, outcome.attempts, outcome.card_name) == (Status.ISSUED, 1, "신한카드")
+    assert scene.iamport.look_ups == ["gildong_0001"]
+    assert scene.iamport.tokens == []
+    assert scene.ledger.log == ["claim", "finish"]
+
+
+def test_a_job_that_may_have_been_sent_is_looked_up_even_if_its_card_is_gone() -> None:
+    scene = Scene(Answer(200, 0, None, THERE), claim=SENT, permits=[Permit("none"), Permit("go")])
+
+    outcome = scene.run()
+
+    assert isinstance(outcome, Outcome)
+    assert outcome.status is Status.ISSUED
+    assert scene.throttle.asked == [False, True]
+
+
+def test_what_is_not_there_yet_is_looked_up_again() -> None:
+    step = Scene(Answer(404, 1), claim=SENT).run()
+
+    assert step == Wait(1.0, "look_up", "doubt")
+
+
+def test_what_is_still_not_there_after_long_enough_is_sent_again() -> None:
+    step = Scene(Answer(404, 1), claim=SENT._replace(claimed_at=1121.0)).run()
+
+    assert step == Wait(0.0, "send_again", "presumed")
+
+
+def test_a_silent_vault_leaves_a_job_that_may_have_been_sent_in_doubt() -> None:
+    step = Scene(claim=SENT, permits=[Permit("silent")]).run()
+
+    assert isinstance(step, Wait)
+    assert step.last_post == "doubt"
+
+
+def test_a_look_up_without_a_token_waits_and_an_overdue_one_ends_in_doubt() -> None:
+    error = TokenUnavailable("login_failed")
+
+    waiting = Scene(claim=SENT, token_error=error).run()
+    ended = Scene(claim=SENT._replace(claimed_at=1900.0), token_error=error).run()
+
+    assert isinstance(waiting, Wait)
+    assert (waiting.reason, waiting.last_post) == ("look_up", "doubt")
+    assert isinstance(ended, Outcome)
+    assert ended.status is Status.IN_DOUBT
+
+
+def test_a_job_that_was_ever_in_doubt_never_ends_as_though_it_had_not_been_sent() -> None:
+    doubtful = lease(is_doubtful=True, first_sent_at=1000.0, attempts=1)
+    scenes = {
+        "expired": Scene(claim=doubtful._replace(claimed_at=1900.0)),
+        "lost": Scene(claim=doubtful, permits=[Permit("none")]),
+        "failed": Scene(claim=doubtful._replace(claims=11)),
+        "invalid": Scene(claim=doubtful, opening_error=Refused("bad_signature")),
+        "misconfigured": Scene(Answer(403), claim=doubtful),
+    }
+
+    found = {name: scene.run() for name, scene in scenes.items()}
+
+    assert {name: one.status for name, one in found.items() if isinstance(one, Outcome)} == dict.fromkeys(
+        scenes, Status.IN_DOUBT
+    )
+
+
+def test_a_payment_beside_a_newer_card_stores_no_key_and_says_so() -> None:
+    paid = Answer(200, 0, None, Annotation(status="paid", imp_uid="imp_1"))
+    claim = lease(operation=Operation.ONETIME, merchant_uid="order-1", newer_applied=True)
+    scene = Scene(paid, claim=claim)
+
+    outcome = scene.run()
+
+    assert isinstance(outcome, Outcome)
+    assert (outcome.status, outcome.code) == (Status.PAID, "newer_card")
+    assert scene.iamport.jobs[0].customer_uid is None
 
 
 def test_a_refused_seal_or_signature_ends_invalid_with_the_reason_and_nothing_sent() -> None:
@@ -227,13 +384,12 @@ def test_a_second_refusal_of_the_token_is_an_ordinary_retry() -> None:
     assert len(scene.iamport.tokens) == 2
 
 
-def test_no_answer_ends_in_doubt_and_is_not_sent_again() -> None:
+def test_no_answer_is_looked_up_and_not_sent_again() -> None:
     scene = Scene(Answer(0))
 
-    outcome = scene.run()
+    step = scene.run()
 
-    assert isinstance(outcome, Outcome)
-    assert outcome.status is Status.IN_DOUBT
+    assert step == Wait(1.0, "look_up", "doubt")
     assert len(scene.iamport.tokens) == 1
 
 

@@ -7,6 +7,9 @@ from worker.errors import StoreUnavailable
 from worker.link import Link, Links, Script
 
 
+ARGUMENTS = ("x", "d", 1, "f:", "c:", "u:", "j:", 120)  # of claim.lua
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> RedisServer:
     return RedisServer(tmp_path)
@@ -16,7 +19,7 @@ def test_a_script_is_loaded_where_it_is_missing(store: RedisServer) -> None:
     link = Link(store.url())
     store.client().script_flush()
 
-    assert link.run(Script("claim"), ["billing:job:x", "billing:open"], "x", "d", 1, "f:", "c:") == [b"unknown"]
+    assert link.run(Script("claim"), ["billing:job:x", "billing:open"], *ARGUMENTS) == [b"unknown"]
 
 
 def test_a_command_survives_a_restart_of_the_store(server: RedisServer) -> None:
@@ -63,11 +66,11 @@ def test_a_command_begun_is_done_again_if_its_answer_is_lost(server: RedisServer
 def test_a_store_without_room_is_unavailable_and_not_a_bug(server: RedisServer) -> None:
     with server:
         keys = ["billing:job:x", "billing:open"]
-        server.client().hset("billing:job:x", mapping={"operation": "issue", "queue": "q", "accepted_at": "1"})
+        server.client().hset("billing:job:x", mapping={"lease": "d", "leased_until": "9e9"})
         server.client().config_set("maxmemory", "1")
 
         with pytest.raises(StoreUnavailable):
-            Link(server.url()).run(Script("claim"), keys, "x", "d", 1, "f:", "c:")
+            Link(server.url()).run(Script("sent"), keys, "x", "d", 1)
 
 
 def test_each_thread_has_a_link_of_its_own(store: RedisServer) -> None:

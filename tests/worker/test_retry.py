@@ -3,16 +3,24 @@ import pytest
 from producer.contract.names import Operation
 from producer.contract.outcome import Status
 from tests.worker.leases import lease
-from worker.iamport.meaning import Kind, Meaning
+from worker.iamport.meaning import Kind, Meaning, Sight
+from worker.lease import Lease
 from worker.retry import (
     CLAIMS_LIMIT,
     TRANSIENT_SENDS,
     End,
     Wait,
     after_answer,
+    after_look_up,
     backoff_s,
-    before_opening,
+    before_sending,
+    look_up_again_s,
 )
+
+PAYMENT = lease(operation=Operation.ONETIME, merchant_uid="order-1")
+SENT = lease(sent_at=990.0, first_sent_at=990.0, attempts=1, doubt_until=1110.0)
+LOOKED_UP_LONG_ENOUGH = SENT._replace(claimed_at=1110.0)
+OVERDUE = SENT._replace(claimed_at=1900.0)
 
 
 @pytest.mark.parametrize(
@@ -22,42 +30,48 @@ from worker.retry import (
         (Kind.DECLINED, 1, Status.DECLINED, None),
         (Kind.INVALID, 1, Status.INVALID, None),
         (Kind.MISCONFIGURED, 1, Status.MISCONFIGURED, None),
-        (Kind.UNKNOWN, 1, Status.IN_DOUBT, "no_answer"),
-        (Kind.DUPLICATE, 1, Status.IN_DOUBT, "duplicate"),
         (Kind.TRANSIENT, TRANSIENT_SENDS, Status.DECLINED, None),
+        (Kind.DUPLICATE, 1, Status.INVALID, "duplicate_merchant_uid"),
     ],
 )
 def test_an_answer_that_settles_a_job_ends_it(kind: Kind, attempt: int, status: Status, code: str | None) -> None:
     meaning = Meaning(kind)
 
-    step = after_answer(meaning, Operation.ISSUE, attempt)
+    step = after_answer(meaning, lease(), attempt)
 
     assert step == End(status, code, meaning, attempt)
 
 
 @pytest.mark.parametrize("kind", [Kind.UNSENT, Kind.THROTTLED, Kind.TOKEN_REFUSED, Kind.TRANSIENT])
 def test_what_was_surely_not_applied_waits(kind: Kind) -> None:
-    step = after_answer(Meaning(kind), Operation.ISSUE, 1, lambda: 0.5)
+    step = after_answer(Meaning(kind), lease(), 1, lambda: 0.5)
 
-    assert step == Wait(1.5, kind.name.lower())
+    assert step == Wait(1.5, kind.name.lower(), "unsent")
+
+
+@pytest.mark.parametrize(("kind", "attempt"), [(Kind.UNKNOWN, 1), (Kind.UNKNOWN, 5), (Kind.DUPLICATE, 2)])
+def test_a_post_without_a_clear_answer_is_looked_up(kind: Kind, attempt: int) -> None:
+    step = after_answer(Meaning(kind), lease(), attempt)
+
+    assert step == Wait(1.0, "look_up", "doubt")
 
 
 def test_a_paid_onetime_is_paid_and_not_issued() -> None:
-    step = after_answer(Meaning(Kind.APPLIED), Operation.ONETIME, 1)
+    step = after_answer(Meaning(Kind.APPLIED), PAYMENT, 1)
 
     assert isinstance(step, End)
     assert step.status is Status.PAID
 
 
 def test_retry_after_is_obeyed_when_it_is_longer_than_the_backoff() -> None:
-    step = after_answer(Meaning(Kind.THROTTLED, retry_after_s=120.0), Operation.ISSUE, 1)
+    step = after_answer(Meaning(Kind.THROTTLED, retry_after_s=120.0), lease(), 1)
 
     assert step == Wait(120.0, "throttled")
 
 
 def test_every_kind_of_answer_has_a_next_step() -> None:
     for kind in Kind:
-        assert after_answer(Meaning(kind), Operation.ISSUE, 1)
+        assert after_answer(Meaning(kind), lease(), 1)
 
 
 @pytest.mark.parametrize(
@@ -69,17 +83,20 @@ def test_backoff_grows_with_full_jitter_between_1_and_30_seconds(attempt: int, l
 
 
 def test_a_fresh_claim_goes_on() -> None:
-    assert before_opening(lease()) is None
+    assert before_sending(lease()) is None
 
 
-def test_a_job_that_may_have_been_sent_is_never_sent_blindly() -> None:
-    assert before_opening(lease(sent_at=99.0)) == End(Status.IN_DOUBT, "no_answer")
+def test_a_job_that_may_have_been_sent_goes_to_its_look_up_even_when_overdue_and_claimed_too_often() -> None:
+    assert before_sending(OVERDUE._replace(claims=50)) is None
 
 
-def test_a_job_that_may_have_been_sent_ends_in_doubt_even_when_overdue_and_claimed_too_often() -> None:
-    step = before_opening(lease(sent_at=99.0, claimed_at=5000.0, claims=50))
+def test_an_older_card_is_superseded_once_a_newer_one_is_in_force() -> None:
+    assert before_sending(lease(newer_applied=True)) == End(Status.SUPERSEDED, "newer_card")
+    assert before_sending(SENT._replace(newer_applied=True)) == End(Status.SUPERSEDED, "newer_card")
 
-    assert step == End(Status.IN_DOUBT, "no_answer")
+
+def test_a_payment_is_never_superseded() -> None:
+    assert before_sending(PAYMENT._replace(newer_applied=True)) is None
 
 
 @pytest.mark.parametrize(
@@ -92,9 +109,46 @@ def test_a_job_that_may_have_been_sent_ends_in_doubt_even_when_overdue_and_claim
     ],
 )
 def test_an_overdue_job_ends_by_what_it_waited_for(reason: str, expected: End) -> None:
-    assert before_opening(lease(claimed_at=1900.0, reason=reason)) == expected
+    assert before_sending(lease(claimed_at=1900.0, reason=reason)) == expected
 
 
 def test_a_job_that_crashes_every_worker_is_quarantined() -> None:
-    assert before_opening(lease(claims=CLAIMS_LIMIT)) is None
-    assert before_opening(lease(claims=CLAIMS_LIMIT + 1)) == End(Status.FAILED, "quarantined")
+    assert before_sending(lease(claims=CLAIMS_LIMIT)) is None
+    assert before_sending(lease(claims=CLAIMS_LIMIT + 1)) == End(Status.FAILED, "quarantined")
+
+
+APPLIED, DECLINED = Meaning(Kind.APPLIED, 0), Meaning(Kind.DECLINED, 0, pg_code="2116")
+
+
+@pytest.mark.parametrize(
+    ("sight", "meaning", "job", "has_card", "expected"),
+    [
+        (Sight.OURS, APPLIED, SENT, True, End(Status.ISSUED, None, APPLIED, 1)),
+        (Sight.OURS, APPLIED, OVERDUE, False, End(Status.ISSUED, None, APPLIED, 1)),
+        (Sight.ABSENT, APPLIED, SENT, True, Wait(5.5, "look_up", "doubt")),
+        (Sight.FOREIGN, APPLIED, SENT, True, Wait(5.5, "look_up", "doubt")),
+        (Sight.UNCLEAR, APPLIED, SENT, True, Wait(5.5, "look_up", "doubt")),
+        (Sight.ABSENT, APPLIED, LOOKED_UP_LONG_ENOUGH, True, Wait(0.0, "send_again", "presumed")),
+        (Sight.ABSENT, APPLIED, LOOKED_UP_LONG_ENOUGH, False, End(Status.IN_DOUBT, "no_answer", None, 1)),
+        (Sight.FOREIGN, APPLIED, LOOKED_UP_LONG_ENOUGH, True, End(Status.IN_DOUBT, "replaced_elsewhere", None, 1)),
+        (Sight.UNCLEAR, APPLIED, LOOKED_UP_LONG_ENOUGH, True, Wait(15.0, "look_up", "doubt")),
+        (Sight.ABSENT, APPLIED, OVERDUE, True, End(Status.IN_DOUBT, "no_answer", None, 1)),
+        (Sight.UNCLEAR, APPLIED, OVERDUE, True, End(Status.IN_DOUBT, "no_answer", None, 1)),
+    ],
+)
+def test_each_look_up_has_its_next_step(
+    sight: Sight, meaning: Meaning, job: Lease, has_card: bool, expected: End | Wait
+) -> None:
+    assert after_look_up(sight, meaning, job, has_card=has_card) == expected
+
+
+def test_a_payment_that_failed_unheard_is_declined_and_one_that_was_paid_is_paid() -> None:
+    sent = PAYMENT._replace(sent_at=990.0, attempts=1)
+
+    assert after_look_up(Sight.OURS, DECLINED, sent, has_card=True) == End(Status.DECLINED, None, DECLINED, 1)
+    assert after_look_up(Sight.OURS, APPLIED, sent, has_card=True) == End(Status.PAID, None, APPLIED, 1)
+
+
+@pytest.mark.parametrize(("since", "expected"), [(0, 1), (1, 1), (8, 4), (30, 15), (600, 15)])
+def test_look_ups_grow_apart_from_1_to_15_seconds(since: float, expected: float) -> None:
+    assert look_up_again_s(lease(sent_at=1001.0 - since)) == expected

@@ -12,9 +12,9 @@ class LedgerOnPaper:
     def hold_sweeper(self, owner: str, life_s: int) -> bool:
         return self.is_ours
 
-    def due(self, most: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]) -> list[str]:
+    def due(self, most: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]) -> list[tuple[str, str]]:
         self.asked.append((most, list(empty_s)))
-        return self.ids[:most]
+        return [(one, "interactive") for one in self.ids[:most]]
 
 
 class Scene:
@@ -23,7 +23,7 @@ class Scene:
         self.published: list[str] = []
         self.sweeper = Sweeper(
             self.ledger,  # type: ignore[arg-type]
-            self.published.extend,
+            lambda due: self.published.extend(one for one, _ in due),
             lambda: [self.depths.get(queue, 0) for queue in QUEUES],
             clock=lambda: self.now,
         )

@@ -82,6 +82,18 @@ class IamportClient:
         body = _body(job, ONETIME_FIELDS, card, Card.fields_of_onetime)
         return self._post("/subscribe/payments/onetime", body, token)
 
+    def find_customer(self, customer_uid: str, token: str) -> Answer:
+        """GET /subscribe/customers/{customer_uid}: the billing key's record, if there is one."""
+        return self._get(f"/subscribe/customers/{quote(customer_uid, safe='')}", token)
+
+    def find_payment(self, merchant_uid: str, token: str) -> Answer:
+        """GET /payments/find/{merchant_uid}: the newest payment of an order, of test channels too."""
+        return self._get(f"/payments/find/{quote(merchant_uid, safe='')}?include_sandbox=true", token)
+
+    def _get(self, path: str, token: str) -> Answer:
+        headers = {"Accept": "application/json", "Authorization": self._prefix + token}
+        return self._exchange(requests.Request("GET", self._base_url + path, headers=headers).prepare())
+
     def _post(self, path: str, body: dict[str, Any], token: str | None) -> Answer:
         headers = {"Accept": "application/json"}
         if token is not None:

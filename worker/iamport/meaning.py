@@ -46,6 +46,22 @@ class Meaning(NamedTuple):
     retry_after_s: float | None = None
 
 
+class Sight(Enum):
+    """What a look-up of an unanswered POST showed."""
+
+    OURS = auto()
+    """What we sent was handled: the meaning says how."""
+    ABSENT = auto()
+    """Nothing, or nothing as new as what we sent."""
+    FOREIGN = auto()
+    """Something as new, but not what we sent."""
+    UNCLEAR = auto()
+    """The look-up itself failed."""
+
+
+LOOK_UP_TOLERANCE_S = 2.0  # i'mport's instants are whole seconds
+NOT_FOUND = 404
+
 PG_CODE = (re.compile(r"code:\s*([A-Z]?\d{3,4})\)"), re.compile(r"\[([A-Z]\d{3}|\d{4})\]"))
 
 BY_PG_CODE = {
@@ -84,6 +100,53 @@ def understand_payment(answer: Answer) -> Meaning:
     if payment.status == "failed":
         return meaning._replace(kind=Kind.DECLINED, message=payment.fail_reason, pg_code=_pg_code(payment.fail_reason))
     return meaning._replace(kind=Kind.UNKNOWN)
+
+
+def see_customer(answer: Answer, sent_at: float, last4: str | None) -> tuple[Sight, Meaning]:
+    """What GET /subscribe/customers/{customer_uid} says about an unanswered issue.
+
+    Args:
+        answer: its answer; an unknown one is 404, or 200 with a code that is not 0.
+        sent_at: when we sent it, Unix seconds of i'mport's clock.
+        last4: the card's last four digits; None if the card is gone.
+    """
+    meaning = Meaning(Kind.APPLIED, answer.code, None, None, answer.response)
+    found = answer.response
+    if _is_absent(answer):
+        return Sight.ABSENT, meaning
+    if answer.code != 0 or found is None or found.updated is None or answer.status >= 300:
+        return Sight.UNCLEAR, meaning
+    if found.updated < sent_at - LOOK_UP_TOLERANCE_S:
+        return Sight.ABSENT, meaning
+    shown = (found.card_number or "")[-4:]
+    is_other = last4 is not None and shown.isdigit() and len(shown) == 4 and shown != last4
+    return (Sight.FOREIGN if is_other else Sight.OURS), meaning
+
+
+def see_payment(answer: Answer, sent_at: float, amount: int | None) -> tuple[Sight, Meaning]:
+    """What GET /payments/find/{merchant_uid} says about an unanswered payment.
+
+    Args:
+        answer: its answer.
+        sent_at: when we first sent it, Unix seconds of i'mport's clock.
+        amount: KRW; None if the request is gone.
+    """
+    found = answer.response
+    meaning = understand_payment(answer)
+    if _is_absent(answer):
+        return Sight.ABSENT, meaning
+    if answer.code != 0 or found is None or answer.status >= 300 or meaning.kind not in {Kind.APPLIED, Kind.DECLINED}:
+        return Sight.UNCLEAR, meaning
+    at = (found.failed_at if meaning.kind is Kind.DECLINED else found.paid_at) or 0
+    if meaning.kind is Kind.DECLINED and at < sent_at - LOOK_UP_TOLERANCE_S:
+        return Sight.ABSENT, meaning  # an earlier attempt under the same merchant_uid
+    is_other = at < sent_at - LOOK_UP_TOLERANCE_S or (amount is not None and found.amount not in {None, amount})
+    return (Sight.FOREIGN if is_other else Sight.OURS), meaning
+
+
+def _is_absent(answer: Answer) -> bool:
+    is_refusal = answer.code not in {None, 0} and answer.status < 300
+    return answer.status == NOT_FOUND or is_refusal
 
 
 def _kind(answer: Answer, pg_code: str | None) -> Kind:

@@ -34,6 +34,8 @@ class Annotation(BaseModel):
     Args:
         card_number: masked again: some gateways show eight digits and four.
         inserted, updated: Unix seconds of i'mport's clock; equal for a first issue.
+        amount: of a payment, KRW.
+        paid_at, failed_at: Unix seconds of i'mport's clock, 0 where it does not apply.
         status: of a payment: ``ready``, ``paid``, ``cancelled`` or ``failed``.
         fail_reason: of a payment that failed, scrubbed.
     """
@@ -48,6 +50,9 @@ class Annotation(BaseModel):
     card_number: Masked = None
     inserted: Number = None
     updated: Number = None
+    amount: Number = None
+    paid_at: Number = None
+    failed_at: Number = None
     status: Name = None
     fail_reason: Text = None
 
@@ -58,10 +63,12 @@ class Token(NamedTuple):
     Args:
         text: what goes into the Authorization header.
         life_s: seconds that were left of it when i'mport answered: ``expired_at - now``, both i'mport's clock.
+        now: that clock, Unix seconds.
     """
 
     text: str
     life_s: float
+    now: float = 0.0
 
     def __repr__(self) -> str:
         return f"Token(text='***', life_s={self.life_s:g})"
@@ -107,9 +114,16 @@ class Answer(NamedTuple):
 def _token(response: dict[str, Any]) -> Token | None:
     text, expired_at, now = (response.get(name) for name in ("access_token", "expired_at", "now"))
     expiry, clock = _number(expired_at), _number(now)
-    if not isinstance(text, str) or not text.isascii() or not text.isprintable() or expiry is None or clock is None:
+    if (
+        not isinstance(text, str)
+        or not text.isascii()
+        or not text.isprintable()
+        or " " in text
+        or expiry is None
+        or clock is None
+    ):
         return None
-    return Token(text, float(expiry - clock))
+    return Token(text, float(expiry - clock), float(clock))
 
 
 def _seconds(retry_after: str | None) -> float | None:

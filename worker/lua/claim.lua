@@ -1,38 +1,79 @@
--- Claim a job: lease it to one delivery.
+-- Claim a job: lease it to one delivery, unless another one has it, its time has not come, or its order is not here.
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open
 -- ARGV  1 job_id   2 delivery   3 lease (seconds)   4 prefix of the fresh sets   5 prefix of the claimed marks
--- Gives {word, …}: unknown; finished, outcome; waiting (not due, or in another delivery's hands); or
+--       6 prefix of the customers' keys   7 prefix of the records   8 doubt (seconds): how long a POST without an answer
+--       is looked up before it counts as not applied
+-- Gives {word, …}: unknown; finished, outcome; waiting (not due, out of order, or in another delivery's hands); or
 -- claimed, then now, operation, customer_uid, merchant_uid, sequence, accepted_at, expires_at, attempts, claims,
--- sent_at, reason, kid (instants as text, Unix seconds; empty text where there is none). A repeat by the same delivery
--- gives the same lease.
+-- sent_at, reason, kid, first_sent_at, doubt_until, doubtful, newer_applied (instants as text, Unix seconds; empty text
+-- where there is none). A repeat by the same delivery gives the same lease.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
 
-local job = redis.call('HMGET', KEYS[1], 'operation', 'customer_uid', 'merchant_uid', 'sequence', 'accepted_at',
-  'expires_at', 'attempts', 'claims', 'sent_at', 'reason', 'kid', 'outcome', 'lease', 'leased_until', 'next_at', 'queue')
-local operation, outcome, lease, leased_until, next_at, queue = job[1], job[12], job[13], job[14], job[15], job[16]
-if outcome then return {'finished', outcome} end
-if not operation then return {'unknown'} end
+local names = {'operation', 'customer_uid', 'merchant_uid', 'sequence', 'accepted_at', 'expires_at', 'attempts', 'claims',
+  'sent_at', 'reason', 'kid', 'first_sent_at', 'doubt_until', 'doubtful', 'outcome', 'lease', 'leased_until', 'next_at', 'queue'}
+local job = {}
+for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do job[names[i]] = value or nil end
+if job.outcome then return {'finished', job.outcome} end
+if not job.operation then return {'unknown'} end
 
-local mine = lease == ARGV[2]
+-- The first claim marks how far its queue has come; a message that others overtook by far was lost.
+if redis.call('ZREM', ARGV[4] .. job.queue, ARGV[1]) == 1 then
+  local mark = redis.call('GET', ARGV[5] .. job.queue)
+  if not mark or tonumber(mark) < tonumber(job.accepted_at) then
+    redis.call('SET', ARGV[5] .. job.queue, job.accepted_at)
+  end
+end
+
+local mine = job.lease == ARGV[2]
 if not mine then
-  if lease and now < tonumber(leased_until) then return {'waiting'} end
-  if next_at and now < tonumber(next_at) then return {'waiting'} end
-  job[8] = redis.call('HINCRBY', KEYS[1], 'claims', 1)
+  if job.lease and now < tonumber(job.leased_until) then return {'waiting'} end
+  if job.next_at and now < tonumber(job.next_at) then return {'waiting'} end
+end
+
+-- Order among the jobs of a customer_uid. A look-up needs none, and neither does a job that ends here anyway.
+local newer_applied = ''
+if job.customer_uid ~= '' then
+  local customer, sequence = ARGV[6] .. job.customer_uid, tonumber(job.sequence)
+  if tonumber(redis.call('HGET', customer, 'applied') or 0) > sequence then
+    newer_applied = '1'
+  elseif not mine and not job.sent_at and now < tonumber(job.expires_at) then
+    local wait_until = 0
+    for _, id in ipairs(redis.call('ZRANGE', customer .. ':open', 0, -1)) do
+      if id ~= ARGV[1] then
+        local other = redis.call('HMGET', ARGV[7] .. id, 'lease', 'leased_until', 'sent_at', 'doubt_until', 'sequence')
+        if other[1] and now < tonumber(other[2]) then
+          wait_until = math.max(wait_until, tonumber(other[2]))
+        elseif other[3] and (not other[4] or now < tonumber(other[4])) then
+          wait_until = math.max(wait_until, tonumber(other[4] or now + 5))
+        elseif other[5] and tonumber(other[5]) > sequence then
+          wait_until = math.max(wait_until, now + 30)
+        end
+      end
+    end
+    if wait_until > 0 then -- finishing one of them wakes it earlier
+      local next_at = instant(math.min(wait_until, tonumber(job.expires_at)))
+      redis.call('HSET', KEYS[1], 'next_at', next_at, 'reason', 'order', 'claims', 0)
+      redis.call('HDEL', KEYS[1], 'lease', 'leased_until')
+      redis.call('ZADD', KEYS[2], next_at, ARGV[1])
+      return {'waiting'}
+    end
+  end
+end
+
+if not mine then job.claims = redis.call('HINCRBY', KEYS[1], 'claims', 1) end
+if job.sent_at and not job.doubt_until then -- whoever sent it died without a word
+  job.doubt_until = instant(now + tonumber(ARGV[8]))
+  redis.call('HSET', KEYS[1], 'doubt_until', job.doubt_until)
 end
 local until_ = instant(now + tonumber(ARGV[3]))
 redis.call('HSET', KEYS[1], 'lease', ARGV[2], 'leased_until', until_)
 redis.call('ZADD', KEYS[2], until_, ARGV[1])
 
--- The first claim marks how far its queue has come; a message that others overtook by far was lost.
-if redis.call('ZREM', ARGV[4] .. queue, ARGV[1]) == 1 then
-  local mark = redis.call('GET', ARGV[5] .. queue)
-  if not mark or tonumber(mark) < tonumber(job[5]) then redis.call('SET', ARGV[5] .. queue, job[5]) end
-end
-
 local answer = {'claimed', instant(now)}
-for i = 1, 11 do answer[i + 2] = tostring(job[i] or '') end
+for i = 1, 14 do answer[i + 2] = tostring(job[names[i]] or '') end
+answer[17] = newer_applied
 return answer

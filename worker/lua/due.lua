@@ -4,7 +4,8 @@
 -- ARGV  1 how many at most   2 guard (seconds): when to look at them again, should the new message be lost too
 --       3 overtaken (seconds): jobs accepted that much later in the same queue have been claimed already
 --       4 … for each queue: how long (seconds) it has been empty without a break, or -1
--- Gives a list of job ids.
+--       and last the prefix of the records
+-- Gives a list of job ids, each followed by the queue that it was accepted for.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
@@ -22,5 +23,10 @@ for q = 1, queues do
 end
 
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f', now), 'LIMIT', 0, most)
-for _, id in ipairs(due) do redis.call('ZADD', KEYS[1], again, id) end
-return due
+local answer = {}
+for _, id in ipairs(due) do
+  redis.call('ZADD', KEYS[1], again, id)
+  answer[#answer + 1] = id
+  answer[#answer + 1] = redis.call('HGET', ARGV[#ARGV] .. id, 'queue') or ''
+end
+return answer

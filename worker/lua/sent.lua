@@ -13,5 +13,6 @@ if job[3] or job[1] ~= ARGV[2] or now >= tonumber(job[2]) then return {0} end
 
 local until_ = instant(now + tonumber(ARGV[3]))
 redis.call('HSET', KEYS[1], 'sent_at', instant(now), 'leased_until', until_)
+redis.call('HSETNX', KEYS[1], 'first_sent_at', instant(now))
 redis.call('ZADD', KEYS[2], until_, ARGV[1])
 return {1, redis.call('HINCRBY', KEYS[1], 'attempts', 1), instant(now)}

@@ -2,18 +2,31 @@
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open
 -- ARGV  1 job_id   2 delivery   3 delay (seconds)   4 reason
--- Gives 1, or 0 when another delivery has it or it is finished. Only a job that was surely not applied is given back so:
--- the mark that it may have been sent goes.
+--       5 what became of its last POST: unsent (surely not applied, or there was none), doubt (no answer yet), presumed
+--         (no answer, and looked up for long enough: it counts as not applied, but was never proved)
+--       6 doubt (seconds)
+-- Gives 1, or 0 when another delivery has it or it is finished.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+local function instant(t) return string.format('%.6f', t) end
 
-local job = redis.call('HMGET', KEYS[1], 'lease', 'expires_at', 'outcome')
+local job = redis.call('HMGET', KEYS[1], 'lease', 'expires_at', 'outcome', 'doubtful')
 if job[3] or job[1] ~= ARGV[2] then return 0 end
 
 -- It is taken up at its deadline at the latest, to be ended.
-local next_at = string.format('%.6f', math.min(now + tonumber(ARGV[3]), tonumber(job[2])))
+local next_at = instant(math.max(now, math.min(now + tonumber(ARGV[3]), tonumber(job[2]))))
 redis.call('HSET', KEYS[1], 'next_at', next_at, 'reason', ARGV[4], 'claims', 0)
-redis.call('HDEL', KEYS[1], 'lease', 'leased_until', 'sent_at')
+redis.call('HDEL', KEYS[1], 'lease', 'leased_until')
 redis.call('ZADD', KEYS[2], next_at, ARGV[1])
+if ARGV[5] == 'doubt' then
+  redis.call('HSETNX', KEYS[1], 'doubt_until', instant(now + tonumber(ARGV[6])))
+else
+  redis.call('HDEL', KEYS[1], 'sent_at', 'doubt_until')
+  if ARGV[5] == 'presumed' then
+    redis.call('HSET', KEYS[1], 'doubtful', 1)
+  elseif not job[4] then
+    redis.call('HDEL', KEYS[1], 'first_sent_at')
+  end
+end
 return 1

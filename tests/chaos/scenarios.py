@@ -1,0 +1,268 @@
+"""The scenarios, each a function of its size that gives the figures it is judged by."""
+
+import json
+import time
+from collections import Counter
+from typing import Any
+
+from producer.contract import record
+from producer.contract.job import QUEUES
+from tests.chaos.judge import collect, judge
+from tests.chaos.recovery import recovery_p99_s
+from tests.chaos.stage import Killer, Stage
+from tests.fake_iamport import FakeIamport, Fault
+from tests.servers import wait_until
+
+Figures = dict[str, Any]
+ISSUES, PAYMENTS, LOOK_UPS = (
+    "POST /subscribe/customers/",
+    "POST /subscribe/payments/onetime",
+    "GET /subscribe/customers/",
+)
+QUICK = {"IMP_CONNECT_TIMEOUT_S": "1", "IMP_READ_TIMEOUT_S": "2"}
+
+
+def storm(
+    jobs: int, kills: int, seed: int, *, over_s: float, look_up_for_s: int = 120, redis_restarts: int = 0, **quick: str
+) -> Figures:
+    """Jobs of all kinds, declines, lost answers, and whole worker groups killed at random moments."""
+    settings = {"LOOK_UP_FOR_S": str(look_up_for_s), **quick}
+    with Stage(seed, persists=bool(redis_restarts), **settings) as stage:
+        trouble(stage.fake, seed)
+        payments = jobs // 10
+        stage.issue(jobs - payments - jobs // 10)
+        stage.pay(payments)
+        stage.issue_in_turn(f"pair_{i // 2}" for i in range(jobs // 10))
+        stage.start_workers(2)
+        killer = Killer(stage, kills, over_s=over_s).start()
+        restarts = restart_queue(stage, redis_restarts)
+        killer.join()
+        stage.wait_for_the_end(look_up_for_s * 2 + 300)
+        outcomes = collect(stage.queue, stage.sent)
+        verdict = judge(stage.sent, outcomes, stage.fake)
+        recovery = recovery_p99_s(killer, stage.sent, outcomes)
+        tracebacks = stage.tracebacks()
+    counts = {"jobs": jobs, "kills": kills, "redis_restarts": restarts, **verdict._asdict()}
+    return {**counts, "recovery_p99_s": recovery, "tracebacks": tracebacks}
+
+
+def trouble(fake: FakeIamport, seed: int) -> None:
+    """What i'mport does on a bad day."""
+    fake.add_fault(Fault("latency", "POST /subscribe/", latency_s=(0.0, 0.15), seed=seed))
+    for number, path in enumerate((ISSUES, PAYMENTS)):
+        fake.add_fault(Fault("lost_answer", path, probability=0.01, seed=seed + number))
+        fake.add_fault(Fault("reset", path, probability=0.005, seed=seed + 10 + number))
+        fake.add_fault(Fault("server_error", path, probability=0.005, seed=seed + 20 + number))
+
+
+def restart_queue(stage: Stage, times: int) -> int:
+    """Kill the queue's and ledger's server under load, and start it again."""
+    for _ in range(times):
+        time.sleep(stage.random.uniform(1, 3))
+        stage.stack.queue.kill()
+        time.sleep(stage.random.uniform(0.2, 1))
+        stage.stack.queue.start()
+    return times
+
+
+def vault(jobs: int, seed: int) -> Figures:
+    """The vault killed and started empty with open jobs."""
+    with Stage(seed, LOOK_UP_FOR_S="20", IMP_RATE_PER_S="200") as stage:
+        stage.fake.add_fault(Fault("latency", ISSUES, latency_s=(0.05, 0.2), seed=seed))
+        stage.start_workers(2)
+        stage.issue(jobs)
+        wait_until(lambda: stage.open_jobs() < jobs * 0.8, 60, "some outcomes")
+        stage.stack.vault.kill()
+        time.sleep(1)
+        stage.stack.vault.start()
+        back = time.time()
+        before = len(stage.sent)
+        stage.issue(50, "afterwards")
+        stage.wait_for_the_end(180)
+        outcomes = collect(stage.queue, stage.sent)
+        new = [outcomes[job.job_id] for job in stage.sent[before:]]
+        verdict = judge(stage.sent, outcomes, stage.fake)
+    ends = [one.finished_at - back for one in new if one is not None and one.succeeded]
+    return {
+        "jobs": jobs,
+        **verdict._asdict(),
+        "new_jobs_issued": len(ends),
+        "new_jobs_after_s": max(ends, default=None),
+    }
+
+
+def flush(jobs: int, seed: int) -> Figures:
+    """The queue emptied with open jobs."""
+    with Stage(seed, IMP_RATE_PER_S="200") as stage:
+        stage.start_workers(2)
+        stage.issue(jobs)
+        wait_until(lambda: stage.open_jobs() < jobs * 0.9, 60, "some outcomes")
+        stage.stack.queue.client(0).flushdb()
+        began = time.time()
+        stage.wait_for_the_end(240)
+        verdict = judge(stage.sent, collect(stage.queue, stage.sent), stage.fake)
+    return {"jobs": jobs, **verdict._asdict(), "took_s": round(time.time() - began, 1)}
+
+
+def restarts(jobs: int, times: int, seed: int) -> Figures:
+    """The queue's and ledger's server killed and restarted under load, appendfsync always."""
+    with Stage(seed, persists=True, IMP_RATE_PER_S="200") as stage:
+        stage.start_workers(2)
+        stage.issue(jobs // 2)
+        resumed = []
+        uids = iter([f"during_{i}" for i in range(jobs - jobs // 2)])
+        for number in range(times):
+            stage.issue_in_turn(uid for uid, _ in zip(uids, range((jobs // 2) // times), strict=False))
+            stage.stack.queue.kill()
+            time.sleep(stage.random.uniform(0.2, 2))
+            stage.stack.queue.start()
+            began, seen = time.time(), len(stage.fake.applied)
+            if number < times:
+                wait_until(lambda seen=seen: len(stage.fake.applied) > seen or not stage.open_jobs(), 90, "new work")  # type: ignore[misc]
+            resumed.append(time.time() - began)
+        stage.issue_in_turn(uids)
+        stage.wait_for_the_end(240)
+        outcomes = collect(stage.queue, stage.sent)
+        verdict = judge(stage.sent, outcomes, stage.fake)
+        stream: Any = stage.ledger.xrange(record.OUTCOMES)
+        entries = Counter(json.loads(entry[b"outcome"])["job_id"] for _, entry in stream)
+    written_twice = sum(count > 1 for count in entries.values())
+    missing = sum(job.job_id not in entries for job in stage.sent)
+    return {
+        "jobs": jobs,
+        "redis_restarts": times,
+        **verdict._asdict(),
+        "outcomes_written_twice": written_twice,
+        "outcomes_missing_in_the_stream": missing,
+        "resumed_after_s": round(max(resumed), 1),
+    }
+
+
+def outage(jobs: int, minutes: float, seed: int) -> Figures:
+    """I'mport down, with jobs waiting."""
+    rate = 100
+    with Stage(seed, IMP_RATE_PER_S=str(rate)) as stage:
+        port = int(stage.fake.url.rsplit(":", 1)[1])
+        stage.start_workers(2)
+        stage.issue(20, "before")
+        stage.wait_for_the_end(60)
+        stage.fake.stop()
+        stage.issue(jobs)
+        time.sleep(5)
+        pids = [pid for worker in stage.workers for pid in worker.pids()]
+        memory = resident(pids)
+        time.sleep(minutes * 60 - 5)
+        grown = resident(pids) - memory
+        attempts = _attempts(stage)
+        late = FakeIamport(port=port, imp_key=stage.fake.imp_key, imp_secret=stage.fake.imp_secret)
+        stage.stack.fake = late
+        with late:
+            back = time.time()
+            wait_until(lambda: len(late.applied) >= rate, 60, "work")
+            full_rate_after = _full_rate_after(late, back, rate)
+            stage.wait_for_the_end(jobs / rate * 2 + 120)
+            verdict = judge(stage.sent[20:], collect(stage.queue, stage.sent[20:]), late)
+    return {
+        "jobs": jobs,
+        "minutes": minutes,
+        **verdict._asdict(),
+        "memory_growth_mb": round(grown / 1e6, 1),
+        "probes_per_s": round(attempts / (minutes * 60), 2),
+        "full_rate_after_s": full_rate_after,
+    }
+
+
+def _attempts(stage: Stage) -> int:
+    """How often a request was about to leave while i'mport was down: each is noted in the ledger first."""
+    with stage.ledger.pipeline(transaction=False) as pipe:
+        for job in stage.sent[20:]:
+            pipe.hget(record.JOB + job.job_id, "attempts")
+        return sum(int(one or 0) for one in pipe.execute())
+
+
+def _full_rate_after(fake: FakeIamport, back: float, rate: float) -> float | None:
+    """Seconds until a whole second saw at least 90 % of the rate."""
+    wait_until(lambda: any(count >= rate * 0.9 for count in _per_second(fake, back).values()), 60, "the full rate")
+    return min(second for second, count in _per_second(fake, back).items() if count >= rate * 0.9) + 1.0
+
+
+def _per_second(fake: FakeIamport, begin: float) -> Counter[int]:
+    return Counter(int(entry.at - begin) for entry in fake.applied)
+
+
+def resident(pids: list[int]) -> int:
+    """Resident bytes of processes."""
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/statm") as file:  # noqa: PTH123 — a proc file
+            total += int(file.read().split()[1]) * 4096
+    return total
+
+
+def pairs(count: int, seed: int) -> Figures:
+    """Two cards for one customer back to back, with latency, declines and lost answers."""
+    with Stage(seed, LOOK_UP_FOR_S="120") as stage:
+        trouble(stage.fake, seed)
+        stage.fake.add_fault(Fault("latency", ISSUES, latency_s=(0.0, 0.3), seed=seed + 99))
+        stage.start_workers(2)
+        stage.issue_in_turn(f"pair_{i // 2}" for i in range(count * 2))
+        stage.wait_for_the_end(count / 20 + 400)
+        verdict = judge(stage.sent, collect(stage.queue, stage.sent), stage.fake)
+    return {"pairs": count, **verdict._asdict()}
+
+
+def rate(seconds: float, seed: int, *, per_s: float = 50) -> Figures:
+    """The rate of the account kept by 4 processes against a server that enforces it."""
+    with Stage(seed, IMP_RATE_PER_S=str(per_s)) as stage:
+        stage.fake.add_fault(Fault("rate_limit", ISSUES, rate_per_s=per_s, burst=5, retry_after_s=1))
+        stage.fake.add_fault(Fault("latency", ISSUES, latency_s=(0.05, 0.15), seed=seed))
+        stage.issue(int(per_s * (seconds + 15)))
+        stage.start_workers(1, processes=4, concurrency=16)
+        wait_until(lambda: len(stage.fake.applied) > per_s * 5, 60, "a steady rate")
+        begin, first = time.monotonic(), len(stage.fake.applied)
+        time.sleep(seconds)
+        done = (len(stage.fake.applied) - first) / (time.monotonic() - begin)
+        answers = Counter(one.status for one in stage.fake.requests if one.method == "POST" and "customers" in one.path)
+    refused = answers[429] / max(sum(answers.values()), 1)
+    return {
+        "rate": per_s,
+        "reached": round(done / per_s, 4),
+        "refused": round(refused, 5),
+        "calls": sum(answers.values()),
+    }
+
+
+def garbage(count: int, seed: int) -> Figures:
+    """Malformed messages, unknown ids and forged requests among good jobs."""
+    from tests.chaos.rubbish import forge, rubbish  # noqa: PLC0415 — beside its only user
+
+    with Stage(seed) as stage:
+        stage.issue(200, "finished")
+        stage.start_workers(1)
+        stage.wait_for_the_end(60)
+        calls = len(stage.fake.requests)
+        stage.workers[0].stop()
+        forged = forge(stage, 200)
+        stage.issue(200, "good")
+        for number, item in enumerate(rubbish(stage, count)):
+            stage.stack.queue.client(0).lpush(QUEUES[number % 3], item)
+        stage.workers.clear()
+        stage.start_workers(1)
+        stage.wait_for_the_end(180)
+        wait_until(lambda: not any(stage.stack.queue.client(0).llen(queue) for queue in QUEUES), 120, "empty queues")
+        log = stage.workers[0].log.read_text()
+        good = [job for job in stage.sent if job.customer_uid.startswith("good")]
+        outcomes = collect(stage.queue, stage.sent)
+        posts = [one for one in stage.fake.requests[calls:] if one.method == "POST" and "customers" in one.path]
+        restarts = log.count(" ready.") - stage.workers[0].processes
+    return {
+        "messages": count,
+        "forged": len(forged),
+        "forged_ends": dict(Counter(str(outcomes[job_id].status) for job_id in forged if outcomes[job_id])),  # type: ignore[union-attr]
+        "good_issued": sum(outcomes[job.job_id] is not None and outcomes[job.job_id].succeeded for job in good),  # type: ignore[union-attr]
+        "calls_beyond_the_good": len(posts) - len(good),
+        "logged_drops": log.count("message dropped"),
+        "worker_crashes": restarts,
+        "tracebacks": log.count("Traceback"),
+        "content_logged": log.count("4242424242424242") + log.count("garbage"),
+    }

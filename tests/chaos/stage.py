@@ -1,0 +1,162 @@
+"""The stage of a chaos run: a stack, jobs of many kinds, and the hand that pulls the power."""
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Self
+
+import redis
+
+from producer import BillingQueue, BrokerUnavailable, Card, IssueRequest
+from producer.contract import record
+from producer.contract.job import INTERACTIVE
+from producer.settings import ProducerSettings
+from tests.chaos.judge import Sent
+from tests.fake_iamport import CARDS, FakeIamport, numbered
+from tests.servers import Stack, WorkerProcess, environment, wait_until
+
+PLAIN = {name: value for name, value in CARDS["visa"].fields().items() if name != "card_number"}
+
+
+class Stage:
+    """A stack with a producer, and what was sent through it.
+
+    Args:
+        seed: of everything random.
+        persists: whether the queue's and ledger's server keeps an append-only file.
+        worker: settings of the workers beyond the stack's.
+    """
+
+    def __init__(self, seed: int = 0, *, persists: bool = False, **worker: str) -> None:
+        self.random = random.Random(seed)
+        self.stack = Stack(FakeIamport(), persists=persists)
+        self.settings = worker
+        self.sent: list[Sent] = []
+        self.workers: list[WorkerProcess] = []
+        self._numbers = iter(range(10**9))
+
+    @property
+    def fake(self) -> FakeIamport:
+        return self.stack.fake
+
+    @property
+    def ledger(self) -> redis.Redis:
+        return self.stack.queue.client(1)
+
+    def start_workers(self, groups: int, *, processes: int = 2, concurrency: int = 16) -> None:
+        for _ in range(groups):
+            self.workers.append(self.stack.worker(processes=processes, concurrency=concurrency, **self.settings))
+
+    def issue(self, count: int, uid: str = "uid", *, deadline_s: float = 3600, queue: str = INTERACTIVE) -> None:
+        """Enqueue issuances, each of another customer and card."""
+        wanted = [self._request(f"{uid}_{i}", deadline_s) for i in range(count)]
+        for request, job in zip(wanted, self.queue.issue_many(wanted, queue=queue), strict=True):
+            assert request.card is not None
+            self._note(job.job_id, job.sequence, request.customer_uid, None, request.card)
+
+    def issue_in_turn(self, uids: Iterator[str], *, deadline_s: float = 3600) -> None:
+        """Enqueue one by one, trying again with the same key while a store is away."""
+        for uid in uids:
+            request = self._request(uid, deadline_s)
+            assert request.card is not None
+            key = f"{uid}-{next(self._numbers)}"
+            while True:
+                try:
+                    job = self.queue.issue(
+                        customer_uid=uid, card=request.card, idempotency_key=key, deadline_s=deadline_s
+                    )
+                    break
+                except BrokerUnavailable:
+                    time.sleep(0.1)
+            self._note(job.job_id, job.sequence, uid, None, request.card)
+
+    def pay(self, count: int, *, deadline_s: float = 3600) -> None:
+        """Enqueue payments, each of another order and card."""
+        for i in range(count):
+            card = self._card()
+            merchant_uid = f"order-{next(self._numbers)}"
+            job = self.queue.onetime(
+                merchant_uid=merchant_uid, amount=1000 + i, name="chaos", card=card, deadline_s=deadline_s
+            )
+            self._note(job.job_id, job.sequence, "", merchant_uid, card)
+
+    def open_jobs(self) -> int:
+        return int(self.ledger.zcard(record.OPEN))
+
+    def wait_for_the_end(self, timeout_s: float, *, until: int = 0) -> None:
+        """Until no more than so many jobs are open."""
+        wait_until(lambda: self._open_or_many() <= until, timeout_s, "the end of all jobs")
+
+    def in_hand(self) -> list[str]:
+        """Jobs that some delivery holds now."""
+        now = time.time()
+        found: Any = self.ledger.zrangebyscore(record.OPEN, now, now + 120)
+        ids = [one.decode() for one in found]
+        if not ids:
+            return []
+        with self.ledger.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hget(record.JOB + job_id, "lease")
+            return [job_id for job_id, lease in zip(ids, pipe.execute(), strict=True) if lease]
+
+    def tracebacks(self) -> int:
+        """Exceptions that escaped in a worker: each is a bug."""
+        return sum(worker.log.read_text(errors="replace").count("Traceback") for worker in self.workers)
+
+    def _open_or_many(self) -> int:
+        try:
+            return self.open_jobs()
+        except redis.RedisError:
+            return 10**9
+
+    def _request(self, uid: str, deadline_s: float) -> IssueRequest:
+        return IssueRequest(customer_uid=uid, card=self._card(), deadline_s=deadline_s)
+
+    def _card(self) -> Card:
+        return Card(card_number=numbered(next(self._numbers)), **PLAIN)
+
+    def _note(self, job_id: str, sequence: int, uid: str, merchant_uid: str | None, card: Card) -> None:
+        self.sent.append(Sent(job_id, sequence, uid, merchant_uid, card.card_number.get_secret_value()))
+
+    def __enter__(self) -> Self:
+        self.stack.__enter__()
+        with environment(self.stack.producer_env):
+            self.queue = BillingQueue(ProducerSettings.from_env())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.queue.close()
+        self.stack.__exit__(*error)
+
+
+class Killer:
+    """Kills whole worker process groups at random moments, and starts them anew.
+
+    Args:
+        stage: where.
+        kills: how many times.
+        over_s: roughly within how many seconds.
+    """
+
+    def __init__(self, stage: Stage, kills: int, over_s: float) -> None:
+        self.stage, self.kills, self.over_s = stage, kills, over_s
+        self.in_hand: list[tuple[float, list[str]]] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> Self:
+        self._thread.start()
+        return self
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def _run(self) -> None:
+        rng = random.Random(self.stage.random.random())
+        for _ in range(self.kills):
+            time.sleep(rng.uniform(0.5, 1.5) * self.over_s / self.kills)
+            worker = rng.choice(self.stage.workers)
+            held = self.stage.in_hand()
+            worker.kill()
+            self.in_hand.append((time.time(), held))
+            worker.start(wait=False)

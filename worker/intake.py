@@ -1,0 +1,106 @@
+"""Intake: looks at every message before Celery does, and lets pass only what our producers send.
+
+A stock worker ends at one message that is not JSON, and Celery logs what it cannot decode with its content. Here such a
+message is dropped, counted and logged once without content. On other brokers than Redis Celery's own handling stays.
+"""
+
+import base64
+import binascii
+import json
+import re
+from queue import Empty
+from typing import Any
+
+import structlog
+from kombu.transport import TRANSPORT_ALIASES, redis
+
+from producer.contract.job import TASK_NAME
+from worker import metrics
+
+JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+NEVER_SET = ("eta", "expires", "group", "chord", "callbacks", "errbacks")
+SIZE_LIMIT = 16_384
+
+log = structlog.get_logger()
+
+
+def install() -> None:
+    """Make this process read its Redis queues through here."""
+    for scheme in ("redis", "rediss"):
+        TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
+
+
+def problem_of(message: object) -> str | None:
+    """What is wrong with a message as it came from the queue; None if it is one of ours."""
+    if not isinstance(message, dict):
+        return "shape"
+    headers, properties = message.get("headers"), message.get("properties")
+    if not isinstance(headers, dict) or not isinstance(properties, dict):
+        return "shape"
+    if message.get("content-type") != "application/json" or message.get("content-encoding") != "utf-8":
+        return "encoding"
+    delivery = properties.get("delivery_info")
+    if not isinstance(properties.get("delivery_tag"), str) or not isinstance(delivery, dict):
+        return "properties"
+    if headers.get("task") != TASK_NAME:
+        return "task"
+    return _problem_of_headers(headers) or _problem_of_body(message.get("body"), properties, headers["id"])
+
+
+def _problem_of_headers(headers: dict[str, Any]) -> str | None:
+    job_id = headers.get("id")
+    if not isinstance(job_id, str) or not JOB_ID.fullmatch(job_id):
+        return "id"
+    if any(headers.get(name) for name in NEVER_SET) or headers.get("timelimit") not in (None, [None, None]):
+        return "options"
+    retries = headers.get("retries", 0)
+    return None if isinstance(retries, int) and headers.get("lang", "py") == "py" else "options"
+
+
+def _problem_of_body(body: object, properties: dict[str, Any], job_id: str) -> str | None:
+    if properties.get("body_encoding") != "base64" or not isinstance(body, str) or len(body) > SIZE_LIMIT:
+        return "body"
+    try:
+        parts = json.loads(base64.b64decode(body, validate=True))
+    except (ValueError, binascii.Error, RecursionError):
+        return "body"
+    if not isinstance(parts, list) or len(parts) != 3 or parts[0] != [job_id] or parts[1] != {}:
+        return "body"
+    embed = parts[2]
+    return None if isinstance(embed, dict) and not any(embed.values()) else "body"
+
+
+def _drop(problem: str) -> None:
+    metrics.DROPPED.labels(problem).inc()
+    log.warning("message dropped: not one of ours", problem=problem)
+
+
+class Channel(redis.Channel):
+    """A channel that survives what is not JSON."""
+
+    def _brpop_read(self, **options: Any) -> Any:  # noqa: ANN401 — kombu's
+        self.connection.has_delivered = False
+        try:
+            return super()._brpop_read(**options)
+        except (Empty, *self.connection_errors, *self.connection.channel_errors):
+            raise
+        except Exception:
+            if self.connection.has_delivered:
+                raise
+            _drop("not_json")  # popped, and kombu could not read it: it is gone
+            return True
+
+
+class Transport(redis.Transport):
+    """Kombu's Redis transport behind the intake."""
+
+    Channel = Channel
+    has_delivered = False
+
+    def _deliver(self, message: Any, queue: str) -> None:  # noqa: ANN401 — whatever lay in the queue
+        self.has_delivered = True
+        problem = problem_of(message)
+        if problem is None:
+            super()._deliver(message, queue)
+        else:
+            _drop(problem)
