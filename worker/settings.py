@@ -55,7 +55,7 @@ class WorkerSettings(BaseSettings):
     imp_connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5
     imp_read_timeout_s: Annotated[float, Field(gt=0, le=300)] = 60
     look_up_for_s: Annotated[float, Field(ge=1, le=3600)] = 120
-    imp_rate_per_s: Annotated[float, Field(ge=0.1, le=1000)] = 20
+    imp_rate_per_s: Annotated[float, Field(ge=0.1, le=1_000_000)] = 20
     imp_auth_style: Literal["bearer", "bare"] = "bearer"
 
     @classmethod

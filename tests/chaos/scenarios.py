@@ -110,17 +110,16 @@ def restarts(jobs: int, times: int, seed: int) -> Figures:
         stage.start_workers(2)
         stage.issue(jobs // 2)
         resumed = []
-        uids = iter([f"during_{i}" for i in range(jobs - jobs // 2)])
         for number in range(times):
-            stage.issue_in_turn(uid for uid, _ in zip(uids, range((jobs // 2) // times), strict=False))
+            time.sleep(stage.random.uniform(0.5, 1.5))
             stage.stack.queue.kill()
             time.sleep(stage.random.uniform(0.2, 2))
             stage.stack.queue.start()
-            began, seen = time.time(), len(stage.fake.applied)
-            if number < times:
-                wait_until(lambda seen=seen: len(stage.fake.applied) > seen or not stage.open_jobs(), 90, "new work")  # type: ignore[misc]
+            began, first = time.time(), len(stage.sent)
+            stage.issue_in_turn(f"round{number}_{i}" for i in range(jobs // 2 // times))
+            new = [job.job_id for job in stage.sent[first:]]
+            wait_until(lambda new=new: any(stage.queue.outcome(one) for one in new), 90, "new work")  # type: ignore[misc]
             resumed.append(time.time() - began)
-        stage.issue_in_turn(uids)
         stage.wait_for_the_end(240)
         outcomes = collect(stage.queue, stage.sent)
         verdict = judge(stage.sent, outcomes, stage.fake)

@@ -1,0 +1,159 @@
+"""The stage: Redis servers, keys and upstreams that all measurements of a run share, and workers that start and pause.
+
+The queue and the ledger are two databases of one server with an append-only file; the vault is a server of its own.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+import redis
+
+from producer.settings import ProducerSettings
+from tests.servers import ROOT, RedisServer, WorkerProcess, environment, free_port, wait_until
+from worker import keygen
+
+THREADS = 32
+LATENCIES_MS = (0, 200)
+RATE_PER_S = 10_000  # the account's rate must not be what is measured
+
+
+class Stage:
+    """Everything but the workers; leaves nothing behind.
+
+    Args:
+        latencies_ms: one upstream for each.
+    """
+
+    def __init__(self, latencies_ms: tuple[int, ...] = LATENCIES_MS) -> None:
+        self._latencies_ms = latencies_ms
+        self.upstreams: dict[int, str] = {}
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as undo:
+            self.folder = Path(
+                undo.enter_context(tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True))
+            )
+            keygen.generate(self.folder / "keys")
+            self.queue = undo.enter_context(RedisServer(self.folder / "queue", persists=True))
+            self.vault = undo.enter_context(RedisServer(self.folder / "vault"))
+            for latency_ms in self._latencies_ms:
+                self.upstreams[latency_ms] = undo.enter_context(_upstream(latency_ms))
+            self.ledger: redis.Redis = self.queue.client(1)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._undo.close()
+
+    @property
+    def stores(self) -> dict[str, str]:
+        """The stores' settings."""
+        return {"BROKER_URL": self.queue.url(0), "LEDGER_URL": self.queue.url(1), "VAULT_URL": self.vault.url(0)}
+
+    def producer_settings(self) -> ProducerSettings:
+        """Settings of a producer on this stage; no job of it grows too old."""
+        keys = self.folder / "keys" / "producer"
+        files = {
+            "SEALING_KEYS_FILE": str(keys / "sealing.public.jwks.json"),
+            "SIGNING_KEY_FILE": str(keys / "signing.private.jwk.json"),
+        }
+        with environment({**self.stores, **files, "JOB_DEADLINE_S": "3600"}):
+            return ProducerSettings.from_env()
+
+    @contextlib.contextmanager
+    def workers(self, command: list[str], *, processes: int = 1, latency_ms: int = 0) -> Iterator["Workers"]:
+        """Workers that wait for their first message, on stores that are empty."""
+        for server in (self.queue, self.vault):
+            server.client().flushall()
+        keys = self.folder / "keys" / "worker"
+        environ = {
+            **self.stores,
+            "OPENING_KEYS_FILE": str(keys / "opening.private.jwks.json"),
+            "PRODUCER_KEYS_FILE": str(keys / "producers.public.jwks.json"),
+            "IMP_KEY": "bench",
+            "IMP_SECRET": "bench",
+            "IMP_API_URL": self.upstreams[latency_ms],
+            "IMP_RATE_PER_S": str(RATE_PER_S),
+        }
+        process = WorkerProcess(environ, self.folder / "logs", command=command)
+        try:
+            process.start(wait=False)
+            workers = Workers(process, processes)
+            wait_until(lambda: self._is_awaited(workers), 60, "a worker that waits for messages")
+            yield workers
+        finally:
+            if process.process.poll() is None:
+                process.kill()
+
+    def _is_awaited(self, workers: "Workers") -> bool:
+        workers.check()
+        blocked: int = self.queue.client().info("clients")["blocked_clients"]
+        return blocked >= workers.processes
+
+
+class Workers:
+    """Worker processes, seen from outside.
+
+    Args:
+        process: what was started: the one worker, or a supervisor of several.
+        processes: how many workers.
+    """
+
+    def __init__(self, process: WorkerProcess, processes: int) -> None:
+        self._process, self.processes = process, processes
+
+    def check(self) -> None:
+        """Raise if the worker has ended."""
+        if (code := self._process.process.poll()) is not None:
+            raise RuntimeError(f"the worker ended with {code}:\n{self._process.log.read_text()[-3000:]}")
+
+    def cpu_s(self) -> float:
+        """User and system time that the workers have used, all threads, without their supervisor."""
+        return sum(_cpu_s(pid) for pid in self._pids)
+
+    def pause(self) -> None:
+        """Stop the workers where they are."""
+        for pid in self._pids:
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let them go on."""
+        for pid in self._pids:
+            os.kill(pid, signal.SIGCONT)
+
+    @property
+    def _pids(self) -> list[int]:
+        return self._process.pids()[-self.processes :]
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextlib.contextmanager
+def _upstream(latency_ms: int) -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "tests.bench.upstream", "--port", str(port), "--latency-ms", str(latency_ms)]
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    try:
+        wait_until(lambda: _listens(port), what="the upstream")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+        return True
+    return False
