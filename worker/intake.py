@@ -12,7 +12,7 @@ from queue import Empty
 from typing import Any
 
 import structlog
-from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 
 from producer.contract.job import TASK_NAME
 from worker import metrics
@@ -75,8 +75,26 @@ def _drop(problem: str) -> None:
     log.warning("message dropped: not one of ours", problem=problem)
 
 
+class QoS(redis.QoS):
+    """Acknowledgements that may fail: the ledger, not the queue, knows what is done.
+
+    Kombu keeps the place of a message whose acknowledgement failed. With all places taken a worker asks for nothing
+    more, so it never notices that the connection is gone, and waits for ever (measured: a Redis that was restarted
+    under load left whole workers idle).
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        """As kombu's, but the place is free whatever happens."""
+        try:
+            super().ack(delivery_tag)
+        except self.channel.connection.connection_errors:
+            virtual.QoS.ack(self, delivery_tag)
+
+
 class Channel(redis.Channel):
     """A channel that survives what is not JSON."""
+
+    QoS = QoS
 
     def _brpop_read(self, **options: Any) -> Any:  # noqa: ANN401 — kombu's
         self.connection.has_delivered = False

@@ -15,7 +15,6 @@ from collections.abc import Callable
 import structlog
 
 from producer.contract.job import QUEUES, RECOVERY
-from worker.errors import StoreUnavailable
 from worker.ledger import Ledger
 
 PERIOD_S = 0.5
@@ -86,16 +85,12 @@ class Sweeper:
         return [now - self._empty_since[queue] if queue in self._empty_since else -1.0 for queue in QUEUES]
 
     def _run(self) -> None:
-        failing = False
+        problem = ""
         while not self._stopped.wait(PERIOD_S):
             try:
                 self.sweep()
-                failing = False
-            except StoreUnavailable:
-                if not failing:
-                    log.warning("sweeper waits: a store does not answer")
-                failing = True
-            except Exception as error:  # noqa: BLE001 — the sweeper outlives whatever a broker's client raises
-                if not failing:
-                    log.warning("sweeper waits", error=type(error).__name__)
-                failing = True
+                problem = ""
+            except Exception as error:  # noqa: BLE001 — the sweeper outlives whatever a store's or broker's client raises
+                if problem != type(error).__name__:
+                    problem = type(error).__name__
+                    log.warning("sweeper waits", problem=problem)
