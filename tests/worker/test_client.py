@@ -160,11 +160,11 @@ def test_a_refused_connection_sent_nothing() -> None:
     assert (answer.status, answer.was_sent) == (0, False)
 
 
-@pytest.mark.parametrize("kind", ["reset", "lost_answer"])
-def test_a_connection_that_broke_after_sending_leaves_it_unknown(fake: FakeIamport, kind: str) -> None:
+@pytest.mark.parametrize("fault", [Fault("reset", times=1), Fault("lost_answer", times=1)])
+def test_a_connection_that_broke_after_sending_leaves_it_unknown(fake: FakeIamport, fault: Fault) -> None:
     client = IamportClient(fake.url)
     token = token_of(client, fake)
-    fake.add_fault(Fault(kind, times=1))
+    fake.add_fault(fault)
 
     answer = client.issue(job(), card(), token)
 

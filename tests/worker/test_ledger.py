@@ -1,6 +1,7 @@
 """The ledger's scripts on a real Redis. Jobs get in through the producer's own acceptance."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -171,7 +172,8 @@ def test_an_outcome_is_written_once_to_record_stream_and_celerys_result(store: R
     assert first is not None
     assert second == first
     assert Outcome.from_json(db.hget(record.JOB + job_id, "outcome") or b"") == first
-    ((_, entry),) = db.xrange(record.OUTCOMES)
+    stream: Any = db.xrange(record.OUTCOMES)
+    ((_, entry),) = stream
     assert Outcome.from_json(entry[b"outcome"]) == first
     result = json.loads(db.get(record.RESULT + job_id) or b"")
     assert (result["status"], result["task_id"]) == ("SUCCESS", job_id)

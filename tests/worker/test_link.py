@@ -6,7 +6,6 @@ from tests.servers import RedisServer
 from worker.errors import StoreUnavailable
 from worker.link import Link, Links, Script
 
-
 ARGUMENTS = ("x", "d", 1, "f:", "c:", "u:", "j:", 120)  # of claim.lua
 
 

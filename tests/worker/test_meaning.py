@@ -1,7 +1,7 @@
 import pytest
 
 from tests.fake_iamport import CARDS
-from worker.iamport.meaning import Kind, understand, understand_payment
+from worker.iamport.meaning import Kind, Sight, see_customer, see_payment, understand, understand_payment
 from worker.iamport.models import Annotation, Answer
 
 OK = Annotation(card_name="신한카드")
@@ -67,3 +67,62 @@ def test_the_refusals_of_all_sample_cards_are_understood_as_they_are_meant() -> 
         kind = understand(Answer(200, card.code, card.refusal)).kind
 
         assert (name, kind) == (name, expected.get(name, Kind.TRANSIENT if is_transient else Kind.DECLINED))
+
+
+def customer(updated: int | None = 1000, number: str | None = "42424242****4242") -> Answer:
+    return Answer(200, 0, None, Annotation(updated=updated, card_number=number))
+
+
+@pytest.mark.parametrize(
+    ("answer", "sight"),
+    [
+        (customer(), Sight.OURS),
+        (customer(updated=998), Sight.OURS),
+        (customer(updated=997), Sight.ABSENT),
+        (customer(number=None), Sight.OURS),
+        (customer(number="4242********"), Sight.OURS),
+        (customer(number="42424242****0000"), Sight.FOREIGN),
+        (customer(updated=None), Sight.UNCLEAR),
+        (Answer(404, 1), Sight.ABSENT),
+        (Answer(404), Sight.ABSENT),
+        (Answer(200, 1, "찾을 수 없습니다."), Sight.ABSENT),
+        (Answer(401, -1), Sight.UNCLEAR),
+        (Answer(429), Sight.UNCLEAR),
+        (Answer(502), Sight.UNCLEAR),
+        (Answer(0), Sight.UNCLEAR),
+    ],
+)
+def test_a_customer_that_is_looked_up_is_ours_if_it_is_as_new_as_our_post_and_shows_our_digits(
+    answer: Answer, sight: Sight
+) -> None:
+    assert see_customer(answer, 1000.0, "4242")[0] is sight
+
+
+def test_without_its_card_a_customer_is_judged_by_its_time_alone() -> None:
+    assert see_customer(customer(number="42424242****0000"), 1000.0, None)[0] is Sight.OURS
+
+
+def payment(status: str, **members: object) -> Answer:
+    return Answer(200, 0, None, Annotation.model_validate({"status": status, "amount": 9900, **members}))
+
+
+@pytest.mark.parametrize(
+    ("answer", "sight", "kind"),
+    [
+        (payment("paid", paid_at=1000), Sight.OURS, Kind.APPLIED),
+        (payment("failed", failed_at=1000, fail_reason="[2116]"), Sight.OURS, Kind.DECLINED),
+        (payment("failed", failed_at=900), Sight.ABSENT, Kind.DECLINED),
+        (payment("paid", paid_at=900), Sight.FOREIGN, Kind.APPLIED),
+        (payment("paid", paid_at=1000, amount=1), Sight.FOREIGN, Kind.APPLIED),
+        (payment("ready"), Sight.UNCLEAR, Kind.UNKNOWN),
+        (Answer(404, 1), Sight.ABSENT, Kind.MISCONFIGURED),
+    ],
+)
+def test_a_payment_that_is_looked_up_is_ours_if_it_is_as_new_as_our_post_and_of_our_amount(
+    answer: Answer, sight: Sight, kind: Kind
+) -> None:
+    found, meaning = see_payment(answer, 1000.0, 9900)
+
+    assert found is sight
+    if sight is Sight.OURS:
+        assert meaning.kind is kind

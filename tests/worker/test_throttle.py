@@ -1,0 +1,150 @@
+"""The shared rate, pause and breaker, as the vault's scripts keep them. Time passes by moving the stored instants."""
+
+import time
+
+import pytest
+
+from producer.contract import record
+from tests.servers import RedisServer
+from worker.iamport.models import Answer
+from worker.link import Links
+from worker.parts import Permit
+from worker.throttle import FAILURES_LIMIT, HORIZON_S, Throttle
+
+RATE = 10.0
+GO = Permit("go")
+FAILED, OK = Answer(0, was_sent=False), Answer(200, 0)
+
+
+@pytest.fixture
+def throttle(store: RedisServer) -> Throttle:
+    store.client().set(record.SEALED + "job", "signed")
+    return Throttle(Links(store.url()), RATE)
+
+
+def ask(throttle: Throttle, *, is_migration: bool = False) -> Permit:
+    return throttle.ask("job", is_migration=is_migration)()
+
+
+def state(store: RedisServer, **fields: float) -> None:
+    store.client().hset(record.PERMIT, mapping={name: str(value) for name, value in fields.items()})
+
+
+def test_a_permit_brings_the_sealed_request(throttle: Throttle) -> None:
+    assert ask(throttle) == Permit("go", 0.0, b"signed")
+
+
+def test_without_a_sealed_request_no_permit_is_used(throttle: Throttle, store: RedisServer) -> None:
+    assert throttle.ask("gone", is_migration=False)().word == "none"
+    assert store.client().hget(record.PERMIT, "tat_open") is None
+
+
+def test_a_look_up_needs_no_request(throttle: Throttle) -> None:
+    assert throttle.ask("gone", is_migration=False, is_look_up=True)().word == "go"
+
+
+def test_places_are_reserved_ahead_at_the_rate(throttle: Throttle) -> None:
+    began = time.monotonic()
+
+    delays = sorted(ask(throttle).delay_s for _ in range(40))
+
+    taken = time.monotonic() - began
+    assert delays[-1] == pytest.approx(40 / RATE, abs=taken + 0.6)
+    assert all(delay <= HORIZON_S for delay in delays)
+
+
+def test_beyond_the_horizon_nothing_is_reserved(throttle: Throttle) -> None:
+    words = [ask(throttle).word for _ in range(int(HORIZON_S * RATE) + 30)]
+
+    assert words[0] == "go"
+    assert words[-1] == "wait"
+
+
+def test_a_migration_does_not_take_the_places_kept_for_interactive_jobs(throttle: Throttle) -> None:
+    for _ in range(60):
+        ask(throttle, is_migration=True)
+
+    behind = ask(throttle, is_migration=True).delay_s
+    interactive = ask(throttle).delay_s
+
+    assert behind > 5
+    assert interactive < 1
+
+
+def test_after_a_429_everybody_waits_as_long_as_it_asked(throttle: Throttle) -> None:
+    throttle.report(GO, Answer(429, retry_after_s=7.0))
+
+    permit = ask(throttle)
+
+    assert permit.word == "wait"
+    assert 6 < permit.delay_s <= 7
+
+
+def test_the_rate_falls_by_a_tenth_at_most_once_a_second_and_climbs_back(
+    throttle: Throttle, store: RedisServer
+) -> None:
+    for _ in range(5):
+        throttle.report(GO, Answer(429))
+    assert float(store.client().hget(record.PERMIT, "factor") or 0) == pytest.approx(0.9)
+
+    state(store, factor_at=time.time() - 5)
+    throttle.report(GO, Answer(0))  # a time-out counts, too
+    assert float(store.client().hget(record.PERMIT, "factor") or 0) == pytest.approx(0.855, abs=0.002)
+
+
+def test_a_run_of_failures_opens_the_breaker_and_one_probe_goes_first(throttle: Throttle, store: RedisServer) -> None:
+    for _ in range(FAILURES_LIMIT):
+        throttle.report(GO, FAILED)
+    assert ask(throttle).word == "wait"
+
+    state(store, probe_at=time.time() - 0.01)
+    probe, other = ask(throttle), ask(throttle)
+
+    assert (probe.word, probe.wants_report) == ("go", True)
+    assert other.word == "wait"
+
+
+def test_a_probe_that_fails_keeps_it_open_and_one_that_succeeds_closes_it(
+    throttle: Throttle, store: RedisServer
+) -> None:
+    for _ in range(FAILURES_LIMIT):
+        throttle.report(GO, FAILED)
+    state(store, probe_at=time.time() - 0.01)
+    throttle.report(ask(throttle), FAILED)
+    assert ask(throttle).word == "wait"
+
+    state(store, probe_at=time.time() - 0.01)
+    throttle.report(ask(throttle), OK)
+    assert ask(throttle).word == "go"
+
+
+def test_a_success_between_failures_starts_the_run_anew(throttle: Throttle) -> None:
+    for _ in range(3):
+        for _ in range(FAILURES_LIMIT - 1):
+            throttle.report(GO, FAILED)
+        throttle.report(ask(throttle), OK)
+
+    assert ask(throttle).word == "go"
+
+
+def test_ordinary_answers_are_not_reported(throttle: Throttle, store: RedisServer) -> None:
+    before = store.client().info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0)
+
+    throttle.report(GO, OK)
+
+    assert store.client().info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0) == before
+
+
+def test_something_else_under_a_sealed_key_is_no_request(throttle: Throttle, store: RedisServer) -> None:
+    store.client().delete(record.SEALED + "job")
+    store.client().lpush(record.SEALED + "job", "a list")
+
+    assert ask(throttle) == Permit("go", sealed=b"")
+
+
+def test_a_vault_that_is_gone_is_silent(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with RedisServer(tmp_path_factory.mktemp("vault")) as vault:
+        throttle = Throttle(Links(vault.url()), RATE)
+        ask(throttle)
+
+    assert ask(throttle).word == "silent"
