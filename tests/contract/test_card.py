@@ -4,6 +4,7 @@ import logging
 import pickle
 import re
 import traceback
+import unicodedata
 from datetime import datetime
 from typing import Any
 
@@ -493,7 +494,15 @@ def test_invalid_card_carries_nothing_of_its_cause() -> None:
 
 
 PRINTABLE = st.characters(exclude_categories=["C", "Z"], include_characters=" ")
-PERSONAL_DATA = {name: st.text(PRINTABLE, min_size=1, max_size=min(limit, 16)) for name, limit in LIMITS.items()}
+
+
+def personal_data(limit: int) -> st.SearchStrategy[str]:
+    """Texts that are within the limit in the normal form, too, where U+00BC is three characters."""
+    texts = st.text(PRINTABLE, min_size=1, max_size=min(limit, 16))
+    return texts.filter(lambda text: len(unicodedata.normalize("NFKC", text)) <= limit)
+
+
+PERSONAL_DATA = {name: personal_data(limit) for name, limit in LIMITS.items()}
 
 
 @given(st.text("0123456789", min_size=15, max_size=15), st.fixed_dictionaries({}, optional=PERSONAL_DATA))
@@ -503,6 +512,9 @@ def test_revealed_card_is_read_again_as_it_was(digits: str, personal: dict[str, 
     again = Card.from_json(original.reveal_json(), now=NOW)
 
     assert original == again
+    assert {name: again.reveal()[name] for name in personal} == {
+        name: unicodedata.normalize("NFKC", text) for name, text in personal.items()
+    }
 
 
 def test_greatest_korean_card_is_read_again() -> None:

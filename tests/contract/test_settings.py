@@ -63,13 +63,20 @@ def test_wrong_settings_are_named_without_their_values() -> None:
     line = explained(ledger_url=f"http://:{PASSWORD}@host", job_deadline_s=PASSWORD)
 
     assert line == (
-        "LEDGER_URL: must be a URL that begins with redis://, rediss://, unix://; "
+        "LEDGER_URL: must be a URL that begins with redis://, rediss://; "
         "JOB_DEADLINE_S: input should be a valid number, unable to parse string as a number"
     )
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://localhost:6379/0", "rediss://:p%40ss@host", "unix:///run/redis.sock?db=1", "redis://[::1]:6380/0"]
+    "url",
+    [
+        "redis://localhost:6379/0",
+        "rediss://:p%40ss@host",
+        "redis://host/",
+        "redis://[::1]:6380/15",
+        "rediss://host/1?ssl_cert_reqs=required&ssl_ca_certs=/etc/ca.pem&ssl_check_hostname=true",
+    ],
 )
 def test_stores_are_redis(url: str) -> None:
     adapter: TypeAdapter[str] = TypeAdapter(StoreUrl)
@@ -77,7 +84,7 @@ def test_stores_are_redis(url: str) -> None:
     assert url == adapter.validate_python(url)
 
 
-@pytest.mark.parametrize("url", ["amqp://host//", "sentinel://host:26379", "pyamqp://host"])
+@pytest.mark.parametrize("url", ["amqp://host//", "amqps://user:p%40ss@host:5671/billing"])
 def test_broker_may_be_another(url: str) -> None:
     adapter: TypeAdapter[str] = TypeAdapter(BrokerUrl)
 
@@ -85,8 +92,20 @@ def test_broker_may_be_another(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "url", ["unix:///s", "sentinel://h:26379", "pyamqp://h", "redis+socket:///s", "sqs://", "redis://h/x", "amqp:///"]
+)
+def test_broker_url_that_cannot_be_used_is_refused(url: str) -> None:
+    adapter: TypeAdapter[str] = TypeAdapter(BrokerUrl)
+
+    with pytest.raises(ValidationError):
+        adapter.validate_python(url)
+
+
+@pytest.mark.parametrize(
     "url",
-    ["", "localhost:6379", "http://host", "redis://", "redis://host:port/0", "redis://host:99999", "amqp://host//"],
+    ["", "localhost:6379", "http://host", "redis://", "redis://host:port/0", "redis://host:99999", "amqp://host//"]
+    + ["unix:///run/redis.sock", "sentinel://host:26379", "redis://host/notadb", "redis://host/0/1", "redis:/host"]
+    + [f"redis://host/0?{query}" for query in ("db=1", "foo=", "ssl_cert_reqs=never", "ssl_check_hostname=1")],
 )
 def test_store_url_that_cannot_be_used_is_refused(url: str) -> None:
     adapter: TypeAdapter[str] = TypeAdapter(StoreUrl)

@@ -26,7 +26,7 @@ def test_recovery_is_taken_first() -> None:
     assert options["queue_order_strategy"] == "priority"
 
 
-@pytest.mark.parametrize("url", ["redis://h", "rediss://h", "unix:///s", "sentinel://h"])
+@pytest.mark.parametrize("url", ["redis://h", "rediss://h"])
 def test_redis_brokers_never_wait_for_ever(url: str) -> None:
     options = transport(url)["broker_transport_options"]
 

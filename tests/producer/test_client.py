@@ -241,7 +241,6 @@ def test_printed_job_shows_no_envelope(queue: BillingQueue, card: Card) -> None:
         assert "4242424242424242" not in printed
 
 
-@pytest.mark.xfail(strict=True, reason="the connections to the queue stay open until the object is collected")
 def test_closed_queue_has_given_its_connections_back(stage: Stage, card: Card) -> None:
     def connections() -> int:
         return sum(client.info("clients")["connected_clients"] for client in (ledger, vault))

@@ -204,7 +204,6 @@ def test_another_envelope_under_the_key_of_an_open_job_changes_nothing_in_the_va
     assert stage.records() == [job.job_id]
 
 
-@pytest.mark.xfail(strict=True, reason="the record remembers the last envelope only, so the first looks replayed")
 def test_first_envelope_of_a_job_is_still_its_own_after_another_came_under_its_key(
     stage: Stage, queue: BillingQueue, card: Card
 ) -> None:

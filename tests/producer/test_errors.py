@@ -20,14 +20,15 @@ def test_unavailable_store_says_which_and_what_is_known(
     error = BrokerUnavailable(step, accepted=accepted, idempotency_key="k")
 
     assert str(error) == (
-        f"{setting}: the store cannot be reached or does not answer; {words}; try again with the same idempotency key"
+        f"{setting}: the store cannot be reached, refuses us or does not answer; {words}; "
+        "try again with the same idempotency key"
     )
 
 
 def test_unreadable_ledger_says_nothing_of_acceptance() -> None:
     error = BrokerUnavailable("read", accepted=None)
 
-    assert str(error) == "LEDGER_URL: the store cannot be reached or does not answer"
+    assert str(error) == "LEDGER_URL: the store cannot be reached, refuses us or does not answer"
 
 
 def test_errors_survive_a_pickle() -> None:

@@ -196,7 +196,6 @@ def test_unreachable_store_is_named_and_its_password_is_not(idle: Stack, name: s
     assert_one_line(done, f"{name}: the store cannot be reached", code=1)
 
 
-@pytest.mark.xfail(strict=True, reason="a traceback of Celery's or Redis's client, the URL's values in it")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -245,7 +244,6 @@ def test_url_given_twice_or_as_a_missing_file_is_named(idle: Stack, tmp_path: Pa
     assert_one_line(nowhere, "VAULT_URL_FILE: the file cannot be read")
 
 
-@pytest.mark.xfail(strict=True, reason="only the environment is looked at, not .env.producer")
 def test_workers_secret_in_the_env_file_stops_a_producer(idle: Stack, tmp_path: Path) -> None:
     (tmp_path / ".env.producer").write_text(f"IMP_SECRET={PASSWORD}\n")
 
@@ -432,7 +430,6 @@ def test_signal_while_waiting_ends_without_a_traceback(idle: Stack, which: signa
     assert took < 5
 
 
-@pytest.mark.xfail(strict=True, reason="AttributeError: sys.stdin is None")
 def test_closed_stdin_is_a_missing_card(idle: Stack) -> None:
     done = subprocess.run(
         ["/bin/sh", "-c", f'exec "{sys.executable}" -m producer issue --customer-uid gildong <&-'],
