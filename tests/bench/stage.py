@@ -22,7 +22,7 @@ from worker import keygen
 
 THREADS = 32
 LATENCIES_MS = (0, 200)
-RATE_PER_S = 10_000  # the account's rate must not be what is measured
+RATE_PER_S = 1_000_000  # the account's rate must not be what is measured
 
 
 class Stage:

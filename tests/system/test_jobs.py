@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from celery import Celery
 from celery.result import AsyncResult
@@ -158,7 +159,8 @@ def test_jobs_wait_while_imp_cannot_be_reached_and_run_when_it_is_back(stack: St
 
 
 def reason_of(stack: Stack, job_id: str) -> str:
-    return (stack.queue.client(1).hget(record.JOB + job_id, "reason") or b"").decode()
+    reason: Any = stack.queue.client(1).hget(record.JOB + job_id, "reason")
+    return (reason or b"").decode()
 
 
 def test_wrong_merchant_keys_are_probed_once_and_jobs_end_misconfigured_at_their_deadline(
