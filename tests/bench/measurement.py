@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from producer import BillingQueue, Card
 from producer.client import IssueRequest
 from producer.contract.job import INTERACTIVE
-from producer.contract.job import INTERACTIVE
 from producer.contract.record import OUTCOMES
 from tests.bench import floor
 from tests.bench.stage import THREADS, Stage, Workers
