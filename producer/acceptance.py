@@ -19,7 +19,9 @@ from producer.contract.job import Request
 from producer.contract.outcome import Outcome
 from producer.errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
 
-CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 1.0, 1.5  # a call that fails at its last step still fails within 5 s
+# For each connection and answer: a store that is down or silent fails a call within 5 s. Stores that answer just in
+# time, answer after answer, may take longer.
+CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 1.0, 1.5
 
 ACCEPT = files("producer").joinpath("lua/accept.lua").read_bytes()
 ACCEPT_SHA = sha1(ACCEPT).hexdigest()  # noqa: S324 — how EVALSHA names a script

@@ -32,7 +32,7 @@ from producer.settings import ProducerSettings
 
 CHUNK = 200
 POLL_FIRST_S, POLL_MOST_S = 0.02, 0.5
-LATE_S = 3.0  # stores so slow that publishing, too, would take the call beyond its 5 s
+LATE_S = 3.0  # after this, publishing is left to the sweeper
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,22 +5,25 @@
 Ends with Ctrl-C or SIGTERM, and takes its keys and files with it.
 """
 
+import contextlib
 import signal
 import subprocess
 import sys
 
 from tests.fake_iamport import FakeIamport
-from tests.servers import ROOT, Stack, environment, free_port
+from tests.servers import Stack, WorkerProcess, environment, free_port
 
 
 def main() -> int:
     """Run until asked to stop."""
-    with Stack(FakeIamport(port=free_port())) as stack:
-        stack.worker(processes=1, concurrency=16)
+    with Stack(FakeIamport(port=free_port())) as stack, contextlib.ExitStack() as undo:
+        command = ["-m", "worker", "run", "--processes", "2", "--concurrency", "16", "--events"]
+        undo.enter_context(WorkerProcess(stack.worker_env, stack.folder / "logs", command=command))
         port = free_port()
         command = [sys.executable, "-m", "celery", f"--broker={stack.queue.url(0)}", "flower", f"--port={port}"]
+        # In another folder: Celery would read the workers' celeryconfig.py here.
         with environment({"FLOWER_UNAUTHENTICATED_API": "true"}), (stack.folder / "flower.log").open("ab") as log:
-            flower = subprocess.Popen([*command, "--address=127.0.0.1"], cwd=ROOT, stdout=log, stderr=log)
+            flower = subprocess.Popen([*command, "--address=127.0.0.1"], cwd=stack.folder, stdout=log, stderr=log)
         try:
             tell(stack, f"http://127.0.0.1:{port}")
             signal.pause()

@@ -1,6 +1,7 @@
 """Doctor: is everything there that a worker needs? One line each."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import redis
@@ -20,17 +21,20 @@ class Finding(NamedTuple):
     words: str
 
 
-def examine(settings: WorkerSettings) -> Iterator[Finding]:
-    """Look at keys, stores, i'mport's login and the lock-down."""
+def examine(settings: WorkerSettings, *, with_login: bool = True) -> Iterator[Finding]:
+    """Look at keys, stores, i'mport's login (unless that is not wanted) and the lock-down."""
+    login = partial(_login, settings)
     checks: tuple[tuple[str, Callable[[], tuple[bool, str]]], ...] = (
         ("keys", lambda: _keys(settings)),
         ("queue", lambda: _queue(settings)),
         ("ledger", lambda: _store(settings.ledger_url)),
         ("vault", lambda: _vault(settings.vault_url)),
-        ("i'mport login", lambda: _login(settings)),
+        ("i'mport login", login),
         ("lock-down", _lock_down),
     )
     for what, check in checks:
+        if check is login and not with_login:
+            continue
         try:
             yield Finding(what, *check())
         except WorkerError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from click.testing import Result
 from joserfc import jwe, jws
 from joserfc.jwk import ECKey, OKPKey
 
@@ -27,6 +28,8 @@ from producer.contract.names import Operation
 from producer.contract.outcome import Outcome, Status
 from producer.sealing import SealingKeys
 from producer.settings import ProducerSettings
+
+Run = Callable[..., Result]
 
 DATABASES = range(4)
 BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]{16,}")

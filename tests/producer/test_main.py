@@ -1,34 +1,16 @@
 """The commands, as click runs them; real processes and terminals are the system tests' part."""
 
 import json
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from producer import BillingQueue, Card, Status
-from producer.__main__ import main
 from producer.contract.card import PLAINTEXT_LIMIT
 from producer.contract.names import job_id_of
 from tests.fake_iamport.cards import CARDS
-from tests.producer.stage import Stage, free_port
+from tests.producer.stage import Run, Stage
 
-Run = Callable[..., Result]
 VISA = CARDS["visa"].fields()
-
-
-@pytest.fixture
-def run(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command, with the sample Visa on stdin unless other input is given."""
-    for name in ("IMP_SECRET", "IMP_SECRET_FILE", "OPENING_KEYS_FILE", "OPENING_KEYS_COMMAND"):
-        monkeypatch.delenv(name, raising=False)
-
-    def invoke(*arguments: str, given: Any = VISA, **environ: str) -> Result:
-        text = given if isinstance(given, bytes) else json.dumps(given).encode()
-        return CliRunner().invoke(main, arguments, input=text, env={**stage.environ, **environ})
-
-    return invoke
 
 
 def test_issue_prints_the_job_as_json(stage: Stage, run: Run) -> None:
@@ -78,6 +60,8 @@ def test_onetime_prints_the_job_as_json(stage: Stage, run: Run) -> None:
         (b'{"card_number": "4242424242424242"', "card: is not JSON"),
         (b"4242424242424242 2031-07", "card: is not JSON"),
         (b"\xff\xfe4242", "card: is not JSON"),
+        (b"\x00\xff4242424242424242", "card: is not JSON"),
+        (b'{"a":' * 400, "card: is not JSON"),
         (b'{"expiry": "2031-07", "expiry": "2032-07"}', "card: names a member twice"),
         (b'{"card_number": "' + b"4" * 20_000 + b'"}', f"card: is longer than {PLAINTEXT_LIMIT} bytes"),
     ],
@@ -89,6 +73,16 @@ def test_wrong_input_is_one_line_without_a_value_and_exit_code_2(
 
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"producer: {line}\n")
     assert stage.ledger.keys() == []
+
+
+def test_onetime_refuses_a_mistyped_number_too(run: Run) -> None:
+    result = run(
+        *("onetime", "--merchant-uid", "order-1", "--amount", "100", "--name", "tea"),
+        given=VISA | {"card_number": "4242424242424241"},
+    )
+
+    assert result.exit_code == 2
+    assert result.stderr == "producer: card_number: the check digit does not hold (mistyped?)\n"
 
 
 def test_card_number_given_as_a_members_name_is_not_repeated(run: Run) -> None:
@@ -136,6 +130,16 @@ def test_card_is_no_option(run: Run) -> None:
     assert "4242424242424242" not in result.output
 
 
+def test_job_from_the_shell_is_the_one_that_python_sees(queue: BillingQueue, card: Card, run: Run) -> None:
+    result = run("issue", "--customer-uid", "gildong", "--idempotency-key", "k")
+
+    job = queue.issue(customer_uid="gildong", card=card, idempotency_key="k")
+
+    printed = json.loads(result.stdout)
+    assert (printed["job_id"], printed["sequence"]) == (job.job_id, job.sequence)
+    assert printed["expires_at"] == round(job.expires_at, 3)
+
+
 def test_idempotency_conflict_is_one_line(run: Run) -> None:
     run("issue", "--customer-uid", "a", "--idempotency-key", "k")
 
@@ -143,28 +147,6 @@ def test_idempotency_conflict_is_one_line(run: Run) -> None:
 
     assert result.exit_code == 1
     assert result.stderr == "producer: idempotency_key: another request has it already, with other content\n"
-
-
-@pytest.mark.parametrize("name", ["IMP_SECRET", "IMP_SECRET_FILE", "OPENING_KEYS_FILE"])
-@pytest.mark.parametrize("command", [("issue", "--customer-uid", "a"), ("outcome", "x")], ids=lambda words: words[0])
-def test_command_refuses_what_only_workers_may_hold(
-    stage: Stage, run: Run, name: str, command: tuple[str, ...]
-) -> None:
-    result = run(*command, **{name: "hunter2"})
-
-    assert result.exit_code == 1
-    assert result.stderr.startswith(f"producer: {name}: ")
-    assert "hunter2" not in result.output
-    assert stage.ledger.keys() == []
-
-
-def test_dead_ledger_gives_the_key_to_try_again_with(run: Run) -> None:
-    result = run("issue", "--customer-uid", "a", LEDGER_URL=f"redis://:hunter2@127.0.0.1:{free_port()}/1")
-
-    assert result.exit_code == 1
-    assert result.stderr.startswith("producer: LEDGER_URL: the store cannot be reached")
-    assert result.stderr.count("\n") == 1
-    assert "hunter2" not in result.output
 
 
 @pytest.mark.parametrize(
