@@ -15,6 +15,7 @@ from producer.contract.names import Operation
 from producer.sealing import SigningKey
 from tests.vectors import HERE, Json, label, read_keys, read_vectors
 from tests.vectors.make import files
+from tests.worker.leases import lease
 from worker.errors import UnknownKid
 from worker.lease import Lease
 from worker.opening import Opener, OpeningKeys, ProducerKeys
@@ -35,8 +36,7 @@ def opener() -> Opener:
 
 def lease_of(vector: Json) -> Lease:
     record = vector["record"] | {"operation": Operation(vector["record"]["operation"])}
-    held = {"delivery": "d", "claimed_at": record["accepted_at"] + 1, "held_since": 0.0, "kid": ""}
-    return Lease(**record, **held, attempts=0, claims=1, sent_at=None, reason="")
+    return lease(**record, claimed_at=record["accepted_at"] + 1)
 
 
 def signed(vector: Json) -> str:
