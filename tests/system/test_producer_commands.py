@@ -27,6 +27,12 @@ PASSWORD = "hunter2"
 TIMEOUT_S = 40
 
 
+@pytest.fixture(autouse=True)
+def _a_shell_in_the_foreground() -> None:
+    """A runner in the background ignores SIGINT, and what it starts inherits that; a person's shell does not."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="module")
 def idle() -> Iterator[Stack]:
     """Stores and keys, and no worker: jobs stay open."""
