@@ -68,7 +68,7 @@ def forge(stage: Stage, count: int) -> list[str]:
         forged = (
             texts[ids[(number + 1) % count]],
             text[: len(text) // 2],
-            text[:-3] + b"AAA",
+            text[:-10] + (b"B" if text[-10:-9] == b"A" else b"A") + text[-9:],
             b"4242424242424242",
             os.urandom(600),
         )[number % 5]
