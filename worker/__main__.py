@@ -12,6 +12,7 @@ from worker import keygen as keys
 from worker.assembly import open_keyrings
 from worker.doctor import examine
 from worker.errors import WorkerError
+from worker.exposition import metrics_served
 from worker.settings import WorkerSettings
 from worker.supervision import supervise
 
@@ -58,9 +59,11 @@ def keygen(directory: Path, *, rotate: bool, name: str | None, may: str | None) 
 )
 def run(processes: int, concurrency: int, log_level: str, *, events: bool) -> None:
     """Run the workers: scrubbing allocator, locked memory, no core dumps, then Celery with the threads pool."""
-    open_keyrings(WorkerSettings.from_env())  # a bad setting is said once, before any process starts
+    settings = WorkerSettings.from_env()
+    open_keyrings(settings)  # a bad setting is said once, before any process starts
     arguments = ["-P", "threads", "-l", log_level, *(["-E"] if events else [])]
-    sys.exit(supervise(processes, concurrency, arguments))
+    with metrics_served(settings) as environ:
+        sys.exit(supervise(processes, concurrency, arguments, environ))
 
 
 @main.command(hidden=True, context_settings={"ignore_unknown_options": True})

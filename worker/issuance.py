@@ -171,7 +171,8 @@ class Issuance:
             sight, meaning = see_payment(answer, sent_at, job.amount if job else None)
         else:
             answer = self._iamport.find_customer(lease.customer_uid or "", token.text)
-            sight, meaning = see_customer(answer, sent_at, card.last4.get_secret_value() if card else None)
+            last4 = card.last4.get_secret_value() if card else None
+            sight, meaning = see_customer(answer, sent_at, last4, lease.key_updated)
         self._throttle.report(permit, answer)
         if answer.status == 401:
             self._tokens.drop(token)
@@ -190,12 +191,14 @@ class Issuance:
     def _finish(self, lease: Lease, end: End) -> Outcome | None:
         """Write the outcome; what i'mport did is worth waiting for a ledger that restarts."""
         outcome = outcome_of(lease, end, lease.ledger_time(self._clock()))
+        found = end.meaning.annotation if end.meaning else None
+        key_updated = found.key_updated if found else None
         for _ in range(FINISH_TRIES):
             try:
-                return self._ledger.finish(lease, outcome)
+                return self._ledger.finish(lease, outcome, key_updated)
             except StoreUnavailable:
                 self._sleep(FINISH_PAUSE_S)
-        return self._ledger.finish(lease, outcome)
+        return self._ledger.finish(lease, outcome, key_updated)
 
 
 def _without_key(job: Job) -> Job:

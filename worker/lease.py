@@ -21,6 +21,8 @@ class Lease(NamedTuple):
         doubt_until: until when a POST without an answer is looked up before it counts as not applied.
         is_doubtful: whether a POST ever counted as not applied without proof.
         newer_applied: whether a newer card of the same customer_uid is in force.
+        key_updated: until when the key was updated that we last saw come into force for the customer_uid; Unix seconds
+            of i'mport's clock.
         held_since: monotonic seconds of this process at ``claimed_at``.
     """
 
@@ -42,6 +44,7 @@ class Lease(NamedTuple):
     doubt_until: float | None
     is_doubtful: bool
     newer_applied: bool
+    key_updated: int | None
     held_since: float
 
     def ledger_time(self, monotonic: float) -> float:

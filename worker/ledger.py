@@ -82,8 +82,11 @@ class Ledger:
         seconds, microseconds = self._links.mine.call("TIME")
         return float(seconds) + float(microseconds) / 1e6
 
-    def finish(self, lease: Lease, outcome: Outcome) -> Outcome | None:
+    def finish(self, lease: Lease, outcome: Outcome, key_updated: int | None = None) -> Outcome | None:
         """Write the outcome, once; then the sealed request goes.
+
+        Args:
+            key_updated: until when the key that came into force was updated, Unix seconds of i'mport's clock.
 
         Returns:
             The outcome in force, or None if another delivery has the job and will say.
@@ -103,6 +106,7 @@ class Ledger:
             int(is_definite),
             *(record.CUSTOMER, record.JOB),
             int(is_in_force),
+            "" if key_updated is None else key_updated,
         )
         if not in_force:
             return None
@@ -137,7 +141,7 @@ class Ledger:
 
 def _lease(job_id: str, delivery: str, text: list[str], held_since: float) -> Lease:
     now, operation, customer_uid, merchant_uid, sequence, accepted_at, expires_at = text[:7]
-    attempts, claims, sent_at, reason, kid, first_sent_at, doubt_until, doubtful, newer_applied = text[7:]
+    attempts, claims, sent_at, reason, kid, first_sent_at, doubt_until, doubtful, newer_applied, key_updated = text[7:]
     return Lease(
         job_id=job_id,
         delivery=delivery,
@@ -157,5 +161,6 @@ def _lease(job_id: str, delivery: str, text: list[str], held_since: float) -> Le
         doubt_until=float(doubt_until) if doubt_until else None,
         is_doubtful=bool(doubtful),
         newer_applied=bool(newer_applied),
+        key_updated=int(key_updated) if key_updated else None,
         held_since=held_since,
     )

@@ -57,6 +57,8 @@ class WorkerSettings(BaseSettings):
     look_up_for_s: Annotated[float, Field(ge=1, le=3600)] = 120
     imp_rate_per_s: Annotated[float, Field(ge=0.1, le=1_000_000)] = 20
     imp_auth_style: Literal["bearer", "bare"] = "bearer"
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
     @classmethod
     def from_env(cls) -> Self:

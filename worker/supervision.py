@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from types import FrameType
 
 from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY
@@ -19,25 +20,26 @@ def queues_of(number: int) -> str:
     return ",".join(QUEUES if number % 2 else (RECOVERY, INTERACTIVE))
 
 
-def supervise(processes: int, concurrency: int, arguments: list[str]) -> int:
+def supervise(processes: int, concurrency: int, arguments: list[str], environ: Mapping[str, str]) -> int:
     """Run worker processes until SIGTERM or SIGINT, which go on to each of them.
 
     Args:
         processes: how many; a single one is split into two of half its threads, see :func:`queues_of`.
         concurrency: threads a process.
         arguments: of ``celery worker``.
+        environ: what each process gets in its environment beyond this one's.
 
     Returns:
         0 after a shutdown that was asked for; else the exit code of a process that could not start.
     """
     if processes == 1:
         processes, concurrency = 2, (concurrency + 1) // 2
-    return _Supervisor(processes, ["-c", str(concurrency), *arguments]).run()
+    return _Supervisor(processes, ["-c", str(concurrency), *arguments], environ).run()
 
 
 class _Supervisor:
-    def __init__(self, processes: int, arguments: list[str]) -> None:
-        self._arguments, self._asked = arguments, False
+    def __init__(self, processes: int, arguments: list[str], environ: Mapping[str, str]) -> None:
+        self._arguments, self._environ, self._asked = arguments, environ, False
         self._children: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
         self._numbers = range(processes)
 
@@ -69,7 +71,8 @@ class _Supervisor:
         name = ["-n", f"worker{number}@%h", "-Q", queues_of(number)]
         command = [sys.executable, "-m", "worker", "consume", *name, *self._arguments]
         # A group of its own: Ctrl-C reaches the supervisor alone, which passes it on once.
-        child = subprocess.Popen(command, env={**os.environ, **ALLOCATOR}, start_new_session=True)  # noqa: S603 — us
+        environ = {**os.environ, **ALLOCATOR, **self._environ}
+        child = subprocess.Popen(command, env=environ, start_new_session=True)  # noqa: S603 — us
         self._children[number] = child, time.monotonic()
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:

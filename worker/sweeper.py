@@ -15,6 +15,7 @@ from collections.abc import Callable
 import structlog
 
 from producer.contract.job import QUEUES, RECOVERY
+from worker import metrics
 from worker.ledger import Ledger
 
 PERIOD_S = 0.5
@@ -73,6 +74,7 @@ class Sweeper:
         due = self._ledger.due(room, guard_s=GUARD_S, overtaken_s=OVERTAKEN_S, empty_s=self._empty_for(depths))
         if due:
             self._publish(due)
+            metrics.SWEPT.inc(len(due))
         return len(due)
 
     def _empty_for(self, depths: dict[str, int]) -> list[float]:

@@ -10,7 +10,8 @@ key                                holds                                        
 ``billing:fresh:{queue}``          sorted set of never claimed job ids by ``accepted_at``  never
 ``billing:claimed:{queue}``        ``accepted_at`` of the newest job claimed there         never
 ``billing:customer:{uid}``         hash: ``sequence``, the newest one given; ``applied``,  7 days after the last use
-                                   the newest one whose card came into force
+                                   the newest one whose card came into force, and
+                                   ``key_updated``, its time at i'mport
 ``billing:customer:{uid}:open``    sorted set of its open job ids by sequence              with the last of them
 ``billing:envelope:{sha256}``      the job id that an envelope was accepted for            with the envelope's ``exp``
 ``billing:outcomes``               stream of outcomes: field ``outcome``, JSON             entries after 7 days

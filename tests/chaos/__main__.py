@@ -12,6 +12,7 @@ import click
 
 from tests.chaos import scenarios
 from tests.chaos.scenarios import QUICK, Figures
+from tests.model.run import run_model
 
 BROKEN = (
     "lost",
@@ -98,6 +99,15 @@ def rate(seed: int, seconds: float) -> None:
 def garbage(seed: int, count: int) -> None:
     """Malformed messages and forged requests among good jobs."""
     tell(lambda: scenarios.garbage(count, seed))
+
+
+@main.command()
+@click.option("--examples", default=2000, show_default=True)
+@click.option("--steps", default=40, show_default=True)
+@click.pass_obj
+def model(seed: int, examples: int, steps: int) -> None:
+    """Any order of events that Hypothesis can think of, under one clock."""
+    tell(lambda: {"examples": examples, "steps": steps, **run_model(examples, steps, seed)})
 
 
 def tell(run: Any) -> None:

@@ -95,7 +95,7 @@ class FakeIamport:
         if self._tls:
             self._folder = tempfile.TemporaryDirectory(prefix="fake-iamport-")
             context = server_context(Path(self._folder.name), self.ca_file, self._names)
-        self._server = Server(self._address, self._serve, self._stopping, context)
+        self._server = Server(self._address, self.serve, self._stopping, context)
         return self
 
     def stop(self) -> None:
@@ -118,7 +118,8 @@ class FakeIamport:
     ) -> None:
         self.stop()
 
-    def _serve(self, call: Call) -> Reply | Cut:
+    def serve(self, call: Call) -> Reply | Cut:
+        """Answer a call; what the server does with each, and what a test may do without one."""
         if call.path.startswith(PREFIX):
             return self._control.serve(call)
         return self._exchange.serve(call)

@@ -29,6 +29,7 @@ def lease(**changes: Any) -> Lease:
         doubt_until=None,
         is_doubtful=False,
         newer_applied=False,
+        key_updated=None,
         held_since=50.0,
     )
     return plain._replace(**changes)

@@ -44,7 +44,7 @@ class LedgerOnPaper:
         self.log.append("wait")
         return self.is_ours
 
-    def finish(self, lease: Lease, outcome: Outcome) -> Outcome | None:
+    def finish(self, lease: Lease, outcome: Outcome, key_updated: int | None) -> Outcome | None:
         self.log.append("finish")
         if self.finish_failures:
             self.finish_failures -= 1

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from producer.contract.card import Card
 from producer.contract.job import Job
+from worker import metrics
 from worker.iamport.models import Answer
 from worker.iamport.watched import Call, Watchdog, WatchedAdapter
 
@@ -70,17 +71,18 @@ class IamportClient:
 
     def login(self, key: str, secret: SecretStr) -> Answer:
         """POST /users/getToken: ``imp_key`` and ``imp_secret`` for a token of 30 minutes."""
-        return self._post("/users/getToken", {"imp_key": key, "imp_secret": secret.get_secret_value()}, None)
+        body = {"imp_key": key, "imp_secret": secret.get_secret_value()}
+        return self._post("login", "/users/getToken", body, None)
 
     def issue(self, job: Job, card: Card, token: str) -> Answer:
         """POST /subscribe/customers/{customer_uid}: store the card, or replace the one that is stored."""
         body = _body(job, ISSUE_FIELDS, card, Card.fields_of_issue)
-        return self._post(f"/subscribe/customers/{quote(job.customer_uid or '', safe='')}", body, token)
+        return self._post("issue", f"/subscribe/customers/{quote(job.customer_uid or '', safe='')}", body, token)
 
     def onetime(self, job: Job, card: Card, token: str) -> Answer:
         """POST /subscribe/payments/onetime: pay with the card; store it too if a customer_uid is given."""
         body = _body(job, ONETIME_FIELDS, card, Card.fields_of_onetime)
-        return self._post("/subscribe/payments/onetime", body, token)
+        return self._post("onetime", "/subscribe/payments/onetime", body, token)
 
     def find_customer(self, customer_uid: str, token: str) -> Answer:
         """GET /subscribe/customers/{customer_uid}: the billing key's record, if there is one."""
@@ -92,14 +94,20 @@ class IamportClient:
 
     def _get(self, path: str, token: str) -> Answer:
         headers = {"Accept": "application/json", "Authorization": self._prefix + token}
-        return self._exchange(requests.Request("GET", self._base_url + path, headers=headers).prepare())
+        return self._timed("look_up", requests.Request("GET", self._base_url + path, headers=headers).prepare())
 
-    def _post(self, path: str, body: dict[str, Any], token: str | None) -> Answer:
+    def _post(self, name: str, path: str, body: dict[str, Any], token: str | None) -> Answer:
         headers = {"Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = self._prefix + token
         request = requests.Request("POST", self._base_url + path, headers=headers, json=body)
-        return self._exchange(request.prepare())
+        return self._timed(name, request.prepare())
+
+    def _timed(self, name: str, request: requests.PreparedRequest) -> Answer:
+        began = self._clock()
+        answer = self._exchange(request)
+        metrics.CALLS.labels(name, str(answer.status)).observe(self._clock() - began)
+        return answer
 
     def _exchange(self, request: requests.PreparedRequest) -> Answer:
         call = Call(self._clock() + self.call_deadline_s)

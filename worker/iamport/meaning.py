@@ -102,13 +102,17 @@ def understand_payment(answer: Answer) -> Meaning:
     return meaning._replace(kind=Kind.UNKNOWN)
 
 
-def see_customer(answer: Answer, sent_at: float, last4: str | None) -> tuple[Sight, Meaning]:
+def see_customer(
+    answer: Answer, sent_at: float, last4: str | None, key_updated: int | None = None
+) -> tuple[Sight, Meaning]:
     """What GET /subscribe/customers/{customer_uid} says about an unanswered issue.
 
     Args:
         answer: its answer; an unknown one is 404, or 200 with a code that is not 0.
         sent_at: when we sent it, Unix seconds of i'mport's clock.
         last4: the card's last four digits; None if the card is gone.
+        key_updated: until when the key that was in force before was last updated, if we know that: it may be as new
+            as what we sent.
     """
     meaning = Meaning(Kind.APPLIED, answer.code, None, None, answer.response)
     found = answer.response
@@ -119,7 +123,10 @@ def see_customer(answer: Answer, sent_at: float, last4: str | None) -> tuple[Sig
     if found.updated < sent_at - LOOK_UP_TOLERANCE_S:
         return Sight.ABSENT, meaning
     shown = (found.card_number or "")[-4:]
-    is_other = last4 is not None and shown.isdigit() and len(shown) == 4 and shown != last4
+    shows_ours = last4 is not None and shown == last4
+    if key_updated is not None and found.updated <= key_updated and not shows_ours:
+        return Sight.ABSENT, meaning
+    is_other = last4 is not None and shown.isdigit() and len(shown) == 4 and not shows_ours
     return (Sight.FOREIGN if is_other else Sight.OURS), meaning
 
 

@@ -56,6 +56,11 @@ class Annotation(BaseModel):
     status: Name = None
     fail_reason: Text = None
 
+    @property
+    def key_updated(self) -> int | None:
+        """Until when the key that came with this was updated; a payment says only when it was paid, just before."""
+        return self.updated or (self.paid_at + 1 if self.paid_at else None)
+
 
 class Token(NamedTuple):
     """An access token.

@@ -6,8 +6,8 @@
 --       is looked up before it counts as not applied
 -- Gives {word, …}: unknown; finished, outcome; waiting (not due, out of order, or in another delivery's hands); or
 -- claimed, then now, operation, customer_uid, merchant_uid, sequence, accepted_at, expires_at, attempts, claims,
--- sent_at, reason, kid, first_sent_at, doubt_until, doubtful, newer_applied (instants as text, Unix seconds; empty text
--- where there is none). A repeat by the same delivery gives the same lease.
+-- sent_at, reason, kid, first_sent_at, doubt_until, doubtful, newer_applied, key_updated (instants as text, Unix seconds; empty
+-- text where there is none). A repeat by the same delivery gives the same lease.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
@@ -35,10 +35,12 @@ if not mine then
 end
 
 -- Order among the jobs of a customer_uid. A look-up needs none, and neither does a job that ends here anyway.
-local newer_applied = ''
+local newer_applied, key_updated = '', ''
 if job.customer_uid ~= '' then
   local customer, sequence = ARGV[6] .. job.customer_uid, tonumber(job.sequence)
-  if tonumber(redis.call('HGET', customer, 'applied') or 0) > sequence then
+  local known = redis.call('HMGET', customer, 'applied', 'key_updated')
+  key_updated = known[2] or ''
+  if tonumber(known[1] or 0) > sequence then
     newer_applied = '1'
   elseif not mine and not job.sent_at and now < tonumber(job.expires_at) then
     local wait_until = 0
@@ -75,5 +77,5 @@ redis.call('ZADD', KEYS[2], until_, ARGV[1])
 
 local answer = {'claimed', instant(now)}
 for i = 1, 14 do answer[i + 2] = tostring(job[names[i]] or '') end
-answer[17] = newer_applied
+answer[17], answer[18] = newer_applied, key_updated
 return answer

@@ -1,0 +1,61 @@
+"""One clock for everything: the scripts' ``TIME`` is replaced by a list in Redis that the model moves on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha1
+
+import pytest
+
+from producer import acceptance
+from tests.servers import RedisServer
+from worker import ledger, throttle
+from worker.link import Script
+
+KEY = "model:time"
+SCRIPTS = (ledger.CLAIM, ledger.SENT, ledger.WAIT, ledger.FINISH, ledger.DUE, throttle.PERMIT, throttle.REPORT)
+
+
+@contextmanager
+def scripts_on_model_time() -> Iterator[None]:
+    """The scripts of both halves read the model's clock."""
+    with pytest.MonkeyPatch.context() as patch:
+        for script in SCRIPTS:
+            _retime(patch, script)
+        accept = _retimed(acceptance.ACCEPT)
+        patch.setattr(acceptance, "ACCEPT", accept)
+        patch.setattr(acceptance, "ACCEPT_SHA", sha1(accept).hexdigest())
+        yield
+
+
+def _retime(patch: pytest.MonkeyPatch, script: Script) -> None:
+    source = _retimed(script.source)
+    patch.setattr(script, "source", source)
+    patch.setattr(script, "sha", sha1(source).hexdigest())
+
+
+def _retimed(source: bytes) -> bytes:
+    assert source.count(b"redis.call('TIME')") == 1
+    return source.replace(b"redis.call('TIME')", b"redis.call('LRANGE', '%s', 0, 1)" % KEY.encode())
+
+
+class Clock:
+    """Unix seconds that pass only when told; the stores see the same.
+
+    Args:
+        server: whose databases 1 (ledger) and 2 (vault) read it.
+        now: where it begins.
+    """
+
+    def __init__(self, server: RedisServer, now: float) -> None:
+        self.now = now
+        self._stores = [server.client(db) for db in (1, 2)]
+        self.set(now)
+
+    def set(self, now: float) -> None:
+        """Go to an instant, in the stores as well."""
+        self.now = now
+        for store in self._stores:
+            with store.pipeline() as pipe:
+                pipe.delete(KEY)
+                pipe.rpush(KEY, str(int(now)), str(int(now % 1 * 1e6)))
+                pipe.execute()

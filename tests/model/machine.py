@@ -1,0 +1,124 @@
+"""The state machine: what may happen, in any order. Hypothesis looks for an order that breaks a promise."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from tests.model.upstream import Fate
+from tests.model.world import World, card
+
+UIDS = ("gildong", "younghee")
+ORDERS = ("order-1", "order-2", "order-3", "order-4")
+WORDS = ("answered", "answered", "declined", "lost_answer", "dropped", "late", "unsent", "server_error", "throttled")
+CRASHES = ("crash_before", "crash_after")
+DEATHS = ("claimed", "waiting", "finishing", "finished")
+SECONDS = (0.2, 2.0, 6.0, 35.0, 62.0, 130.0, 400.0)
+DELAYS = (0.0, 3.0, 50.0, 110.0, 300.0)
+DEADLINES = (60.0, 200.0, 900.0, 3600.0)
+LIVES = st.sampled_from(DEADLINES)
+FATES = st.builds(Fate, st.sampled_from((*WORDS, *CRASHES)), st.sampled_from(DELAYS))
+
+
+class Machine(RuleBasedStateMachine):
+    """One customer or two, a handful of cards, and everything that can go wrong.
+
+    Args:
+        make_world: gives an empty world.
+        figures: counts outcomes, and what i'mport applied too late for the promises.
+    """
+
+    def __init__(self, make_world: Callable[[], World], figures: Counter[str]) -> None:
+        super().__init__()
+        self._make_world, self._figures = make_world, figures
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = self._make_world()
+        self.number = 0
+        self.orders: set[str] = set()
+
+    @rule(uid=st.sampled_from(UIDS), crash=st.sampled_from(("", "", "accepted", "laid down")), life=LIVES)
+    def issue(self, uid: str, crash: str, life: float) -> None:
+        """A card is enqueued; the producer may crash on the way."""
+        self.number += 1
+        self.world.issue(uid, card(self.number), f"key-{self.number}", crash=crash, deadline_s=life)
+
+    @precondition(lambda self: len(self.orders) < len(ORDERS))
+    @rule(uid=st.sampled_from((None, *UIDS)), life=LIVES)
+    def pay(self, uid: str | None, life: float) -> None:
+        """A payment is enqueued."""
+        self.number += 1
+        order = ORDERS[len(self.orders)]
+        self.orders.add(order)
+        self.world.pay(order, uid, card(self.number), f"key-{self.number}", deadline_s=life)
+
+    @precondition(lambda self: self.world.asked)
+    @rule(data=st.data())
+    def repeat(self, data: st.DataObject) -> None:
+        """The producer asks again with the same key."""
+        one = data.draw(st.sampled_from(list(self.world.asked.values())))
+        self.world.repeat(one)
+
+    @rule(fate=FATES)
+    def deliver(self, fate: Fate) -> None:
+        """A worker takes the next message."""
+        self.world.deliver(fate)
+
+    @rule(at=st.sampled_from(DEATHS), fate=FATES)
+    def die(self, at: str, fate: Fate) -> None:
+        """A worker takes the next message and dies between two steps."""
+        self.world.deliver(fate, at)
+
+    @precondition(lambda self: self.world.asked)
+    @rule(data=st.data(), fate=FATES)
+    def redeliver(self, data: st.DataObject, fate: Fate) -> None:
+        """A message comes once more, whatever became of its job."""
+        self.world.run(data.draw(st.sampled_from(list(self.world.asked))), fate)
+
+    @rule(fate=FATES, inner=FATES, seconds=st.sampled_from((0.0, 10.0, 50.0)))
+    def deliver_meanwhile(self, fate: Fate, inner: Fate, seconds: float) -> None:
+        """While one worker waits for its answer, another takes the next message."""
+
+        def meanwhile() -> None:
+            self.world.pass_time(seconds)
+            self.world.sweep()
+            for _ in range(3):
+                self.world.deliver_inside(inner)
+
+        self.world.deliver(fate._replace(meanwhile=meanwhile))
+
+    @rule(seconds=st.sampled_from(SECONDS))
+    def wait(self, seconds: float) -> None:
+        """Time passes, and the sweeper looks around."""
+        self.world.pass_time(seconds)
+        self.world.sweep()
+
+    @rule()
+    def token_expires(self) -> None:
+        """I'mport refuses the token from now on."""
+        self.world.fake.expire_tokens()
+
+    @rule(is_down=st.booleans())
+    def iamport_goes(self, is_down: bool) -> None:
+        """I'mport cannot be reached, or can again."""
+        self.world.upstream.is_down = is_down
+
+    @rule()
+    def vault_is_lost(self) -> None:
+        """The vault starts anew."""
+        self.world.lose_vault()
+
+    @rule()
+    def queue_is_lost(self) -> None:
+        """Every message is gone."""
+        self.world.lose_queue()
+
+    def teardown(self) -> None:
+        """Good days until all is settled; then the judge."""
+        if hasattr(self, "world"):
+            self.world.settle()
+            self.world.judge()
+            self._figures.update(self.world.statuses())
+            self._figures["applied_too_late"] += len(self.world.upstream.too_late)

@@ -1,0 +1,138 @@
+"""I'mport as the model sees it: the fake in process, with a say in what becomes of each POST."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+import requests
+
+from tests.fake_iamport import FakeIamport
+from tests.fake_iamport.call import Call, parse_body
+from tests.fake_iamport.exchange import Cut
+from tests.fake_iamport.journal import Applied
+from worker.iamport.client import IamportClient
+from worker.iamport.models import Answer
+
+LATE_S = 120.0  # what is applied later than this after it was sent is excepted from the promises
+SILENCE, NOTHING_LEFT = Answer(0, was_sent=True), Answer(0, was_sent=False)
+CRASHES, SILENT = {"crash_before", "crash_after"}, {"lost_answer", "dropped", "late"}
+AT_ONCE = {
+    "unsent": NOTHING_LEFT,
+    "server_error": Answer.read(502, b"<html>Bad Gateway</html>"),
+    "throttled": Answer.read(429, b"{}", "2"),
+    "declined": Answer(200, -1, "빌키 발급에 실패하였습니다. [F112]유효하지않은 카드번호를 입력하셨습니다."),
+}
+
+
+class CrashError(BaseException):
+    """The process dies here; nothing in it may notice."""
+
+
+class Fate(NamedTuple):
+    """What becomes of the next POST.
+
+    Args:
+        word: ``answered``; ``declined``; ``lost_answer`` (applied, nobody hears); ``dropped`` (not applied, nobody
+            hears); ``late`` (applied ``delay_s`` later, nobody hears); ``unsent``; ``server_error``; ``throttled``;
+            ``crash_before``; ``crash_after``.
+        delay_s: seconds: of ``late``, or what an answer takes.
+        meanwhile: what happens in the world while an answer is awaited.
+    """
+
+    word: str = "answered"
+    delay_s: float = 0.0
+    meanwhile: Callable[[], None] | None = None
+
+
+class Post(NamedTuple):
+    """A POST that reached i'mport or may have: the judge's log beside the fake's own."""
+
+    card_number: str
+    merchant_uid: str | None
+    may_be_applied: bool
+
+
+class Late(NamedTuple):
+    """A POST that is applied at an instant, long after it was sent."""
+
+    at: float
+    sent_at: float
+    call: Call
+
+
+class Upstream(IamportClient):
+    """The real client with the fake behind it in place of a network.
+
+    Args:
+        fake: i'mport.
+        pass_time: lets seconds pass.
+    """
+
+    def __init__(self, fake: FakeIamport, pass_time: Callable[[float], None]) -> None:
+        super().__init__("https://model.invalid", connect_timeout_s=5, read_timeout_s=60)
+        self._fake, self._pass_time = fake, pass_time
+        self.fate = Fate()
+        self.is_down = False
+        self.posts: list[Post] = []
+        self.too_late: set[Applied] = set()
+        self._late: list[Late] = []
+
+    def _exchange(self, request: requests.PreparedRequest) -> Answer:
+        call = _call(request)
+        if self.is_down:
+            return NOTHING_LEFT
+        if call.method != "POST" or "getToken" in call.path:
+            return self._serve(call)
+        fate, self.fate = self.fate, Fate()
+        if fate.meanwhile is not None:
+            fate.meanwhile()
+        answer = self._answer(call, fate)
+        may_be_applied = answer in {None, SILENCE} or answer.status >= 500 or answer.code == 0
+        self.posts.append(Post(call.card_number, call.text("merchant_uid") or None, may_be_applied))
+        if answer is None:
+            raise CrashError
+        return answer
+
+    def next_late(self) -> float:
+        """When something was put off to, at the earliest."""
+        return min((one.at for one in self._late), default=math.inf)
+
+    def apply_late(self) -> None:
+        """Do what was put off until now."""
+        now = self._fake.now()
+        due, self._late = [one for one in self._late if one.at <= now], [one for one in self._late if one.at > now]
+        for one in due:
+            before = len(self._fake.applied)
+            self._fake.serve(replace(one.call, late=True))
+            if one.at - one.sent_at > LATE_S:
+                self.too_late.update(self._fake.applied_since(before))
+
+    def _answer(self, call: Call, fate: Fate) -> Answer | None:
+        """What the worker sees; None if it dies."""
+        if fate.word in {"lost_answer", "crash_after"}:
+            self._serve(call)
+        if fate.word == "late":
+            self._late.append(Late(self._fake.now() + fate.delay_s, self._fake.now(), call))
+        if fate.word in CRASHES:
+            return None
+        if fate.word in SILENT:
+            self._pass_time(min(fate.delay_s or 60.0, 60.0))
+            return SILENCE
+        if fate.word in AT_ONCE:
+            return AT_ONCE[fate.word]
+        self._pass_time(min(fate.delay_s, 60.0))  # the call's own deadline is 70 s
+        return self._serve(call)
+
+    def _serve(self, call: Call) -> Answer:
+        reply = self._fake.serve(call)
+        assert not isinstance(reply, Cut)
+        return Answer.read(reply.status, reply.body, reply.retry_after)
+
+
+def _call(request: requests.PreparedRequest) -> Call:
+    parts = urlsplit(request.url or "")
+    body = parse_body("application/json", request.body if isinstance(request.body, bytes) else b"")
+    assert isinstance(body, dict)
+    return Call(str(request.method), str(parts.path), parse_qs(str(parts.query)), dict(request.headers.items()), body)

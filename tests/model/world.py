@@ -1,0 +1,296 @@
+"""The world of the model: a producer, workers that die, stores that forget, and the judge."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from producer import BillingQueue, Card, Job, Outcome
+from producer.contract import record
+from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY
+from producer.contract.outcome import AFTER_SENDING, Status
+from producer.publishing import Publisher
+from tests.fake_iamport import CARDS, FakeIamport, numbered
+from tests.model.clock import Clock
+from tests.model.upstream import CrashError, Fate, Upstream
+from tests.servers import RedisServer
+from worker.issuance import Issuance
+from worker.lease import Lease
+from worker.ledger import Ledger
+from worker.link import Links
+from worker.opening import Opener
+from worker.retry import Wait
+from worker.settings import WorkerSettings
+from worker.sweeper import Sweeper
+from worker.throttle import Throttle
+from worker.token_cache import TokenCache
+
+PLAIN = {name: value for name, value in CARDS["visa"].fields().items() if name != "card_number"}
+LOOK_UP_FOR_S = 120
+BEGIN = float(int(time.time()))  # streams are trimmed by the server's own clock
+
+
+class Asked(NamedTuple):
+    """A job that was accepted, and what it was asked with."""
+
+    job: Job
+    key: str
+    card: Card
+
+    @property
+    def card_number(self) -> str:
+        return self.card.card_number.get_secret_value()
+
+
+class MortalLedger(Ledger):
+    """The ledger of a worker that may die at each of its steps."""
+
+    dies_at = ""
+
+    def mark_sent(self, lease: Lease) -> int | None:
+        self._die("claimed")
+        return super().mark_sent(lease)
+
+    def wait(self, lease: Lease, wait: Wait) -> bool:
+        self._die("waiting")
+        return super().wait(lease, wait)
+
+    def finish(self, lease: Lease, outcome: Outcome, key_updated: int | None = None) -> Outcome | None:
+        self._die("finishing")
+        return super().finish(lease, outcome, key_updated)
+
+    def forget(self, job_id: str) -> None:
+        self._die("finished")
+        super().forget(job_id)
+
+    def _die(self, at: str) -> None:
+        if self.dies_at == at:
+            self.dies_at = ""
+            raise CrashError
+
+
+class World:
+    """Everything, under one clock.
+
+    Args:
+        server: holds queue, ledger and vault in databases 0, 1 and 2; emptied first.
+        queue: the producer, on that server.
+        opener: the workers' keyrings.
+        settings: the workers'.
+    """
+
+    def __init__(
+        self, server: RedisServer, queue: BillingQueue, opener: Opener, settings: WorkerSettings, publisher: Publisher
+    ) -> None:
+        server.client().flushall()
+        self.clock = Clock(server, BEGIN)
+        self.broker, self.ledger_store, self.vault_store = (server.client(db) for db in range(3))
+        self.queue, self._publisher = queue, publisher
+        self.fake = FakeIamport(clock=lambda: self.clock.now)
+        self.upstream = Upstream(self.fake, self.pass_time)
+        self.asked: dict[str, Asked] = {}
+        self._deliveries = 0
+        links, vault = Links(settings.ledger_url), Links(settings.vault_url)
+        self.ledger = MortalLedger(
+            links,
+            vault,
+            call_deadline_s=self.upstream.call_deadline_s,
+            doubt_s=LOOK_UP_FOR_S,
+            clock=lambda: self.clock.now,
+        )
+        tokens = TokenCache(
+            settings.imp_key,
+            settings.imp_secret,
+            login=lambda: self.upstream.login(settings.imp_key, settings.imp_secret),
+            vault=vault,
+            ledger_now=lambda: self.clock.now,
+            clock=lambda: self.clock.now,
+            sleep=self.pass_time,
+        )
+        self.issuance = Issuance(
+            self.ledger,
+            Throttle(vault, 20),
+            opener,
+            tokens,
+            self.upstream,
+            clock=lambda: self.clock.now,
+            pause=self._pause,
+            sleep=self.pass_time,
+        )
+        self.sweeper = Sweeper(self.ledger, self._publish, self._depths, clock=lambda: self.clock.now)
+
+    # The producer.
+
+    def issue(self, uid: str, card: Card, key: str, *, crash: str = "", deadline_s: float = 900) -> Asked:
+        """Enqueue an issuance; ``crash`` after ``accepted`` or ``laid down`` leaves the later steps out."""
+        return self._enqueued(
+            lambda: self.queue.issue(customer_uid=uid, card=card, idempotency_key=key, deadline_s=deadline_s),
+            key,
+            card,
+            crash,
+        )
+
+    def pay(self, merchant_uid: str, uid: str | None, card: Card, key: str, *, deadline_s: float = 900) -> Asked:
+        """Enqueue a payment."""
+        return self._enqueued(
+            lambda: self.queue.onetime(
+                merchant_uid=merchant_uid,
+                amount=1000,
+                name="model",
+                card=card,
+                customer_uid=uid,
+                idempotency_key=key,
+                deadline_s=deadline_s,
+            ),
+            key,
+            card,
+            "",
+        )
+
+    def repeat(self, asked: Asked) -> None:
+        """Ask once more with the same key: the same job, and whatever step was left out is made good."""
+        deadline_s = asked.job.expires_at - asked.job.accepted_at
+        if asked.job.merchant_uid is None:
+            self.issue(asked.job.customer_uid or "", asked.card, asked.key, deadline_s=deadline_s)
+        else:
+            self.pay(asked.job.merchant_uid, asked.job.customer_uid, asked.card, asked.key, deadline_s=deadline_s)
+
+    def _enqueued(self, enqueue: Callable[[], Job], key: str, card: Card, crash: str) -> Asked:
+        job = enqueue()
+        if crash:  # what would not have happened is taken back
+            self.broker.lpop(INTERACTIVE)
+        if crash == "accepted":
+            self.vault_store.delete(record.SEALED + job.job_id)
+        asked = Asked(job, key, card)
+        known = self.asked.setdefault(job.job_id, asked)
+        assert (known.job.sequence, known.job.expires_at) == (job.sequence, job.expires_at)
+        return known
+
+    # The workers.
+
+    def deliver(self, fate: Fate | None = None, dies_at: str = "") -> None:
+        """Take the next message, as a worker does: ``recovery`` first."""
+        for queue in QUEUES:
+            message: Any = self.broker.rpop(queue)
+            if message is not None:
+                self.run(json.loads(message)["headers"]["id"], fate, dies_at)
+                return
+
+    def run(self, job_id: str, fate: Fate | None = None, dies_at: str = "") -> None:
+        """One delivery of a job, from claim to end; the worker may die on the way."""
+        self._deliveries += 1
+        self.upstream.fate, self.ledger.dies_at = fate or Fate(), dies_at
+        try:
+            self.issuance.run(job_id, f"delivery-{self._deliveries}")
+        except CrashError:
+            pass
+        finally:
+            self.upstream.fate, self.ledger.dies_at = Fate(), ""
+
+    def deliver_inside(self, fate: Fate) -> None:
+        """Another worker's delivery, while this one waits for an answer."""
+        outer, self.ledger.dies_at = self.ledger.dies_at, ""
+        self.deliver(fate)
+        self.ledger.dies_at = outer
+
+    def sweep(self) -> None:
+        """One sweep."""
+        self.sweeper.sweep()
+
+    # Time and loss.
+
+    def pass_time(self, seconds: float) -> None:
+        """Let seconds pass; what i'mport put off happens meanwhile, and sealed requests expire."""
+        end = self.clock.now + seconds
+        while (first := self.upstream.next_late()) <= end:
+            self.clock.set(max(first, self.clock.now))
+            self.upstream.apply_late()
+        self.clock.set(end)
+        gone = [
+            record.SEALED + one.job.job_id
+            for one in self.asked.values()
+            if one.job.expires_at + record.SEALED_GRACE_S < end
+        ]
+        if gone:
+            self.vault_store.delete(*gone)
+
+    def lose_vault(self) -> None:
+        """The vault starts anew."""
+        self.vault_store.flushdb()
+        self.clock.set(self.clock.now)
+
+    def lose_queue(self) -> None:
+        """Every message is gone."""
+        self.broker.flushdb()
+
+    def settle(self) -> None:
+        """Good days, until no job is open."""
+        self.upstream.is_down = False
+        for _ in range(2000):
+            if not self.ledger_store.zcard(record.OPEN):
+                break
+            self.sweep()
+            while any(self._depths()):
+                self.deliver()
+            self.pass_time(5)
+        self.pass_time(1000)  # whatever i'mport put off is done by now
+
+    # The judge.
+
+    def judge(self) -> None:
+        """Every promise, held against what i'mport saw."""
+        entries: Any = self.ledger_store.xrange(record.OUTCOMES)
+        written = Counter(json.loads(entry[b"outcome"])["job_id"] for _, entry in entries)
+        applied = {entry.card_number for entry in self.fake.applied}
+        in_time = {entry.card_number for entry in self.fake.applied if entry not in self.upstream.too_late}
+        for job_id, asked in self.asked.items():
+            outcome = self.queue.outcome(job_id)
+            assert outcome is not None, f"{job_id} is still open"
+            assert written[job_id] == 1, f"{job_id}: {written[job_id]} outcomes"
+            result: Any = self.ledger_store.get(record.RESULT + job_id)
+            assert json.loads(result)["result"]["status"] == outcome.status
+            mine = [post for post in self.upstream.posts if post.card_number == asked.card_number]
+            if any(post.may_be_applied for post in mine):
+                assert outcome.status in AFTER_SENDING, f"{job_id} may have been sent and ended {outcome.status}"
+            if outcome.succeeded:
+                assert asked.card_number in applied, f"{job_id} ended {outcome.status} and was not applied"
+            elif outcome.status not in {Status.IN_DOUBT, Status.SUPERSEDED}:
+                assert asked.card_number not in in_time, f"{job_id} ended {outcome.status} and was applied"
+        self._judge_order()
+        charges = Counter(entry.merchant_uid for entry in self.fake.applied if entry.kind == "payment")
+        assert not [order for order, count in charges.items() if count > 1], "charged twice"
+
+    def statuses(self) -> Counter[str]:
+        """How the jobs ended."""
+        outcomes = (self.queue.outcome(job_id) for job_id in self.asked)
+        return Counter(str(outcome.status) for outcome in outcomes if outcome)
+
+    def _judge_order(self) -> None:
+        """The card in force is that of the highest sequence that i'mport accepted."""
+        sequences = {asked.card_number: asked.job.sequence for asked in self.asked.values()}
+        newest: dict[str, int] = {}
+        last: dict[str, int] = {}
+        for entry in self.fake.applied:
+            if entry.kind == "issue" and entry.customer_uid:
+                if entry in self.upstream.too_late:
+                    continue
+                sequence = sequences[entry.card_number]
+                newest[entry.customer_uid] = max(newest.get(entry.customer_uid, 0), sequence)
+                last[entry.customer_uid] = sequence
+        assert last == newest, f"in force {last}, newest accepted {newest}"
+
+    def _publish(self, due: list[tuple[str, str]]) -> None:
+        self._publisher.publish([(job_id, RECOVERY) for job_id, _ in due], "")
+
+    def _depths(self) -> list[int]:
+        return [int(self.broker.llen(queue)) for queue in QUEUES]
+
+    def _pause(self, seconds: float) -> bool:
+        self.pass_time(seconds)
+        return True
+
+
+def card(number: int) -> Card:
+    """The ``number``-th card."""
+    return Card(card_number=numbered(number), **PLAIN)

@@ -1,0 +1,93 @@
+"""SIGTERM with work in hand: finish it or give it back, within the grace period, and lose nothing."""
+
+import time
+
+from producer import BillingQueue, Card, Job
+from producer.contract import record
+from tests.fake_iamport import CARDS, Fault, numbered
+from tests.servers import Stack, WorkerProcess, wait_until
+
+PLAIN = {name: value for name, value in CARDS["visa"].fields().items() if name != "card_number"}
+ISSUES = "POST /subscribe/customers/"
+
+
+def issue(queue: BillingQueue, count: int) -> list[Job]:
+    return [
+        queue.issue(customer_uid=f"uid_{i}", card=Card(card_number=numbered(i), **PLAIN), deadline_s=600)
+        for i in range(count)
+    ]
+
+
+def stop(worker: WorkerProcess) -> float:
+    began = time.monotonic()
+    assert worker.stop(60) == 0
+    return time.monotonic() - began
+
+
+def leases(stack: Stack, jobs: list[Job]) -> int:
+    return sum(bool(stack.queue.client(1).hexists(record.JOB + job.job_id, "lease")) for job in jobs)
+
+
+def test_calls_in_flight_are_finished(stack: Stack, queue: BillingQueue) -> None:
+    stack.fake.add_fault(Fault("latency", ISSUES, latency_s=(2.0, 2.0)))
+    worker = stack.worker(concurrency=16)
+    jobs = issue(queue, 8)
+    wait_until(lambda: stack.fake.count("POST", "/subscribe/customers/") >= 4, what="calls in flight")
+
+    took_s = stop(worker)
+
+    sent = stack.fake.count("POST", "/subscribe/customers/")
+    done = [outcome for job in jobs if (outcome := queue.outcome(job.job_id)) is not None]
+    assert len(done) == sent == len(stack.fake.applied)
+    assert leases(stack, jobs) == 0
+    assert took_s < 15
+
+
+def test_jobs_that_wait_for_their_turn_are_given_back_at_once_and_another_worker_goes_on(
+    stack: Stack, queue: BillingQueue
+) -> None:
+    worker = stack.worker(concurrency=8, IMP_RATE_PER_S="0.2")
+    jobs = issue(queue, 12)
+    wait_until(lambda: leases(stack, jobs) >= 4, what="jobs that wait for their turn")
+
+    took_s = stop(worker)
+
+    assert took_s < 10
+    assert leases(stack, jobs) == 0
+    stack.vault.client().delete(record.PERMIT)  # the places that were reserved at the low rate
+    stack.worker(concurrency=8)
+    assert {queue.wait(job.job_id, 60).status for job in jobs} == {"issued"}
+    assert sorted(entry.customer_uid or "" for entry in stack.fake.applied) == sorted(f"uid_{i}" for i in range(12))
+
+
+def test_a_call_that_is_never_answered_is_cut_within_its_deadline_and_looked_up_later(
+    stack: Stack, queue: BillingQueue
+) -> None:
+    stack.fake.add_fault(Fault("lost_answer", ISSUES, hold_s=600, times=1))
+    worker = stack.worker(concurrency=4, IMP_CONNECT_TIMEOUT_S="1", IMP_READ_TIMEOUT_S="4")
+    (job,) = issue(queue, 1)
+    wait_until(lambda: stack.fake.count("POST", "/subscribe/customers/") == 1, what="the call")
+
+    took_s = stop(worker)
+
+    assert took_s < 4 + 10
+    assert queue.outcome(job.job_id) is None
+    stack.worker(concurrency=4)
+    assert queue.wait(job.job_id, 60).status == "issued"
+    assert len(stack.fake.applied) == 1
+
+
+def test_an_impatient_operator_who_signals_twice_loses_nothing(stack: Stack, queue: BillingQueue) -> None:
+    stack.fake.add_fault(Fault("latency", ISSUES, latency_s=(1.0, 1.0)))
+    worker = stack.worker(concurrency=8)
+    jobs = issue(queue, 8)
+    wait_until(lambda: stack.fake.count("POST", "/subscribe/customers/") >= 2, what="calls in flight")
+
+    for _ in range(2):
+        worker.process.terminate()
+        time.sleep(0.3)
+    worker.process.wait(60)
+
+    stack.worker(concurrency=8)
+    assert {queue.wait(job.job_id, 100).status for job in jobs} == {"issued"}
+    assert len(stack.fake.applied) == 8
