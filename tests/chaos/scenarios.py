@@ -27,7 +27,7 @@ def storm(
 ) -> Figures:
     """Jobs of all kinds, declines, lost answers, and whole worker groups killed at random moments."""
     settings = {"LOOK_UP_FOR_S": str(look_up_for_s), **quick}
-    with Stage(seed, persists=bool(redis_restarts), **settings) as stage:
+    with Stage(seed, persists=bool(redis_restarts), declines=0.1, **settings) as stage:
         trouble(stage.fake, seed)
         payments = jobs // 10
         stage.issue(jobs - payments - jobs // 10)
@@ -200,7 +200,7 @@ def resident(pids: list[int]) -> int:
 
 def pairs(count: int, seed: int) -> Figures:
     """Two cards for one customer back to back, with latency, declines and lost answers."""
-    with Stage(seed, LOOK_UP_FOR_S="120") as stage:
+    with Stage(seed, declines=0.1, LOOK_UP_FOR_S="120") as stage:
         trouble(stage.fake, seed)
         stage.fake.add_fault(Fault("latency", ISSUES, latency_s=(0.0, 0.3), seed=seed + 99))
         stage.start_workers(2)

@@ -25,10 +25,12 @@ class Stage:
     Args:
         seed: of everything random.
         persists: whether the queue's and ledger's server keeps an append-only file.
+        declines: the part of the cards that are declined; the others are each a card of its own.
         worker: settings of the workers beyond the stack's.
     """
 
-    def __init__(self, seed: int = 0, *, persists: bool = False, **worker: str) -> None:
+    def __init__(self, seed: int = 0, *, persists: bool = False, declines: float = 0.0, **worker: str) -> None:
+        self.declines = declines
         self.random = random.Random(seed)
         self.stack = Stack(FakeIamport(), persists=persists)
         self.settings = worker
@@ -114,6 +116,8 @@ class Stage:
         return IssueRequest(customer_uid=uid, card=self._card(), deadline_s=deadline_s)
 
     def _card(self) -> Card:
+        if self.random.random() < self.declines:
+            return Card(**CARDS["verification_failed"].fields())
         return Card(card_number=numbered(next(self._numbers)), **PLAIN)
 
     def _note(self, job_id: str, sequence: int, uid: str, merchant_uid: str | None, card: Card) -> None:

@@ -138,7 +138,7 @@ class Scene:
         self.tokens = TokensOnPaper(parts.get("token_error"))
         self.iamport = IamportOnPaper(*answers)
         self.pauses: list[float] = []
-        self.now, self.is_stopping = 53.0, False
+        self.now, self.is_stopping, self.oversleeps = 53.0, False, 0.0
         opener = OpenerOnPaper(parts.get("opening_error"))
         self.issuance = Issuance(
             self.ledger,
@@ -153,7 +153,7 @@ class Scene:
 
     def pause(self, seconds: float) -> bool:
         self.pauses.append(seconds)
-        self.now += seconds
+        self.now += seconds + self.oversleeps
         return not self.is_stopping
 
     def run(self) -> object:
@@ -247,6 +247,17 @@ def test_a_job_whose_turn_does_not_come_is_given_back() -> None:
 
     assert step == Wait(40.0, "turn", "unsent")
     assert sum(scene.pauses) == 15.0
+
+
+def test_a_place_that_was_missed_is_asked_for_anew_but_not_for_ever() -> None:
+    scene = Scene(ISSUED, permits=[Permit("go", 0.5, b"sealed"), Permit("go", 0.25, b"sealed")])
+    scene.oversleeps = 1.0
+
+    outcome = scene.run()
+
+    assert isinstance(outcome, Outcome)
+    assert scene.pauses == [0.5, 0.25, 0.25]
+    assert scene.ledger.log == ["claim", "sent", "finish"]
 
 
 def test_a_process_that_is_to_stop_gives_back_what_waits_for_its_turn() -> None:
