@@ -1,6 +1,7 @@
 """Logs: structlog for our lines, the same form for everybody else's; JSON unless somebody watches.
 
-Must never be given a request, a card or an answer: what is logged is named, field by field, where it happens.
+Must never be given a request, a card or an answer: what is logged is named, field by field, where it happens. Should
+somebody else's line hold one all the same, it is redacted: the last thing that happens to every line.
 """
 
 import logging
@@ -8,6 +9,8 @@ import sys
 
 import structlog
 from structlog.typing import Processor
+
+from producer.contract.secrecy import Redacting
 
 NOISY = (
     "celery.worker.strategy",
@@ -29,12 +32,11 @@ def set_up_logs(level: int) -> None:
     ]
     last: Processor = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
-        )
+    lines = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
     )
+    handler.setFormatter(Redacting(lines))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level or logging.INFO)

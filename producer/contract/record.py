@@ -11,7 +11,8 @@ key                                holds                                        
 ``billing:claimed:{queue}``        ``accepted_at`` of the newest job claimed there         never
 ``billing:customer:{uid}``         hash: ``sequence``, the newest one given; ``applied``,  7 days after the last use
                                    the newest one whose card came into force, and
-                                   ``key_updated``, its time at i'mport
+                                   ``key_updated``, its time at i'mport; ``doubt_until``,
+                                   while what a job in doubt sent may land yet
 ``billing:customer:{uid}:open``    sorted set of its open job ids by sequence              with the last of them
 ``billing:envelope:{sha256}``      the job id that an envelope was accepted for            with the envelope's ``exp``
 ``billing:outcomes``               stream of outcomes: field ``outcome``, JSON             entries after 7 days

@@ -1,12 +1,27 @@
-"""Keeping card data out of what is written: masks, scrubbing, and the lock-down of a process that sees a card.
+"""Keeping card data out of what is written: masks, scrubbed messages, redacted logs.
 
 Must never log or raise with a value that it was given.
 """
 
+import logging
 import re
 
 DIGIT_RUN = re.compile(r"\d(?:(?:[^\w\[\]()]|_){0,4}\d){4,}")
 MESSAGE_LENGTH = 300
+
+_PERSONAL = r"(?:customer|buyer)_(?:name|tel|email|addr|postcode)"
+_NAMED = re.compile(
+    rf"""\b(card_number|expiry|birth|pwd_2digit|cvc|{_PERSONAL}|imp_key|imp_secret|access_token|password|authorization"""
+    r"""|x-imptokenheader)(\\*["']?\s*[:=]\s*)(?:[bu]?(\\*["']).*?\3|[^\s,;&)}\]]+)""",
+    re.IGNORECASE | re.DOTALL,
+)
+_BEARER = re.compile(r"(?i)\b(bearer\s+)[^\s\"',\\]+")
+_JOSE = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){2,4}")
+_TOKEN = re.compile(r"\b[0-9a-f]{40}\b")  # an access token's form; also that of a script's digest, which is no loss
+_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
+_UUID_OR_CARD = re.compile(
+    r"\b([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\b|\d(?:(?:[^\w\[\]():]|_){0,3}\d){12,}"
+)
 
 
 def scrub(text: str | None) -> str | None:
@@ -39,3 +54,31 @@ def mask_card_number(text: str | None) -> str | None:
     if len(kept) < 13:  # not a card number's length: keep only what can be no more than its end
         return "*" * max(len(kept) - 4, 0) + "".join(kept[-4:]) if kept else None
     return "".join(kept[:6]) + "*" * (len(kept) - 10) + "".join(kept[-4:])
+
+
+def redact(text: str) -> str:
+    """A line of a log without what must not be in one, whoever wrote it.
+
+    Replaced by ``***``: runs of 13 digits or more with or without separators (job ids stay), values of card, holder and
+    credential fields by name, tokens, JWE and JWS, passwords in URLs.
+    """
+    text = _PASSWORD.sub(r"\1***@", _BEARER.sub(r"\1***", text))
+    text = _NAMED.sub(lambda match: f"{match[1]}{match[2]}{match[3] or ''}***{match[3] or ''}", text)
+    text = _TOKEN.sub("***", _JOSE.sub("***", text))
+    return _UUID_OR_CARD.sub(lambda match: match[1] or "***", text)
+
+
+class Redacting(logging.Formatter):
+    """The last thing that happens to a line: whatever a formatter made of it, tracebacks included, is redacted.
+
+    Args:
+        inner: the formatter that makes the line.
+    """
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The redacted line."""
+        return redact(self._inner.format(record))

@@ -1,10 +1,13 @@
+import logging
 import re
+import sys
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.contract.secrecy import MESSAGE_LENGTH, mask_card_number, scrub
+from producer.contract.secrecy import MESSAGE_LENGTH, Redacting, mask_card_number, redact, scrub
 
 SEPARATORS = ["", " ", "-", ".", ",", "_", "/", "·", "\t", "\n", "\u00a0", "\u200b", " - ", "--", "  ", ", ", "\r\n"]
 
@@ -102,3 +105,61 @@ def test_masked_number_never_shows_more_than_ten_digits(text: str) -> None:
 @given(st.text("0123456789*", min_size=1, max_size=40))
 def test_masking_twice_changes_nothing(text: str) -> None:
     assert mask_card_number(text) == mask_card_number(mask_card_number(text))
+
+
+@pytest.mark.parametrize(
+    ("line", "redacted"),
+    [
+        ('{"card_number": "4242-4242-4242-4242", "n": 1}', '{"card_number": "***", "n": 1}'),
+        ("{'birth': '900101', 'pwd_2digit': '12'}", "{'birth': '***', 'pwd_2digit': '***'}"),
+        (r'"{\"birth\": \"900101\", \"n\": 1}"', r'"{\"birth\": \"***\", \"n\": 1}"'),
+        ("birth=900101&pwd_2digit=12&n=1", "birth=***&pwd_2digit=***&n=1"),
+        ('{"customer_name": "홍 길동"}', '{"customer_name": "***"}'),
+        ("buyer_tel=010-1234-5678", "buyer_tel=***"),
+        ("a card 4242 4242 4242 4242 here", "a card *** here"),
+        ("4242.4242.4242.4242", "***"),
+        ("\uff14\uff12\uff14\uff12\uff14\uff12\uff14\uff12\uff14\uff12\uff14\uff12\uff14\uff12\uff14\uff12", "***"),
+        ("Authorization: Bearer 0123abcd", "Authorization: *** ***"),
+        ("using bearer 0123abcd,", "using bearer ***,"),
+        ("token 0123456789abcdef0123456789abcdef01234567", "token ***"),
+        ("eyJhbGciOiJFQ0RILUVT.aaa.bbb..ccc", "***"),
+        ("redis://producer:sesame@host:6379/0", "redis://producer:***@host:6379/0"),
+        ("imp_secret=sesame", "imp_secret=***"),
+        ("job 12345678-1234-8123-8123-123456789012 waits", "job 12345678-1234-8123-8123-123456789012 waits"),
+        ("2026-11-23T11:59:01.123456Z job finished in 0.52 s", "2026-11-23T11:59:01.123456Z job finished in 0.52 s"),
+    ],
+)
+def test_lines_of_a_log_are_redacted_whoever_wrote_them(line: str, redacted: str) -> None:
+    assert redact(line) == redacted
+
+
+@given(st.text(max_size=60), st.text("0123456789", min_size=13, max_size=19), st.sampled_from(["", " ", "-", ".", "/"]))
+def test_no_card_number_is_left_in_a_line(before: str, digits: str, separator: str) -> None:
+    grouped = separator.join(digits[i : i + 4] for i in range(0, len(digits), 4))
+
+    assert grouped not in redact(f"{before}|{grouped}|")
+
+
+@pytest.mark.parametrize(
+    "text", ["eyJ" * 20_000, 'birth="' * 20_000, "1 " * 50_000, "://a:" * 20_000, "birth" + "\\" * 50_000]
+)
+def test_a_hostile_line_is_redacted_in_no_time(text: str) -> None:
+    began = time.process_time()
+
+    redact(text)
+
+    assert time.process_time() - began < 2
+
+
+def test_tracebacks_and_arguments_are_redacted_too() -> None:
+    formatter = Redacting(logging.Formatter("%(message)s"))
+    try:
+        int("x" + "4242424242424242")
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, __file__, 1, "%s raised", ("birth=900101",), sys.exc_info())
+
+    line = formatter.format(record)
+
+    assert "birth=***" in line
+    assert "ValueError: invalid literal" in line
+    assert "4242" not in line

@@ -385,3 +385,19 @@ def test_a_lease_that_died_after_sending_is_looked_up_for_120_s(store: RedisServ
     again = claimed(ledger, job_id, "d2")
 
     assert again.doubt_until == pytest.approx(again.claimed_at + 120, abs=0.001)
+
+
+def test_a_newer_job_waits_out_an_older_one_that_ended_in_doubt(store: RedisServer, ledger: Ledger) -> None:
+    older, newer = accept(store, "older"), accept(store, "newer")
+    lease = claimed(ledger, older)
+    ledger.mark_sent(lease)
+    ledger.wait(lease, Wait(0, "look_up", "doubt"))
+    again = claimed(ledger, older, "d2")
+    ledger.finish(again, ended(again, Status.IN_DOUBT))
+
+    assert ledger.claim(newer, "d3") == NotClaimed("waiting")
+    db = store.client(1)
+    assert db.zscore(record.OPEN, newer) == pytest.approx(again.doubt_until, abs=0.001)
+    db.hset(record.CUSTOMER + "gildong_0001", "doubt_until", 1)
+    db.hdel(record.JOB + newer, "next_at")
+    claimed(ledger, newer, "d4")

@@ -82,6 +82,7 @@ class _Watched:
     """What both kinds of connection add: a note on the current call when the request begins to leave."""
 
     is_ready = False
+    debuglevel = 0  # http.client would print requests, card and all, if somebody switched that on for everybody
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]

@@ -38,12 +38,12 @@ end
 local newer_applied, key_updated = '', ''
 if job.customer_uid ~= '' then
   local customer, sequence = ARGV[6] .. job.customer_uid, tonumber(job.sequence)
-  local known = redis.call('HMGET', customer, 'applied', 'key_updated')
+  local known = redis.call('HMGET', customer, 'applied', 'key_updated', 'doubt_until')
   key_updated = known[2] or ''
   if tonumber(known[1] or 0) > sequence then
     newer_applied = '1'
   elseif not mine and not job.sent_at and now < tonumber(job.expires_at) then
-    local wait_until = 0
+    local wait_until = known[3] and now < tonumber(known[3]) and tonumber(known[3]) or 0
     for _, id in ipairs(redis.call('ZRANGE', customer .. ':open', 0, -1)) do
       if id ~= ARGV[1] then
         local other = redis.call('HMGET', ARGV[7] .. id, 'lease', 'leased_until', 'sent_at', 'doubt_until', 'sequence')

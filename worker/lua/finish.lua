@@ -10,7 +10,7 @@
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-local job = redis.call('HMGET', KEYS[1], 'outcome', 'lease', 'customer_uid', 'sequence', 'queue')
+local job = redis.call('HMGET', KEYS[1], 'outcome', 'lease', 'customer_uid', 'sequence', 'sent_at', 'doubt_until')
 if job[1] then return job[1] end
 if job[2] ~= ARGV[2] and ARGV[6] ~= '1' then return '' end
 
@@ -23,6 +23,9 @@ if job[3] and job[3] ~= '' then
   redis.call('ZREM', customer .. ':open', ARGV[1])
   if ARGV[9] == '1' and tonumber(redis.call('HGET', customer, 'applied') or 0) < tonumber(job[4]) then
     redis.call('HSET', customer, 'applied', job[4], 'key_updated', ARGV[10])
+  end
+  if job[5] and job[6] and ARGV[6] ~= '1' then -- it ends in doubt: what it sent may land yet, and newer ones wait that out
+    redis.call('HSET', customer, 'doubt_until', job[6])
   end
   local others = redis.call('ZRANGE', customer .. ':open', 0, -1)
   for _, id in ipairs(others) do
