@@ -8,7 +8,7 @@ goes is a change of the wire format.
 import json
 from typing import Any
 
-from tests.vectors import HERE
+from tests.vectors import HERE, attacks
 from tests.vectors.jose import AnyKey, SealedCard, SignedRequest, ed25519, p256, private_jwk, public_jwk, x25519
 from tests.vectors.recipe import (
     CARD,
@@ -144,7 +144,7 @@ def refused() -> list[Vector]:
             "record": row.record,
             "expected": row.expected,
         }
-        for row in [*ENVELOPES, *JOBS]
+        for row in [*ENVELOPES, *JOBS, *attacks.ENVELOPES, *attacks.JOBS]
     ]
 
 

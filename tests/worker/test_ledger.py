@@ -388,12 +388,13 @@ def test_a_lease_that_died_after_sending_is_looked_up_for_120_s(store: RedisServ
 
 
 def test_a_newer_job_waits_out_an_older_one_that_ended_in_doubt(store: RedisServer, ledger: Ledger) -> None:
-    older, newer = accept(store, "older"), accept(store, "newer")
+    older = accept(store, "older")
     lease = claimed(ledger, older)
     ledger.mark_sent(lease)
     ledger.wait(lease, Wait(0, "look_up", "doubt"))
     again = claimed(ledger, older, "d2")
     ledger.finish(again, ended(again, Status.IN_DOUBT))
+    newer = accept(store, "newer")
 
     assert ledger.claim(newer, "d3") == NotClaimed("waiting")
     db = store.client(1)
