@@ -12,12 +12,14 @@ from producer.client import BillingQueue
 from producer.contract.card import Card
 from producer.contract.errors import ContractError, InvalidCard
 from producer.contract.job import Job
+from producer.contract.lockdown import MemoryNotLocked, lock_down, start_anew_scrubbed
 from producer.contract.outcome import Outcome
-from producer.errors import BillingError, BrokerUnavailable, UnknownJob
-from producer.settings import refuse_worker_secrets
+from producer.errors import BillingError, BrokerUnavailable, SettingsError, UnknownJob
+from producer.settings import ProducerSettings, refuse_worker_secrets
 
 OPEN, OTHER_OUTCOME, UNKNOWN_JOB = 3, 4, 5  # exit codes; 0 issued or paid, 1 a store or setting, 2 bad input
 STDIN_LIMIT = 16_384
+SEE_CARDS = {"issue", "onetime"}
 ASKED = (("card_number", True), ("expiry", True), ("birth", False), ("pwd_2digit", False))
 
 
@@ -160,5 +162,23 @@ def outcome(job_id: str, wait_s: float | None) -> None:
         _await(queue, job_id, wait_s)
 
 
+def _lock_down() -> None:
+    """What a process that sees cards does before anything else."""
+    start_anew_scrubbed()
+    try:
+        is_required = ProducerSettings.from_env().require_locked_memory
+    except SettingsError:  # the command itself will say
+        is_required = False
+    try:
+        problems = lock_down(require_locked_memory=is_required)
+    except MemoryNotLocked as problem:
+        _stop(f"REQUIRE_LOCKED_MEMORY: {problem}", 1)
+    else:
+        for line in problems:
+            click.echo(f"producer: warning: {line}", err=True)
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] and sys.argv[1] in SEE_CARDS:
+        _lock_down()
     main(prog_name="python -m producer")

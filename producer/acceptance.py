@@ -84,7 +84,7 @@ class Acceptance:
             BrokerUnavailable: with ``accepted`` False or None.
         """
         key = asked[0].idempotency_key
-        commands = [("EVALSHA", ACCEPT_SHA, 6, *_accept_arguments(one)) for one in asked]
+        commands = [("EVALSHA", ACCEPT_SHA, 7, *_accept_arguments(one)) for one in asked]
         replies = self._exchange(self._ledger, "accept", key, commands)
         if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
             self._exchange(self._ledger, "accept", key, [("SCRIPT", "LOAD", ACCEPT)])
@@ -164,6 +164,7 @@ def _accept_arguments(asked: Asked) -> tuple[Any, ...]:
         record.CUSTOMER + uid if uid else "",
         f"{record.CUSTOMER}{uid}:open" if uid else "",
         record.ENVELOPE + envelope.digest if envelope else "",
+        record.KIDS,
         asked.job_id,
         request.digest(),
         repr(asked.deadline_s),

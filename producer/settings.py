@@ -26,6 +26,7 @@ class ProducerSettings(BaseSettings):
     vault_url: StoreUrl = Field(default="redis://localhost:6380/0", repr=False)
     sealing_keys_file: Path = Path("keys/producer/sealing.public.jwks.json")
     signing_key_file: Path = Path("keys/producer/signing.private.jwk.json")
+    require_locked_memory: bool = False
     job_deadline_s: Annotated[float, Field(ge=1, le=DEADLINE_LIMIT_S)] = 900
 
     @classmethod

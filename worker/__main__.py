@@ -7,11 +7,13 @@ from pathlib import Path
 
 import click
 
-from producer.contract.lockdown import ALLOCATOR, end_with_parent, has_scrubbing_allocator, lock_down
+from producer.contract.keyfile import KeyFileError
+from producer.contract.lockdown import MemoryNotLocked, end_with_parent, lock_down, start_anew_scrubbed
 from worker import keygen as keys
+from worker import retire as retirement
 from worker.assembly import open_keyrings
 from worker.doctor import examine
-from worker.errors import WorkerError
+from worker.errors import SettingsError, WorkerError
 from worker.exposition import metrics_served
 from worker.settings import WorkerSettings
 from worker.supervision import supervise
@@ -51,6 +53,20 @@ def keygen(directory: Path, *, rotate: bool, name: str | None, may: str | None) 
 
 
 @main.command()
+@click.argument("kid")
+@click.option("--force", is_flag=True, help="Even if it is needed: what was sealed to it cannot be opened any more.")
+def retire(kid: str, *, force: bool) -> None:
+    """Take the opening key KID out of OPENING_KEYS_FILE, once no card can come that only it opens."""
+    settings = WorkerSettings.from_env()
+    if settings.opening_keys_command:
+        raise click.UsageError("the keys come from OPENING_KEYS_COMMAND: take it out where they are kept")
+    open_jobs = retirement.retire(kid, settings.opening_keys_file, settings.ledger_url, force=force)
+    if open_jobs:
+        click.echo(f"worker: warning: {open_jobs} open jobs were sealed to it and will end expired", err=True)
+    click.echo(f"{kid} is retired; workers forget it within a second. Producers' key sets may drop it, too.")
+
+
+@main.command()
 @click.option("--processes", type=click.IntRange(1, 256), default=CORES, show_default="one a core")
 @click.option("--concurrency", type=click.IntRange(1, 1024), default=32, show_default=True, help="Threads a process.")
 @click.option("--events/--no-events", default=False, show_default=True, help="Send task events, for Flower.")
@@ -70,10 +86,14 @@ def run(processes: int, concurrency: int, log_level: str, *, events: bool) -> No
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def consume(arguments: tuple[str, ...]) -> None:
     """One worker process; `run` starts these."""
-    _with_scrubbing_allocator()
+    start_anew_scrubbed()
     end_with_parent()
-    for problem in lock_down():
-        click.echo(f"worker: {problem}", err=True)
+    try:
+        problems = lock_down(require_locked_memory=WorkerSettings.from_env().require_locked_memory)
+    except MemoryNotLocked as problem:
+        raise SettingsError(f"REQUIRE_LOCKED_MEMORY: {problem}") from None
+    for line in problems:
+        click.echo(f"worker: warning: {line}", err=True)
     from worker.celery import app  # noqa: PLC0415 — the other commands need no Celery
 
     app.worker_main(["worker", "--without-gossip", "--without-mingle", "--without-heartbeat", *arguments])
@@ -86,7 +106,7 @@ def consume(arguments: tuple[str, ...]) -> None:
 def doctor(*, without_login: bool) -> None:
     """Check keys, stores, i'mport's login and the lock-down; exit 1 if any fails."""
     settings = WorkerSettings.from_env()
-    _with_scrubbing_allocator()
+    start_anew_scrubbed()
     is_well = True
     for finding in examine(settings, with_login=not without_login):
         is_well = is_well and finding.is_well
@@ -94,16 +114,10 @@ def doctor(*, without_login: bool) -> None:
     sys.exit(0 if is_well else 1)
 
 
-def _with_scrubbing_allocator() -> None:
-    """Start this command anew with the allocator that workers run with: it cannot be switched on later."""
-    if not has_scrubbing_allocator():
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **ALLOCATOR})  # noqa: S606 — us
-
-
 def _entry() -> None:
     try:
         main()
-    except WorkerError as error:
+    except (WorkerError, KeyFileError) as error:
         click.echo(f"worker: {error}", err=True)
         sys.exit(1)
 

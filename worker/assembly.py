@@ -10,6 +10,7 @@ from producer.contract.keyfile import KeyFileError, WatchedFile
 from worker.errors import SettingsError
 from worker.iamport.client import IamportClient
 from worker.issuance import Issuance
+from worker.key_command import CommandKeys
 from worker.ledger import Ledger
 from worker.link import Links
 from worker.opening import Opener, OpeningKeys, ProducerKeys
@@ -39,8 +40,11 @@ def open_keyrings(settings: WorkerSettings) -> Opener:
         log.error("changed key file not used, the keys in force stay", problem=str(error))
 
     try:
+        command = settings.opening_keys_command
         return Opener(
-            WatchedFile(settings.opening_keys_file, OpeningKeys.load, on_error=tell),
+            CommandKeys(command, on_error=tell)
+            if command
+            else WatchedFile(settings.opening_keys_file, OpeningKeys.load, on_error=tell),
             WatchedFile(settings.producer_keys_file, ProducerKeys.load, on_error=tell),
         )
     except KeyFileError as error:

@@ -50,10 +50,10 @@ def generate(directory: Path, may: Sequence[str] = EVERYTHING, *, today: datetim
             raise KeygenError(f"{path} is there already; use --rotate to append a key, or another directory")
     private, public = _opening_pair(today)
     signing, verifying = _signing_pair("producer", may, today)
-    _write(files[0], {"keys": private}, private=True)
-    _write(files[1], {"keys": [verifying]}, private=False)
-    _write(files[2], {"keys": public}, private=False)
-    _write(files[3], signing, private=True)
+    write_keys(files[0], {"keys": private}, private=True)
+    write_keys(files[1], {"keys": [verifying]}, private=False)
+    write_keys(files[2], {"keys": public}, private=False)
+    write_keys(files[3], signing, private=True)
     return files
 
 
@@ -68,7 +68,7 @@ def rotate(directory: Path, *, today: datetime | None = None) -> list[Path]:
     sets = [_read(path) for path in changed]  # all of them, before any is changed
     for path, members in zip(changed, sets, strict=True):
         is_private = path == changed[0]
-        _write(path, {**members, "keys": members["keys"] + (private if is_private else public)}, private=is_private)
+        write_keys(path, {**members, "keys": members["keys"] + (private if is_private else public)}, private=is_private)
     return changed
 
 
@@ -83,9 +83,9 @@ def add_producer(directory: Path, name: str, may: Sequence[str], *, today: datet
         raise KeygenError(f"{home} is there already")
     members, sealing = _read(directory / PRODUCERS), _read(directory / "producer" / SEALING)
     signing, verifying = _signing_pair(name, may, today)
-    _write(home / SIGNING, signing, private=True)
-    _write(home / SEALING, sealing, private=False)
-    _write(directory / PRODUCERS, {**members, "keys": members["keys"] + [verifying]}, private=False)
+    write_keys(home / SIGNING, signing, private=True)
+    write_keys(home / SEALING, sealing, private=False)
+    write_keys(directory / PRODUCERS, {**members, "keys": members["keys"] + [verifying]}, private=False)
     return [home / SIGNING, home / SEALING, directory / PRODUCERS]
 
 
@@ -93,8 +93,9 @@ def _opening_pair(today: datetime | None) -> tuple[list[Jwk], list[Jwk]]:
     """One key of each curve, X25519 last: producers take the last, browsers the last that they know."""
     keys: list[ECKey | OKPKey] = [ECKey.generate_key("P-256"), OKPKey.generate_key("X25519")]
     named = [(key, _kid(key, str(key.as_dict(private=False)["crv"]), today)) for key in keys]
-    private = [{**key.as_dict(private=True), "kid": kid, "use": "enc", "alg": "ECDH-ES"} for key, kid in named]
-    public = [{**key.as_dict(private=False), "kid": kid, "use": "enc", "alg": "ECDH-ES"} for key, kid in named]
+    about = {"use": "enc", "alg": "ECDH-ES", "iat": int((today or datetime.now(UTC)).timestamp())}
+    private = [{**key.as_dict(private=True), "kid": kid, **about} for key, kid in named]
+    public = [{**key.as_dict(private=False), "kid": kid, **about} for key, kid in named]
     return private, public
 
 
@@ -121,8 +122,8 @@ def _read(path: Path) -> Jwk:
     return members
 
 
-def _write(path: Path, members: Jwk, *, private: bool) -> None:
-    """Write beside it and rename, so that whoever reads it meanwhile sees the old or the new."""
+def write_keys(path: Path, members: Jwk, *, private: bool) -> None:
+    """Write a key file: beside it and then renamed, so that whoever reads it meanwhile sees the old or the new."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w") as file:

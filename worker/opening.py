@@ -7,7 +7,7 @@ Source: RFC 7515, RFC 7516, RFC 9864.
 """
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from joserfc import jwe, jws
 from joserfc.errors import JoseError
@@ -160,6 +160,16 @@ class ProducerKeys:
         return job
 
 
+class OpeningSource(Protocol):
+    """Where the opening keys come from: a watched file, or a command."""
+
+    def get(self) -> OpeningKeys:
+        """The keys in force."""
+
+    def look(self) -> None:
+        """Look for newer ones now."""
+
+
 class Opener:
     """Both keyrings at work on one job.
 
@@ -167,7 +177,7 @@ class Opener:
         opening, producers: the keyrings; read again when their files change.
     """
 
-    def __init__(self, opening: WatchedFile[OpeningKeys], producers: WatchedFile[ProducerKeys]) -> None:
+    def __init__(self, opening: OpeningSource, producers: WatchedFile[ProducerKeys]) -> None:
         self._opening, self._producers = opening, producers
 
     @property

@@ -46,6 +46,7 @@ class WorkerSettings(BaseSettings):
     ledger_url: StoreUrl = Field(default="redis://localhost:6379/1", repr=False)
     vault_url: StoreUrl = Field(default="redis://localhost:6380/0", repr=False)
     opening_keys_file: Path = Path("keys/worker/opening.private.jwks.json")
+    opening_keys_command: str | None = Field(default=None, repr=False)
     producer_keys_file: Path = Path("keys/worker/producers.public.jwks.json")
     imp_key: Annotated[str, Field(min_length=1)] = Field(repr=False)
     imp_secret: SecretStr
@@ -57,6 +58,7 @@ class WorkerSettings(BaseSettings):
     look_up_for_s: Annotated[float, Field(ge=1, le=3600)] = 120
     imp_rate_per_s: Annotated[float, Field(ge=0.1, le=1_000_000)] = 20
     imp_auth_style: Literal["bearer", "bare"] = "bearer"
+    require_locked_memory: bool = False
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
@@ -75,7 +77,15 @@ class WorkerSettings(BaseSettings):
         except SettingProblem as error:
             line = str(error)
         else:
-            if settings.imp_ca_file is None or settings.imp_ca_file.is_file():
+            line = settings.problem()
+            if not line:
                 return settings
-            line = "IMP_CA_FILE: there is no such file"
         raise SettingsError(line)
+
+    def problem(self) -> str:
+        """What is wrong with settings that are each well, in one line."""
+        if self.opening_keys_command and "opening_keys_file" in self.model_fields_set:
+            return "OPENING_KEYS_COMMAND: is set together with OPENING_KEYS_FILE; keep one"
+        if self.imp_ca_file is not None and not self.imp_ca_file.is_file():
+            return "IMP_CA_FILE: there is no such file"
+        return ""

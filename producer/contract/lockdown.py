@@ -7,6 +7,7 @@ with glibc; elsewhere each measure says that it does not hold.
 import ctypes
 import faulthandler
 import os
+import platform
 import resource
 import signal
 import sys
@@ -20,6 +21,10 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
 
 
+class MemoryNotLocked(Exception):
+    """Memory may be swapped, and ``REQUIRE_LOCKED_MEMORY`` forbids to go on; says what stands in the way."""
+
+
 def has_scrubbing_allocator(environ: Mapping[str, str] = os.environ) -> bool:
     """Whether this process was started with the scrubbing allocator; it cannot be switched on later."""
     return all(environ.get(name) == value for name, value in ALLOCATOR.items())
@@ -31,25 +36,53 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-def lock_down() -> list[str]:
+def start_anew_scrubbed() -> None:
+    """Start this command anew with the scrubbing allocator, unless it has it; call it before any card is read."""
+    if not has_scrubbing_allocator():
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **ALLOCATOR})  # noqa: S606 — us
+
+
+def lock_down(*, require_locked_memory: bool = False) -> list[str]:
     """Lock this process down as far as the machine lets it.
+
+    Args:
+        require_locked_memory: refuse to go on where memory may be swapped.
 
     Returns:
         What does not hold, in words; empty if everything does.
+
+    Raises:
+        MemoryNotLocked: it is required, and the machine does not let us.
     """
     os.umask(0o077)
     faulthandler.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    problems, not_locked = [], _lock_memory()
+    if not_locked:
+        if require_locked_memory:
+            raise MemoryNotLocked(not_locked)
+        problems.append(not_locked)
     if not sys.platform.startswith("linux"):
-        return [f"memory is neither locked nor hidden on {sys.platform}"]
-    problems = []
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        problems.append(f"core dumps are off, but memory is not hidden from other processes on {sys.platform}")
+    elif ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         problems.append("core dumps and /proc/PID/mem are not closed (prctl refused)")
-    if libc.mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) != 0:
-        limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
-        words = "unlimited" if limit == resource.RLIM_INFINITY else f"{limit // 1024} KiB"
-        problems.append(f"memory is not locked and may be swapped (memlock limit {words})")
-    if not has_scrubbing_allocator():
+    if not _is_glibc():
+        problems.append("freed memory is not scrubbed: the C library is not glibc (Alpine, macOS)")
+    elif not has_scrubbing_allocator():
         problems.append("freed memory is not scrubbed (start with: python -m worker run)")
     return problems
+
+
+def _lock_memory() -> str:
+    """Lock all memory, now and later, as it is touched; what stands in the way, in words."""
+    if not sys.platform.startswith("linux"):
+        return f"memory is not locked and may be swapped (not done on {sys.platform})"
+    if ctypes.CDLL(None).mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0:
+        return ""
+    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    words = "unlimited" if limit == resource.RLIM_INFINITY else f"{limit // 1024} KiB; raise it with ulimit -l"
+    return f"memory is not locked and may be swapped (memlock limit {words})"
+
+
+def _is_glibc() -> bool:
+    return platform.libc_ver()[0] == "glibc"

@@ -15,6 +15,8 @@ key                                holds                                        
                                    while what a job in doubt sent may land yet
 ``billing:customer:{uid}:open``    sorted set of its open job ids by sequence              with the last of them
 ``billing:envelope:{sha256}``      the job id that an envelope was accepted for            with the envelope's ``exp``
+``billing:kids``                   hash: kid to ``accepted_at`` of the newest job sealed    never
+                                   to it
 ``billing:outcomes``               stream of outcomes: field ``outcome``, JSON             entries after 7 days
 ``celery-task-meta-{job_id}``      Celery's result: the outcome as a JSON object           7 days after its outcome
 ``billing:sweeper``                the lock of the one sweeper at work                     10 s, renewed
@@ -59,6 +61,7 @@ FRESH = "billing:fresh:"
 CLAIMED = "billing:claimed:"
 CUSTOMER = "billing:customer:"
 ENVELOPE = "billing:envelope:"
+KIDS = "billing:kids"
 OUTCOMES = "billing:outcomes"
 RESULT = "celery-task-meta-"
 SWEEPER = "billing:sweeper"

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:fresh:{queue}
 --       4 billing:customer:{uid}   5 billing:customer:{uid}:open   6 billing:envelope:{sha256}
---       (4 to 6 are empty texts where there is no customer_uid or no envelope sealed elsewhere)
+--       (4 to 6 are empty texts where there is no customer_uid or no envelope sealed elsewhere)   7 billing:kids
 -- ARGV  1 job_id   2 digest of the request   3 deadline (seconds)   4 queue   5 kid
 --       6 operation   7 customer_uid   8 merchant_uid   9 iat   10 exp (Unix seconds; both empty without an envelope)
 -- Gives {word, sequence, accepted_at, expires_at, now} with the word new, open or finished (instants as text, Unix
@@ -37,6 +37,7 @@ local accepted_at, expires_at = instant(now), instant(now + tonumber(ARGV[3]))
 redis.call('HSET', KEYS[1], 'digest', ARGV[2], 'operation', ARGV[6], 'customer_uid', ARGV[7], 'merchant_uid', ARGV[8],
   'queue', ARGV[4], 'kid', ARGV[5], 'sequence', sequence, 'accepted_at', accepted_at, 'expires_at', expires_at,
   'attempts', 0, 'claims', 0)
+redis.call('HSET', KEYS[7], ARGV[5], accepted_at)
 redis.call('ZADD', KEYS[2], expires_at, ARGV[1])
 redis.call('ZADD', KEYS[3], accepted_at, ARGV[1])
 return {'new', tostring(sequence), accepted_at, expires_at, instant(now)}

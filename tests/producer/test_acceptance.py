@@ -121,6 +121,7 @@ def test_ledger_holds_only_the_keys_that_are_listed(stage: Stage, acceptance: Ac
             record.FRESH + "interactive",
             record.CUSTOMER + "gildong",
             record.CUSTOMER + "gildong:open",
+            record.KIDS,
         ]
     )
 

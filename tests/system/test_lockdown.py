@@ -1,0 +1,87 @@
+"""What the kernel says of the processes that see cards."""
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fake_iamport import CARDS
+from tests.servers import ROOT, Stack, wait_until
+
+PR_CAPBSET_DROP, CAP_IPC_LOCK, RLIMIT_64K = 24, 14, (65536, 65536)
+
+
+def without_the_right_to_lock() -> None:
+    """In the child: no capability to lock memory beyond a small limit."""
+    import resource  # noqa: PLC0415 — for the child
+
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, RLIMIT_64K)
+    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_IPC_LOCK, 0, 0, 0)
+
+
+def start(
+    stack: Stack, *arguments: str, prepare: Callable[[], None] | None = None, **environ: str
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **stack.producer_env, **environ},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=prepare,  # noqa: PLW1509 — the limit must be set between fork and exec
+    )
+
+
+def status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def is_locked_down(pid: int) -> bool:
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    core = next(line.split()[4] for line in limits.splitlines() if line.startswith("Max core file size"))
+    environ = Path(f"/proc/{pid}/environ").read_bytes()
+    return (
+        core == "0"
+        and b"PYTHONMALLOC=malloc" in environ
+        and b"perturb" in environ
+        and int(status(pid)["VmLck"].split()[0]) > 10_000
+    )
+
+
+def test_a_worker_and_the_commands_that_see_cards_are_locked_down(stack: Stack) -> None:
+    worker = stack.worker(concurrency=2)
+    consuming = [pid for pid in worker.pids() if b"consume" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    issue = start(stack, "producer", "issue", "--customer-uid", "gildong")
+
+    assert len(consuming) == 2
+    assert all(is_locked_down(pid) for pid in consuming)
+    wait_until(lambda: is_locked_down(issue.pid), what="a command that is locked down")
+    out, _ = issue.communicate(json.dumps(CARDS["visa"].fields()), timeout=30)
+    assert json.loads(out)["sequence"] == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mlockall is Linux's")
+@pytest.mark.parametrize("name", ["producer", "worker"])
+def test_where_memory_cannot_be_locked_the_limit_is_told_and_may_be_a_reason_to_stop(stack: Stack, name: str) -> None:
+    arguments = ["producer", "issue", "--customer-uid", "u"] if name == "producer" else ["worker", "consume"]
+    environ = {} if name == "producer" else stack.worker_env
+
+    required = start(stack, *arguments, prepare=without_the_right_to_lock, REQUIRE_LOCKED_MEMORY="1", **environ)
+    _, said = required.communicate(json.dumps(CARDS["visa"].fields()), timeout=60)
+
+    assert required.returncode == 1
+    words = "memory is not locked and may be swapped (memlock limit 64 KiB; raise it with ulimit -l)"
+    assert said.splitlines() == [f"{name}: REQUIRE_LOCKED_MEMORY: {words}"]
+    if name == "producer":
+        warned = start(stack, *arguments, prepare=without_the_right_to_lock)
+        _, said = warned.communicate(json.dumps(CARDS["visa"].fields()), timeout=60)
+        assert warned.returncode == 0
+        assert said.startswith(f"producer: warning: {words}")
