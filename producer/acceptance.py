@@ -94,19 +94,24 @@ class Acceptance:
     def lay_down(self, sealed: Sequence[tuple[Asked, Accepted, str]]) -> None:
         """Put signed requests into the vault; one that lies there already stays as it is.
 
+        With SETNX and not SET, which can answer with the old value: a producer need not be able to read.
+
         Raises:
             BrokerUnavailable: with ``accepted`` None.
         """
-        commands = []
+        commands: list[tuple[Any, ...]] = [("MULTI",)]
         for asked, accepted, text in sealed:
             life = max(accepted.expires_at - accepted.now, 0) + record.SEALED_GRACE_S
-            commands.append(("SET", record.SEALED + asked.job_id, text, "NX", "PX", int(life * 1000)))
+            commands.append(("SETNX", record.SEALED + asked.job_id, text))
+            commands.append(("PEXPIRE", record.SEALED + asked.job_id, int(life * 1000)))
+        commands.append(("EXEC",))
         key = sealed[0][0].idempotency_key
         try:
             replies = self._exchange(self._vault, "vault", key, commands)
         except BrokerUnavailable:
             raise BrokerUnavailable("vault", accepted=None, idempotency_key=key) from None
-        if any(isinstance(reply, redis.RedisError) for reply in replies):
+        done = replies[-1]  # of EXEC: all or nothing
+        if not isinstance(done, list) or any(isinstance(reply, redis.RedisError) for reply in (*replies, *done)):
             raise BrokerUnavailable("vault", accepted=None, idempotency_key=key)
 
     def outcome(self, job_id: str) -> Outcome | None:

@@ -9,6 +9,7 @@ import click
 
 from producer.contract.keyfile import KeyFileError
 from producer.contract.lockdown import MemoryNotLocked, end_with_parent, lock_down, start_anew_scrubbed
+from worker import access
 from worker import keygen as keys
 from worker import retire as retirement
 from worker.assembly import open_keyrings
@@ -49,6 +50,19 @@ def keygen(directory: Path, *, rotate: bool, name: str | None, may: str | None) 
     else:
         written = keys.generate(directory, operations)
     for path in written:
+        click.echo(path)
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--ledger", default="ledger:6379", show_default=True, metavar="HOST:PORT", help="Queue and ledger.")
+@click.option("--vault", default="vault:6379", show_default=True, metavar="HOST:PORT")
+@click.option("--tls", is_flag=True, help="The servers speak TLS.")
+@click.option("--ca-file", metavar="PATH", help="Their authority's certificate, where the clients find it.")
+def acl(directory: Path, ledger: str, vault: str, ca_file: str | None, *, tls: bool) -> None:
+    """Write Redis ACL files for worker, producer and Flower into DIRECTORY, and the URLs that go with them."""
+    servers = (access.Server(address, tls, ca_file) for address in (ledger, vault))
+    for path in access.write_access(directory, *servers):
         click.echo(path)
 
 

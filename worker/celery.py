@@ -12,6 +12,7 @@ from producer.contract.job import QUEUES, RECOVERY, TASK_NAME
 from worker import intake
 from worker.assembly import this_worker
 from worker.errors import SettingsError
+from worker.link import Links
 from worker.logs import set_up_logs
 from worker.sweeper import Sweeper
 from worker.tasks import ACCEPTED_FOR
@@ -24,6 +25,7 @@ except SettingsError as problem:
     sys.exit(f"worker: {problem}")
 
 _sweepers: list[Sweeper] = []
+_links: list[Links] = []
 
 
 @signals.setup_logging.connect
@@ -68,6 +70,10 @@ def _publish(due: list[tuple[str, str]]) -> None:
 
 
 def _depths() -> list[int]:
+    if app.conf.broker_url.startswith("redis"):
+        if not _links:
+            _links.append(Links(app.conf.broker_url))
+        return [int(_links[0].mine.call("LLEN", queue)) for queue in QUEUES]
     with app.connection_for_write() as connection:
         return [_depth(connection, queue) for queue in QUEUES]
 
@@ -76,5 +82,5 @@ def _depth(connection: Any, queue: str) -> int:  # noqa: ANN401 — kombu's
     try:
         with connection.channel() as channel:
             return int(channel.queue_declare(queue, passive=True).message_count)
-    except connection.channel_errors:  # on Redis an empty queue does not exist
+    except connection.channel_errors:  # nobody has declared it yet
         return 0

@@ -107,7 +107,7 @@ def garbage(seed: int, count: int) -> None:
 @click.pass_obj
 def model(seed: int, examples: int, steps: int) -> None:
     """Any order of events that Hypothesis can think of, under one clock."""
-    tell(lambda: {"examples": examples, "steps": steps, **run_model(examples, steps, seed)})
+    tell(lambda: {"examples": examples, "steps": steps, "outcomes": run_model(examples, steps, seed)})
 
 
 def tell(run: Any) -> None:

@@ -1,0 +1,124 @@
+"""Access: Redis ACL users, one for each role, with the fewest commands and keys that work, and their passwords.
+
+::
+
+    DIR/redis/ledger.acl    users of the server of queue and ledger: worker, producer, flower
+    DIR/redis/vault.acl     users of the vault: worker, producer
+    DIR/{role}/{store}.url  the role's URL, for BROKER_URL_FILE, LEDGER_URL_FILE and VAULT_URL_FILE; 0600
+
+The ACL files hold digests of passwords of 256 random bits. Keys are not told apart by database, so queue and ledger may
+share a server. Redis 6.2 or later. Without a user one may only ask whether the server answers.
+
+A producer can put sealed requests into the vault and ids onto the job queues; it can read neither, not even its own
+(no GET, and no SET, which can answer with the old value). It can write the ledger's records, as accepting a job must.
+Flower hears events; it can publish nothing and reaches no job queue.
+"""
+
+import os
+import secrets
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from worker.errors import WorkerError
+
+CONNECT = "+ping +hello +client +select +echo +info +multi +exec +discard +unwatch"
+SCRIPTS = "+eval +evalsha +script|load +script|exists +time"
+
+
+class Role(NamedTuple):
+    """What a user may reach and do."""
+
+    keys: str
+    commands: str
+
+
+LEDGER = {
+    "worker": Role(
+        keys="recovery interactive migration unacked* _kombu.binding* billing:* celery-task-meta-*",
+        commands=f"""&/0.celeryev* &celery-task-meta-* {CONNECT} {SCRIPTS} +@list -lset -linsert
+            +sadd +srem +smembers +exists +del +expire +get +set +setex +hget +hset +hsetnx +hmget +hdel +hincrby +hexists
+            +hlen +hscan +persist +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zscore +zcard +zcount +sort +xadd
+            +publish""",
+    ),
+    "producer": Role(
+        keys="""interactive migration _kombu.binding* billing:job:* billing:open billing:fresh:* billing:customer:*
+            billing:envelope:* billing:kids""",
+        commands=f"""{CONNECT} {SCRIPTS} +lpush +llen +sadd +exists +get +set +hget +hset +hmget +hincrby +persist
+            +zadd""",
+    ),
+    "flower": Role(
+        keys="_kombu.binding.celeryev* _kombu.binding_permanent.celeryev* _kombu.binding_deadlines celeryev.*",
+        commands=f"""&/0.celeryev* {CONNECT} {SCRIPTS} +subscribe +psubscribe +unsubscribe +punsubscribe
+            +sadd +srem +smembers +exists +del +expire +zadd +zrem +zrangebyscore +zrevrangebyscore""",
+    ),
+}
+VAULT = {
+    "worker": Role(
+        keys="billing:*",
+        commands=f"""{CONNECT} {SCRIPTS} +get +set +del +unlink +exists +pttl +hget +hset +hmget +hdel +hincrby +hexists
+            +config|get""",
+    ),
+    "producer": Role(keys="billing:sealed:*", commands=f"{CONNECT} +setnx +pexpire"),
+}
+
+
+class AccessError(WorkerError):
+    """Users are there that would be overwritten."""
+
+
+class Server(NamedTuple):
+    """Where a Redis is, as its clients see it.
+
+    Args:
+        address: ``HOST:PORT``.
+        tls: whether it speaks TLS.
+        ca_file: the authority's certificate as the clients see it; the system's if there is none.
+    """
+
+    address: str
+    tls: bool = False
+    ca_file: str | None = None
+
+    def url(self, user: str, password: str, database: int) -> str:
+        """The URL of a database for a user."""
+        query = f"?ssl_cert_reqs=required{f'&ssl_ca_certs={quote(self.ca_file)}' if self.ca_file else ''}"
+        return f"redis{'s' * self.tls}://{user}:{password}@{self.address}/{database}{query * self.tls}"
+
+
+def acl_line(user: str, role: Role, password: str) -> str:
+    """One line of an ACL file."""
+    digest = sha256(password.encode()).hexdigest()
+    keys = (f"~{key}" for key in role.keys.split())
+    return " ".join(["user", user, "on", f"#{digest}", "resetkeys resetchannels -@all", *keys, *role.commands.split()])
+
+
+def write_access(directory: Path, ledger: Server, vault: Server) -> list[Path]:
+    """Write the ACL files and every role's URLs.
+
+    Raises:
+        AccessError: one of them is there already.
+    """
+    files: dict[Path, str] = {}
+    for name, server, roles, databases in (
+        ("ledger", ledger, LEDGER, {"broker": 0, "ledger": 1}),
+        ("vault", vault, VAULT, {"vault": 0}),
+    ):
+        lines = ["user default on nopass resetkeys resetchannels -@all +ping"]
+        for user, role in roles.items():
+            password = secrets.token_urlsafe(32)
+            lines.append(acl_line(user, role, password))
+            for store, database in databases.items():
+                if (user, store) != ("flower", "ledger"):
+                    files[directory / user / f"{store}.url"] = server.url(user, password, database)
+        files[directory / "redis" / f"{name}.acl"] = "\n".join(lines)
+    for path in files:
+        if path.exists():
+            raise AccessError(f"{path} is there already")
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mode = 0o644 if path.suffix == ".acl" else 0o600
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+            file.write(text + "\n")
+    return list(files)
