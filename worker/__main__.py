@@ -89,6 +89,7 @@ def retire(kid: str, *, force: bool) -> None:
 )
 def run(processes: int, concurrency: int, log_level: str, *, events: bool) -> None:
     """Run the workers: scrubbing allocator, locked memory, no core dumps, then Celery with the threads pool."""
+    _lock_down()
     settings = WorkerSettings.from_env()
     open_keyrings(settings)  # a bad setting is said once, before any process starts
     arguments = ["-P", "threads", "-l", log_level, *(["-E"] if events else [])]
@@ -100,13 +101,8 @@ def run(processes: int, concurrency: int, log_level: str, *, events: bool) -> No
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def consume(arguments: tuple[str, ...]) -> None:
     """One worker process; `run` starts these."""
-    start_anew_scrubbed()
     end_with_parent()
-    try:
-        problems = lock_down(require_locked_memory=WorkerSettings.from_env().require_locked_memory)
-    except MemoryNotLocked as problem:
-        raise SettingsError(f"REQUIRE_LOCKED_MEMORY: {problem}") from None
-    for line in problems:
+    for line in _lock_down():
         click.echo(f"worker: warning: {line}", err=True)
     from worker.celery import app  # noqa: PLC0415 — the other commands need no Celery
 
@@ -126,6 +122,15 @@ def doctor(*, without_login: bool) -> None:
         is_well = is_well and finding.is_well
         click.echo(f"{'ok  ' if finding.is_well else 'FAIL'}  {finding.what}: {finding.words}")
     sys.exit(0 if is_well else 1)
+
+
+def _lock_down() -> list[str]:
+    """What a process that holds keys does first; what does not hold, in words."""
+    start_anew_scrubbed()
+    try:
+        return lock_down(require_locked_memory=WorkerSettings.from_env().require_locked_memory)
+    except MemoryNotLocked as problem:
+        raise SettingsError(f"REQUIRE_LOCKED_MEMORY: {problem}") from None
 
 
 def _entry() -> None:

@@ -38,9 +38,9 @@ LEDGER = {
     "worker": Role(
         keys="recovery interactive migration unacked* _kombu.binding* billing:* celery-task-meta-*",
         commands=f"""&/0.celeryev* &celery-task-meta-* {CONNECT} {SCRIPTS} +@list -lset -linsert
-            +sadd +srem +smembers +exists +del +expire +get +set +setex +hget +hset +hsetnx +hmget +hdel +hincrby +hexists
-            +hlen +hscan +persist +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zscore +zcard +zcount +sort +xadd
-            +publish""",
+            +sadd +srem +smembers +exists +del +expire +get +set +setex +hget +hset +hsetnx +hmget +hdel +hincrby
+            +hexists +hlen +hscan +persist +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zscore +zcard +zcount
+            +sort +xadd +publish""",
     ),
     "producer": Role(
         keys="""interactive migration _kombu.binding* billing:job:* billing:open billing:fresh:* billing:customer:*

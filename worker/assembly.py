@@ -27,6 +27,7 @@ class Worker(NamedTuple):
     ledger: Ledger
     issuance: Issuance
     stopping: threading.Event
+    rate_per_s: float
 
 
 def open_keyrings(settings: WorkerSettings) -> Opener:
@@ -85,7 +86,7 @@ def assemble(settings: WorkerSettings) -> Worker:
     throttle = Throttle(vault, settings.imp_rate_per_s)
     stopping = threading.Event()
     issuance = Issuance(ledger, throttle, opener, tokens, iamport, pause=lambda seconds: not stopping.wait(seconds))
-    return Worker(ledger, issuance, stopping)
+    return Worker(ledger, issuance, stopping, settings.imp_rate_per_s)
 
 
 @cache

@@ -3,6 +3,7 @@
 Owns where Celery meets the rest: the tasks to include, and what starts and stops with a worker process.
 """
 
+import math
 import sys
 from typing import Any
 
@@ -15,7 +16,6 @@ from worker.errors import SettingsError
 from worker.link import Links
 from worker.logs import set_up_logs
 from worker.sweeper import Sweeper
-from worker.tasks import ACCEPTED_FOR
 
 intake.install()
 try:
@@ -24,6 +24,7 @@ try:
 except SettingsError as problem:
     sys.exit(f"worker: {problem}")
 
+MIGRATION_ROOM_LEAST = 10
 _sweepers: list[Sweeper] = []
 _links: list[Links] = []
 
@@ -43,7 +44,8 @@ def _check_settings(**_: Any) -> None:  # noqa: ANN401 — Celery's
 
 @signals.worker_ready.connect
 def _start_sweeper(**_: Any) -> None:  # noqa: ANN401 — Celery's
-    sweeper = Sweeper(this_worker().ledger, _publish, _depths)
+    room = max(math.ceil(this_worker().rate_per_s), MIGRATION_ROOM_LEAST)  # about a second's work
+    sweeper = Sweeper(this_worker().ledger, _publish, _depths, migration_room=room)
     _sweepers.append(sweeper)
     sweeper.start()
 
@@ -63,7 +65,7 @@ def _publish(due: list[tuple[str, str]]) -> None:
                 args=(job_id,),
                 task_id=job_id,
                 queue=RECOVERY,
-                headers={ACCEPTED_FOR: queue},  # a hint for the shared rate; whoever forges it gains nothing
+                headers={intake.ACCEPTED_FOR: queue},  # a hint for the shared rate; whoever forges it gains nothing
                 producer=producer,
                 ignore_result=True,
             )

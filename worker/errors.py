@@ -10,6 +10,8 @@
     └── StoreUnavailable   ledger or vault do not answer: the ledger's sweeper brings the job back
 """
 
+from typing import Self
+
 
 class WorkerError(Exception):
     """Root of the worker's errors; its text holds no card data, no key and no password."""
@@ -34,6 +36,10 @@ class TokenUnavailable(WorkerError):
     def __init__(self, reason: str, delay_s: float | None = None) -> None:
         self.reason, self.delay_s = reason, delay_s
         super().__init__(reason)
+
+    def again(self) -> Self:
+        """The same, without where it was raised."""
+        return type(self)(self.reason, self.delay_s)
 
 
 class LoginRefused(TokenUnavailable):

@@ -14,10 +14,11 @@ from typing import Any
 import structlog
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 
-from producer.contract.job import TASK_NAME
+from producer.contract.job import QUEUES, TASK_NAME
 from worker import metrics
 
 JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+ACCEPTED_FOR = "billing_queue"  # header of a message on the recovery queue: which queue its job was accepted for
 NEVER_SET = ("eta", "expires", "group", "chord", "callbacks", "errbacks")
 SIZE_LIMIT = 16_384
 
@@ -70,6 +71,40 @@ def _problem_of_body(body: object, properties: dict[str, Any], job_id: str) -> s
     return None if isinstance(embed, dict) and not any(embed.values()) else "body"
 
 
+def canonical(message: dict[str, Any], queue: str) -> dict[str, Any]:
+    """A message that passed, with headers and properties of our own making: Celery acts on many, and dies of some."""
+    job_id, properties = message["headers"]["id"], message["properties"]
+    accepted_for = message["headers"].get(ACCEPTED_FOR)
+    headers = dict(
+        dict.fromkeys(("parent_id", "group", "eta", "expires", "shadow")),
+        lang="py",
+        task=TASK_NAME,
+        id=job_id,
+        root_id=job_id,
+        retries=0,
+        timelimit=[None, None],
+        argsrepr=repr((job_id,)),
+        kwargsrepr="{}",
+        origin="",
+        ignore_result=True,
+    )
+    headers[ACCEPTED_FOR] = accepted_for if accepted_for in QUEUES else queue
+    return {
+        "body": message["body"],
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": headers,
+        "properties": {
+            "correlation_id": job_id,
+            "delivery_mode": 2,
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": properties["delivery_tag"],
+            "delivery_info": {"exchange": queue, "routing_key": queue},
+        },
+    }
+
+
 def _drop(problem: str) -> None:
     metrics.DROPPED.labels(problem).inc()
     log.warning("message dropped: not one of ours", problem=problem)
@@ -119,6 +154,6 @@ class Transport(redis.Transport):
         self.has_delivered = True
         problem = problem_of(message)
         if problem is None:
-            super()._deliver(message, queue)
+            super()._deliver(canonical(message, queue), queue)
         else:
             _drop(problem)

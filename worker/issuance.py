@@ -13,6 +13,8 @@ A crash anywhere leaves a lease that runs out, and the ledger brings the job bac
 
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from producer.contract.card import Card
 from producer.contract.errors import Refused
@@ -20,17 +22,18 @@ from producer.contract.job import Job
 from producer.contract.names import Operation
 from producer.contract.outcome import AFTER_SENDING, Outcome, Status
 from worker.errors import StoreUnavailable, TokenUnavailable, UnknownKid
-from worker.iamport.meaning import Kind, Meaning, see_customer, see_payment, understand, understand_payment
+from worker.iamport.meaning import Kind, see_customer, see_payment, understand, understand_payment
 from worker.iamport.models import Answer
 from worker.lease import Lease, NotClaimed
-from worker.parts import Held, IamportLike, LedgerLike, OpenerLike, Permit, ThrottleLike, TokensLike
+from worker.parts import OVERDUE, Held, IamportLike, LedgerLike, OpenerLike, Permit, ThrottleLike, TokensLike
 from worker.retry import (
     LOGIN_FAILED,
+    LOGIN_THROTTLED,
     LOOK_UP,
-    VAULT_SILENT,
+    LOOK_UP_FIRST_S,
+    TOKEN_REFUSED,
     WAITS_FOR_OTHERS_S,
     End,
-    LastPost,
     Leave,
     Step,
     Wait,
@@ -39,11 +42,14 @@ from worker.retry import (
     backoff_s,
     before_sending,
 )
+from worker.turn import Asking, Turns
 
-TURN_S, ASK_AGAIN_S = 15.0, 1.0
-MISSED_S = 0.04  # a place in the shared rate that was missed by more is given up …
-MISSES = 2  # … so often
-FINISH_TRIES, FINISH_PAUSE_S = 20, 0.5
+MARK_SLACK_S = 5.0  # a call's lease outlives its deadline by more than this
+INSIST_S, INSIST_STOPPING_S, INSIST_PAUSE_S = 300.0, 15.0, 0.5
+NOT_AUTHORIZED = 401
+NO_ANSWER = Answer(0, was_sent=False)
+
+Written = TypeVar("Written")
 
 
 def pause(seconds: float) -> bool:
@@ -76,6 +82,7 @@ class Issuance:
     ) -> None:
         self._ledger, self._throttle, self._opener, self._tokens = ledger, throttle, opener, tokens
         self._iamport, self._clock, self._pause, self._sleep = iamport, clock, pause, sleep
+        self._turns = Turns(clock, pause)
 
     def run(self, job_id: str, delivery: str, *, is_migration: bool = False) -> Outcome | Wait | Leave | NotClaimed:
         """Take one job as far as it goes now.
@@ -102,36 +109,21 @@ class Issuance:
             return lease
         step = before_sending(lease) or self._in_turn(lease, first, is_migration=is_migration)
         if isinstance(step, End):
-            return self._finish(lease, step) or Leave()
+            return self._finish(lease, step)
         if isinstance(step, Wait):
-            return step if self._ledger.wait(lease, step) else Leave()
+            return step if self._insist(partial(self._ledger.wait, lease, step)) else Leave()
         return step
 
     def _in_turn(self, lease: Lease, permit: Permit, *, is_migration: bool) -> Step:
         """Wait for the job's turn, then send it or look it up."""
         is_look_up = lease.sent_at is not None
-        last_post: LastPost = "doubt" if is_look_up else "unsent"
-        until, missed = self._clock() + TURN_S, 0
-        while True:
-            if permit.word == "none" and not is_look_up:
-                return End(Status.LOST, "vault_lost")
-            if permit.word == "silent":
-                return Wait(backoff_s(lease.attempts + 1), VAULT_SILENT, last_post)
-            if permit.word == "wait" and self._clock() >= until:
-                return Wait(max(permit.delay_s, TURN_S), "turn", last_post)
-            place = self._clock() + permit.delay_s
-            pause_s = permit.delay_s if permit.word == "go" else min(permit.delay_s, ASK_AGAIN_S)
-            if pause_s and not self._pause(pause_s):
-                return Wait(0.0, "shutdown", last_post)
-            # A machine that stalls wakes all who wait at once; a place that was missed is asked for anew, a few times.
-            if permit.word == "go":
-                missed += 1
-                if self._clock() <= place + MISSED_S or missed > MISSES:
-                    break
-            permit = self._throttle.ask(lease.job_id, is_migration=is_migration, is_look_up=is_look_up)()
-        return self._look_up(lease, permit) if is_look_up else self._send(lease, permit)
+        ask = partial(self._throttle.ask, lease.job_id, is_migration=is_migration, is_look_up=is_look_up)
+        turn = self._turns.take(ask, permit, needs_request=not is_look_up)
+        if isinstance(turn, Permit):
+            return self._look_up(lease, turn, ask) if is_look_up else self._send(lease, turn, ask)
+        return self._again(lease, turn.delay_s) if is_look_up and isinstance(turn, Wait) else turn
 
-    def _send(self, lease: Lease, permit: Permit) -> Step:
+    def _send(self, lease: Lease, permit: Permit, ask: Asking) -> Step:
         try:
             job, card = self._opener.open(permit.sealed or b"", lease)
         except UnknownKid:
@@ -139,21 +131,34 @@ class Issuance:
         except Refused as refusal:
             return End(Status.INVALID, refusal.code)
         try:
-            token = self._tokens.get()
-            attempt, meaning = self._call(lease, permit, job, card, token)
-            if meaning is not None and meaning.kind is Kind.TOKEN_REFUSED:
-                self._tokens.drop(token)
-                attempt, meaning = self._call(lease, permit, job, card, self._tokens.get())
+            return self._send_opened(lease, permit, ask, job, card)
         except TokenUnavailable as error:
-            if error.reason == LOGIN_FAILED:
-                self._throttle.report(permit, Answer(0, was_sent=False))
+            self._report_login(permit, error)
             return Wait(error.delay_s or backoff_s(lease.attempts + 1), error.reason)
-        return Leave() if meaning is None else after_answer(meaning, lease, attempt)
 
-    def _call(self, lease: Lease, permit: Permit, job: Job, card: Card, token: Held) -> tuple[int, Meaning | None]:
+    def _send_opened(self, lease: Lease, permit: Permit, ask: Asking, job: Job, card: Card) -> Step:
+        token = self._tokens.get()
+        step = self._call(lease, permit, job, card, token)
+        if step is not None:
+            return step
+        self._tokens.drop(token)  # it was refused, so nothing was done; once more with a new one, in its turn
+        again = self._turns.take(ask)
+        if not isinstance(again, Permit):
+            return again
+        step = self._call(lease, again, job, card, self._tokens.get())
+        if step is not None:
+            return step
+        self._throttle.report(again, NO_ANSWER)  # it refuses whatever token it gives: as good as down
+        return Wait(backoff_s(lease.attempts + 1), TOKEN_REFUSED)
+
+    def _call(self, lease: Lease, permit: Permit, job: Job, card: Card, token: Held) -> Step | None:
+        """Send it, once; None if i'mport refused the token."""
+        began = self._clock()
         attempt = self._ledger.mark_sent(lease)
-        if attempt is None:
-            return 0, None
+        if attempt is None or self._clock() - began > MARK_SLACK_S:  # it may be in other hands when this would arrive
+            return Leave()
+        if attempt == OVERDUE:
+            return End(Status.EXPIRED, lease.reason or "deadline")
         if job.operation is Operation.ONETIME:
             stores_key = not lease.newer_applied
             answer = self._iamport.onetime(job if stores_key else _without_key(job), card, token.text)
@@ -162,27 +167,50 @@ class Issuance:
             answer = self._iamport.issue(job, card, token.text)
             meaning = understand(answer)
         self._throttle.report(permit, answer)
-        return attempt, meaning
+        return None if meaning.kind is Kind.TOKEN_REFUSED else after_answer(meaning, lease, attempt)
 
-    def _look_up(self, lease: Lease, permit: Permit) -> Step:
+    def _look_up(self, lease: Lease, permit: Permit, ask: Asking) -> Step:
         """Ask i'mport what became of a POST that nobody heard of."""
         job, card = self._opened(lease, permit)
         try:
             token = self._tokens.get()
+            answer = self._find(lease, permit, token)
+            if answer is not None and answer.status == NOT_AUTHORIZED:
+                self._tokens.drop(token)
+                again = self._turns.take(ask, needs_request=False)
+                if not isinstance(again, Permit):
+                    return self._again(lease, LOOK_UP_FIRST_S)
+                token = self._tokens.get()
+                answer = self._find(lease, again, token)
         except TokenUnavailable as error:
+            self._report_login(permit, error)
             return self._again(lease, error.delay_s or backoff_s(lease.attempts))
+        if answer is None:
+            return Leave()
         sent_at = (lease.first_sent_at or lease.claimed_at) + token.imp_ahead_s
         if lease.operation is Operation.ONETIME:
-            answer = self._iamport.find_payment(lease.merchant_uid or "", token.text)
             sight, meaning = see_payment(answer, sent_at, job.amount if job else None)
         else:
-            answer = self._iamport.find_customer(lease.customer_uid or "", token.text)
-            last4 = card.last4.get_secret_value() if card else None
-            sight, meaning = see_customer(answer, sent_at, last4, lease.key_updated)
-        self._throttle.report(permit, answer)
-        if answer.status == 401:
-            self._tokens.drop(token)
+            sight, meaning = see_customer(answer, sent_at, card.fits if card else None, lease.key_updated)
         return after_look_up(sight, meaning, lease, has_card=card is not None)
+
+    def _find(self, lease: Lease, permit: Permit, token: Held) -> Answer | None:
+        """One look-up; None if the job is in other hands."""
+        if not self._ledger.hold(lease):
+            return None
+        if lease.operation is Operation.ONETIME:
+            answer = self._iamport.find_payment(lease.merchant_uid or "", token.text)
+        else:
+            answer = self._iamport.find_customer(lease.customer_uid or "", token.text)
+        self._throttle.report(permit, answer)
+        return answer
+
+    def _report_login(self, permit: Permit, error: TokenUnavailable) -> None:
+        """A login that failed or was throttled counts for everybody."""
+        if error.reason == LOGIN_FAILED:
+            self._throttle.report(permit, NO_ANSWER)
+        elif error.reason == LOGIN_THROTTLED:
+            self._throttle.report(permit, Answer(429, retry_after_s=error.delay_s))
 
     def _again(self, lease: Lease, delay_s: float) -> Step:
         return End(Status.IN_DOUBT, "no_answer") if lease.is_overdue else Wait(delay_s, LOOK_UP, "doubt")
@@ -194,17 +222,27 @@ class Issuance:
         except (UnknownKid, Refused):
             return None, None
 
-    def _finish(self, lease: Lease, end: End) -> Outcome | None:
-        """Write the outcome; what i'mport did is worth waiting for a ledger that restarts."""
+    def _finish(self, lease: Lease, end: End) -> Outcome | Leave | NotClaimed:
+        """Write the outcome; another delivery may have been quicker."""
         outcome = outcome_of(lease, end, lease.ledger_time(self._clock()))
         found = end.meaning.annotation if end.meaning else None
-        key_updated = found.key_updated if found else None
-        for _ in range(FINISH_TRIES):
+        written = self._insist(partial(self._ledger.finish, lease, outcome, found.key_updated if found else None))
+        if written is None:
+            return Leave()
+        return outcome if written is outcome else NotClaimed("finished")
+
+    def _insist(self, write: Callable[[], Written]) -> Written:
+        """Write what is known: it is worth waiting for a ledger that restarts, for a while also when stopping."""
+        until = self._clock() + INSIST_S
+        while True:
             try:
-                return self._ledger.finish(lease, outcome, key_updated)
+                return write()
             except StoreUnavailable:
-                self._sleep(FINISH_PAUSE_S)
-        return self._ledger.finish(lease, outcome, key_updated)
+                if self._clock() >= until:
+                    raise
+            if not self._pause(INSIST_PAUSE_S):
+                until = min(until, self._clock() + INSIST_STOPPING_S)
+                self._sleep(INSIST_PAUSE_S)
 
 
 def _without_key(job: Job) -> Job:

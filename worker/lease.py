@@ -23,6 +23,7 @@ class Lease(NamedTuple):
         newer_applied: whether a newer card of the same customer_uid is in force.
         key_updated: until when the key was updated that we last saw come into force for the customer_uid; Unix seconds
             of i'mport's clock.
+        transients: answers that asked for another try soon.
         held_since: monotonic seconds of this process at ``claimed_at``.
     """
 
@@ -45,6 +46,7 @@ class Lease(NamedTuple):
     is_doubtful: bool
     newer_applied: bool
     key_updated: int | None
+    transients: int
     held_since: float
 
     def ledger_time(self, monotonic: float) -> float:

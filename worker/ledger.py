@@ -12,11 +12,12 @@ from producer.contract.names import Operation
 from producer.contract.outcome import AFTER_SENDING, Outcome, Status
 from worker.lease import Lease, NotClaimed
 from worker.link import Links, Script
+from worker.parts import OVERDUE
 from worker.result import celery_result
 from worker.retry import Wait
 
-CLAIM, SENT, WAIT, FINISH, DUE = (Script(name) for name in ("claim", "sent", "wait", "finish", "due"))
-CLAIM_LEASE_S = 45.0  # waiting for a turn and for a token, each within its bounds
+CLAIM, SENT, HOLD, WAIT, FINISH, DUE = map(Script, ("claim", "sent", "hold", "wait", "finish", "due"))
+CLAIM_LEASE_S = 75.0  # waiting for a turn and for a token, each within its bounds
 DOUBT_S = 120.0
 CALL_SLACK_S = 10.0  # what a call's lease outlives the call's total deadline by
 
@@ -64,12 +65,20 @@ class Ledger:
         """Note, durably, that the POST is about to leave.
 
         Returns:
-            Which attempt it is, or None if the job is in other hands: then it must not be sent.
+            Which attempt it is; None if the job is in other hands, ``OVERDUE`` if its deadline has passed: then it must
+            not be sent.
         """
         answer = self._links.mine.run(
             SENT, [record.JOB + lease.job_id, record.OPEN], lease.job_id, lease.delivery, self._call_lease_s
         )
-        return int(answer[1]) if answer[0] else None
+        if answer[0] == 1:
+            return int(answer[1])
+        return OVERDUE if answer[0] else None
+
+    def hold(self, lease: Lease) -> bool:
+        """Hold a job beyond the end of a call; False if it is in other hands."""
+        keys = [record.JOB + lease.job_id, record.OPEN]
+        return bool(self._links.mine.run(HOLD, keys, lease.job_id, lease.delivery, self._call_lease_s))
 
     def wait(self, lease: Lease, wait: Wait) -> bool:
         """Give a job back for a while; False if another delivery has it."""
@@ -92,8 +101,9 @@ class Ledger:
             The outcome in force, or None if another delivery has the job and will say.
         """
         is_definite = outcome.status in AFTER_SENDING and outcome.status is not Status.IN_DOUBT
-        # A payment beside a newer card stored none: it leaves the newer one in force.
-        is_in_force = outcome.succeeded and not lease.newer_applied
+        # In doubt counts as in force: an older card must not go over one that may be there. A payment beside a newer
+        # card stored none: it leaves the newer one in force.
+        is_in_force = (outcome.succeeded or outcome.status is Status.IN_DOUBT) and not lease.newer_applied
         text = outcome.model_dump_json()
         in_force = self._links.mine.run(
             FINISH,
@@ -117,14 +127,16 @@ class Ledger:
         """Delete the sealed request of a finished job, without waiting for it."""
         self._vault.mine.tell("UNLINK", record.SEALED + job_id)
 
-    def due(self, most: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]) -> list[tuple[str, str]]:
+    def due(
+        self, most: int, most_migration: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]
+    ) -> list[tuple[str, str]]:
         """Ids that want a message, each with the queue that it was accepted for; see ``due.lua``.
 
         Args:
             empty_s: for each of :data:`QUEUES`, how long it has been empty, or -1.
         """
         keys = [record.OPEN, *(record.FRESH + q for q in QUEUES), *(record.CLAIMED + q for q in QUEUES)]
-        answer = self._links.mine.run(DUE, keys, most, guard_s, overtaken_s, *empty_s, record.JOB)
+        answer = self._links.mine.run(DUE, keys, most, guard_s, overtaken_s, most_migration, *empty_s, record.JOB)
         names = [item.decode() for item in answer]
         return list(zip(names[::2], names[1::2], strict=True))
 
@@ -141,7 +153,19 @@ class Ledger:
 
 def _lease(job_id: str, delivery: str, text: list[str], held_since: float) -> Lease:
     now, operation, customer_uid, merchant_uid, sequence, accepted_at, expires_at = text[:7]
-    attempts, claims, sent_at, reason, kid, first_sent_at, doubt_until, doubtful, newer_applied, key_updated = text[7:]
+    (
+        attempts,
+        claims,
+        sent_at,
+        reason,
+        kid,
+        first_sent_at,
+        doubt_until,
+        doubtful,
+        newer_applied,
+        key_updated,
+        transients,
+    ) = text[7:]
     return Lease(
         job_id=job_id,
         delivery=delivery,
@@ -162,5 +186,6 @@ def _lease(job_id: str, delivery: str, text: list[str], held_since: float) -> Le
         is_doubtful=bool(doubtful),
         newer_applied=bool(newer_applied),
         key_updated=int(key_updated) if key_updated else None,
+        transients=int(transients),
         held_since=held_since,
     )

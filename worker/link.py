@@ -5,6 +5,7 @@ answers are read, so two stores can work at once. Every command that goes throug
 recognise their own delivery), so one that fails with its connection is sent once more on a new one.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from hashlib import sha1
@@ -26,7 +27,11 @@ REFUSALS = (
     redis.exceptions.NoPermissionError,
     redis.exceptions.MasterDownError,
 )
-REFUSED_IN_A_SCRIPT = ("OOM ", "READONLY ", "NOPERM ", "MASTERDOWN ")  # Redis 6 gives these as script errors
+REFUSED_IN_A_SCRIPT = (  # as script errors, some of them on Redis 6 only
+    *("OOM ", "READONLY ", "NOPERM ", "MASTERDOWN ", "NOREPLICAS ", "MISCONF ", "BUSY ", "LOADING ", "CLUSTERDOWN "),
+    "TRYAGAIN ",
+)
+TOLD_LIMIT = 100
 FAILURES = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError, OSError)
 
 
@@ -48,7 +53,8 @@ class Link:
     def __init__(self, url: str) -> None:
         pool = redis.ConnectionPool.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), **SOCKET)
         self._connection = pool.make_connection()
-        self._ignored = 0
+        self._told: list[tuple[Argument, ...]] = []  # commands whose answers nobody waits for, oldest first …
+        self._told_here = 0  # … and how many of them were sent on this connection
 
     def call(self, *command: Argument) -> Any:  # noqa: ANN401 — Redis answers are any of these
         """Send a repeatable command and read its answer.
@@ -110,28 +116,35 @@ class Link:
         return answer
 
     def tell(self, *command: Argument) -> None:
-        """Send a command whose answer nobody waits for; if it is lost, so be it."""
+        """Send a repeatable command whose answer nobody waits for; if its connection is lost, the next one has it."""
+        if len(self._told) >= TOLD_LIMIT:
+            self._drop()
+            del self._told[0]
+        self._told.append(command)
         try:
-            self._send(command)
+            self._send_told()
         except FAILURES:
             self._drop()
-        else:
-            self._ignored += 1
 
     def _send(self, command: tuple[Argument, ...]) -> None:
+        self._send_told()
         self._connection.send_command(*command)
 
+    def _send_told(self) -> None:
+        for command in self._told[self._told_here :]:
+            self._connection.send_command(*command)
+            self._told_here += 1
+
     def _read(self) -> Any:  # noqa: ANN401 — as call
-        while self._ignored:
-            self._ignored -= 1
-            try:
+        while self._told_here:
+            with contextlib.suppress(redis.ResponseError):
                 self._connection.read_response()
-            except redis.ResponseError:
-                continue
+            self._told_here -= 1
+            del self._told[0]
         return self._connection.read_response()
 
     def _drop(self) -> None:
-        self._ignored = 0
+        self._told_here = 0
         self._connection.disconnect()
 
 

@@ -4,8 +4,13 @@ Must never be given a request, a card or an answer: what is logged is named, fie
 somebody else's line hold one all the same, it is redacted: the last thing that happens to every line.
 """
 
+import atexit
 import logging
 import sys
+import threading
+import time
+from logging.handlers import QueueHandler
+from queue import Full, Queue
 
 import structlog
 from structlog.typing import Processor
@@ -16,6 +21,45 @@ NOISY = (
     "celery.worker.strategy",
     "celery.app.trace",
 )  # a line at receipt and one at the end of each task; ours says more
+LINES_LIMIT, FLUSH_S = 10_000, 2.0
+
+
+class Unhurried(QueueHandler):
+    """Lines go out from a thread of their own: a reader that stalls must not stop workers. What it misses is counted.
+
+    Args:
+        target: writes the lines.
+    """
+
+    def __init__(self, target: logging.Handler) -> None:
+        self._lines: Queue[logging.LogRecord] = Queue(LINES_LIMIT)
+        super().__init__(self._lines)
+        self._missed = 0
+        self._thread = threading.Thread(target=self._run, args=(target,), name="logs", daemon=True)
+        self._thread.start()
+        atexit.register(self._flush)
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Put a finished line in, unless there are too many."""
+        try:
+            self._lines.put_nowait(record)
+        except Full:
+            self._missed += 1
+
+    def _run(self, target: logging.Handler) -> None:
+        while True:
+            record = self._lines.get()
+            target.handle(record)
+            if self._missed and self._lines.empty():
+                missed, self._missed = self._missed, 0
+                record.msg = f"{missed} lines were lost: nobody read them"
+                target.handle(record)
+            self._lines.task_done()
+
+    def _flush(self) -> None:
+        end = time.monotonic() + FLUSH_S
+        while self._lines.unfinished_tasks and time.monotonic() < end:
+            time.sleep(0.01)
 
 
 def set_up_logs(level: int) -> None:

@@ -201,6 +201,8 @@ class Opener:
             UnknownKid: a key is not here yet.
             Refused: with the reason as its code; ``other_…`` when signature, envelope and ledger do not agree.
         """
+        if len(sealed) > signed_job.SIGNED_LIMIT:  # before a copy is made of it
+            raise Refused("too_long")
         try:
             return self._open(sealed.decode("ascii", "replace"), lease)
         except UnknownKid:  # its key may just have come

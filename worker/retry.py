@@ -23,7 +23,8 @@ TRANSIENT_SENDS = 3
 CLAIMS_LIMIT = 10
 WAITS_FOR_OTHERS_S = 30.0
 
-LOGIN_REFUSED, LOGIN_FAILED, VAULT_SILENT, LOOK_UP = "login_refused", "login_failed", "vault_silent", "look_up"
+LOGIN_REFUSED, LOGIN_FAILED, LOGIN_THROTTLED = "login_refused", "login_failed", "login_throttled"
+TOKEN_AWAITED, TOKEN_REFUSED, VAULT_SILENT, LOOK_UP = "token_awaited", "token_refused", "vault_silent", "look_up"
 
 FINAL = {
     Kind.DECLINED: Status.DECLINED,
@@ -111,9 +112,9 @@ def after_answer(meaning: Meaning, lease: Lease, attempt: int, jitter: Callable[
         return End(_success(lease), None, meaning, attempt)
     if kind in FINAL:
         return End(FINAL[kind], None, meaning, attempt)
-    if kind is Kind.TRANSIENT and attempt >= TRANSIENT_SENDS:
+    if kind is Kind.TRANSIENT and lease.transients + 1 >= TRANSIENT_SENDS:
         return End(Status.DECLINED, None, meaning, attempt)
-    if kind is Kind.DUPLICATE and attempt == 1:
+    if kind is Kind.DUPLICATE and lease.first_sent_at is None:  # nothing of ours can have been there before
         return End(Status.INVALID, "duplicate_merchant_uid", meaning, attempt)
     if kind in {Kind.UNKNOWN, Kind.DUPLICATE}:
         return Wait(LOOK_UP_FIRST_S, LOOK_UP, "doubt")

@@ -12,7 +12,7 @@ from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY
 from producer.contract.lockdown import ALLOCATOR
 
 PERIOD_S, RESTART_PAUSE_S = 0.2, 1.0
-EARLY_S = 5.0  # a process that exits with an error sooner than this will not be helped by another start
+EARLY_S = 5.0  # if no process ever lived for so long, another start will not help
 
 
 def queues_of(number: int) -> str:
@@ -40,6 +40,7 @@ def supervise(processes: int, concurrency: int, arguments: list[str], environ: M
 class _Supervisor:
     def __init__(self, processes: int, arguments: list[str], environ: Mapping[str, str]) -> None:
         self._arguments, self._environ, self._asked = arguments, environ, False
+        self._has_worked = False
         self._children: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
         self._numbers = range(processes)
 
@@ -60,11 +61,14 @@ class _Supervisor:
     def _after_death(self, number: int, code: int, started: float) -> int:
         if self._asked:
             return 0
-        if code > 0 and time.monotonic() - started < EARLY_S:
+        starts = [started, *(at for _, at in self._children.values())]
+        self._has_worked = self._has_worked or time.monotonic() - min(starts) >= EARLY_S
+        if code > 0 and not self._has_worked:
             self._pass_on(signal.SIGTERM, None)
             return code
         time.sleep(RESTART_PAUSE_S)
-        self._start(number)
+        if not self._asked:
+            self._start(number)
         return 0
 
     def _start(self, number: int) -> None:
@@ -74,6 +78,8 @@ class _Supervisor:
         environ = {**os.environ, **ALLOCATOR, **self._environ}
         child = subprocess.Popen(command, env=environ, start_new_session=True)  # noqa: S603 — us
         self._children[number] = child, time.monotonic()
+        if self._asked:  # the signal came while it was being started
+            child.terminate()
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
         self._asked = True

@@ -34,6 +34,7 @@ class Sweeper:
         ledger: the ledger.
         publish: puts ids on the recovery queue, each with the queue that it was accepted for.
         depths: how many messages each of :data:`QUEUES` holds.
+        migration_room: ids of migrations on the recovery queue at most; customers wait behind them.
         clock: monotonic seconds.
     """
 
@@ -43,9 +44,11 @@ class Sweeper:
         publish: Callable[[list[tuple[str, str]]], None],
         depths: Callable[[], list[int]],
         *,
+        migration_room: int = ROOM,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger, self._publish, self._depths, self._clock = ledger, publish, depths, clock
+        self._migration_room = migration_room
         self._owner = secrets.token_hex(8)
         self._empty_since: dict[str, float] = {}
         self._stopped = threading.Event()
@@ -71,7 +74,13 @@ class Sweeper:
         room = ROOM - depths[RECOVERY]
         if room <= 0:
             return 0
-        due = self._ledger.due(room, guard_s=GUARD_S, overtaken_s=OVERTAKEN_S, empty_s=self._empty_for(depths))
+        due = self._ledger.due(
+            room,
+            max(self._migration_room - depths[RECOVERY], 0),
+            guard_s=GUARD_S,
+            overtaken_s=OVERTAKEN_S,
+            empty_s=self._empty_for(depths),
+        )
         if due:
             self._publish(due)
             metrics.SWEPT.inc(len(due))

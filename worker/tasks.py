@@ -11,10 +11,9 @@ from producer.contract.outcome import Outcome
 from worker import metrics
 from worker.assembly import this_worker
 from worker.errors import StoreUnavailable
+from worker.intake import ACCEPTED_FOR
 from worker.lease import NotClaimed
 from worker.retry import Wait
-
-ACCEPTED_FOR = "billing_queue"
 
 log = structlog.get_logger()
 

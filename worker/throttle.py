@@ -19,7 +19,7 @@ from worker.link import Links, Script
 from worker.parts import Permit
 
 PERMIT, REPORT = Script("permit"), Script("report")
-HORIZON_S = 15.0  # a place may be reserved that far ahead; a claim's lease outlives it
+HORIZON_S = 1.0  # a place may be reserved that far ahead; so late may who waits hear of a pause
 KEPT_FOR_INTERACTIVE = 0.2
 FAILURES_LIMIT = 5
 COOL_S = 2.0  # nobody calls for that long; then one probe each
@@ -68,8 +68,6 @@ def _word_for(answer: Answer) -> str:
 def _read(answer: Callable[[], list[bytes | None]]) -> Permit:
     try:
         word, delay_s, sealed, *report = answer()
-    except StoreUnavailable:
+    except (StoreUnavailable, redis.ResponseError):  # no answer, or it refuses to write: memory, replicas, rights
         return Permit("silent")
-    except redis.ResponseError:  # something else lies under that key: nothing that a producer signed
-        return Permit("go", sealed=b"")
     return Permit((word or b"").decode(), float(delay_s or 0), sealed, report == [b"1"])

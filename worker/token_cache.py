@@ -30,12 +30,13 @@ from worker.errors import LoginRefused, StoreUnavailable, TokenUnavailable
 from worker.iamport.models import Answer, Token
 from worker.link import Links
 from worker.parts import Held
-from worker.retry import LOGIN_FAILED, LOGIN_REFUSED, VAULT_SILENT
+from worker.retry import LOGIN_FAILED, LOGIN_REFUSED, LOGIN_THROTTLED, TOKEN_AWAITED, VAULT_SILENT
 
 MARGIN_S = 30.0  # fetched again this long before its end: inside the last minute, in which i'mport extends it
 SHORTEST_LIFE_S = 5.0  # however near its end i'mport says it is, it is not asked for more often than this
-LOCK_S = 80  # outlives any login call
-WAIT_S, POLL_S = 15.0, 0.05
+LOCK_S = 20  # outlives any login call
+WAIT_S, POLL_S = 10.0, 0.05
+FAILURE_S = 1.0  # a failed login is not tried again sooner by this process
 REFUSED_S = 30
 
 RELEASE = b"if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
@@ -71,6 +72,8 @@ class TokenCache:
         self._login, self._vault, self._clock, self._sleep = login, vault, clock, sleep
         self._ledger_now = ledger_now
         self._held: Held | None = None
+        self._failure: TokenUnavailable | None = None
+        self._failed_at = 0.0
         self._one_at_a_time = threading.Lock()
 
     def get(self) -> Held:
@@ -83,11 +86,15 @@ class TokenCache:
         held = self._held
         if held is not None and self._clock() < held.until:
             return held
-        with self._one_at_a_time:
+        if not self._one_at_a_time.acquire(timeout=WAIT_S):
+            raise TokenUnavailable(TOKEN_AWAITED)
+        try:
             held = self._held
             if held is None or self._clock() >= held.until:
                 held = self._held = self._shared()
             return held
+        finally:
+            self._one_at_a_time.release()
 
     def drop(self, refused: Held) -> None:
         """Forget a token that i'mport refused, if it is still the one in force."""
@@ -98,10 +105,15 @@ class TokenCache:
             self._vault.mine.call("EVAL", RELEASE, 1, self._name, refused.sealed)
 
     def _shared(self) -> Held:
+        if self._failure is not None and self._clock() - self._failed_at < FAILURE_S:
+            raise self._failure.again()
         try:
             return self._stored() or self._awaited()
         except StoreUnavailable:
             raise TokenUnavailable(VAULT_SILENT) from None
+        except TokenUnavailable as failure:
+            self._failure, self._failed_at = failure.again(), self._clock()
+            raise
 
     def _awaited(self) -> Held:
         """The token that this process fetches, or another one does meanwhile."""
@@ -115,7 +127,7 @@ class TokenCache:
                 finally:
                     self._vault.mine.call("EVAL", RELEASE, 1, self._name + ":lock", owner)
             if self._clock() >= end:
-                raise TokenUnavailable("token_awaited")
+                raise TokenUnavailable(TOKEN_AWAITED)
             self._sleep(POLL_S)
             if held := self._stored():
                 return held
@@ -141,7 +153,7 @@ class TokenCache:
             self._vault.mine.call("SET", self._name + ":refused", 1, "EX", REFUSED_S)
             raise LoginRefused(LOGIN_REFUSED, REFUSED_S)
         if answer.token is None:
-            raise TokenUnavailable("login_throttled" if answer.status == 429 else LOGIN_FAILED, answer.retry_after_s)
+            raise TokenUnavailable(LOGIN_THROTTLED if answer.status == 429 else LOGIN_FAILED, answer.retry_after_s)
         return self._kept(answer.token, asked_at)
 
     def _kept(self, token: Token, asked_at: float) -> Held:

@@ -31,6 +31,7 @@ from producer.contract.names import printable
 KOREA = timezone(timedelta(hours=9))  # no daylight saving since 1988
 DUMMY_BIRTH = "123456"  # one gateway (Hecto) asks for it where its contract does not check the birth date
 LUHN_BRANDS = frozenset({"visa", "mastercard", "amex", "jcb", "diners"})
+DIGITS_THAT_TELL, UNKNOWN_LIMIT = 4, 10
 PLAINTEXT_LIMIT = 2400  # bytes of JSON: with the longest header the envelope stays below its 4 KiB
 
 
@@ -215,10 +216,13 @@ class Card(BaseModel):
             return ()
         return (f"card_number: the check digit does not hold (not assured for {self.brand} cards)",)
 
-    @property
-    def last4(self) -> SecretStr:
-        """The last four digits, to compare with what a gateway shows."""
-        return SecretStr(self.card_number.get_secret_value()[-4:])
+    def fits(self, masked: str | None) -> bool | None:
+        """Whether a masked number that a gateway shows can be this card's; None where it does not tell."""
+        number = self.card_number.get_secret_value()
+        if masked is None or len(masked) != len(number):
+            return None
+        equal = [shown == digit for shown, digit in zip(masked, number, strict=True) if shown != "*"]
+        return all(equal) if len(equal) >= DIGITS_THAT_TELL else None
 
     @classmethod
     def from_json(cls, data: bytes, *, now: float | None = None) -> Self:
@@ -242,6 +246,9 @@ class Card(BaseModel):
             rule = "is not JSON"
         if not isinstance(members, Mapping):
             raise InvalidCard([("card", rule)])
+        unknown = [name for name in members if name not in cls.model_fields]
+        if len(unknown) > UNKNOWN_LIMIT:  # pydantic would word an error for each
+            raise InvalidCard([("card", f"has {len(unknown)} members that no card has")])
         return cls.model_validate(dict(members), context=None if now is None else {"now": now})
 
     def reveal_json(self) -> bytes:

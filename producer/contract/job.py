@@ -24,7 +24,7 @@ from pydantic import (
 from producer.contract.compact import header_of, json_object, split, unb64url
 from producer.contract.envelope import ENVELOPE_LIMIT
 from producer.contract.errors import InvalidRequest, Refused, problems_of
-from producer.contract.names import CustomerUid, JobId, MerchantUid, Operation, printable
+from producer.contract.names import KID, CustomerUid, JobId, MerchantUid, Operation, printable
 
 TASK_NAME = "billing.run"
 RECOVERY, INTERACTIVE, MIGRATION = "recovery", "interactive", "migration"
@@ -155,7 +155,7 @@ class SignedJob(NamedTuple):
         if len(unb64url(signature)) != SIGNATURE_LENGTH:
             raise Refused("bad_segment")
         kid = header["kid"]
-        if not isinstance(kid, str) or not 0 < len(kid) <= 64:
+        if not isinstance(kid, str) or not KID.fullmatch(kid):
             raise Refused("bad_member")
         return cls(kid, text, unb64url(payload))
 
@@ -166,6 +166,8 @@ class SignedJob(NamedTuple):
             Refused: ``bad_json``, ``duplicate_member`` or ``bad_member``.
         """
         members = json_object(self.payload)
+        if not members.keys() <= Job.model_fields.keys():  # pydantic would word an error for each
+            raise Refused("bad_member")
         try:
             return Job.model_validate(members)
         except InvalidRequest:

@@ -1,5 +1,6 @@
 """Names that travel: which characters and lengths each may have, and the operations."""
 
+import re
 from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated
@@ -31,7 +32,8 @@ def _uid(length: int) -> StringConstraints:
 
 CustomerUid = Annotated[str, _uid(80), AfterValidator(_not_a_path)]
 MerchantUid = Annotated[str, _uid(40), AfterValidator(_not_a_path)]
-Kid = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+KID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+Kid = Annotated[str, StringConstraints(pattern=f"^{KID.pattern}$")]
 JobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
 

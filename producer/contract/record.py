@@ -28,7 +28,7 @@ Vault (memory only):
 ``billing:sealed:{job_id}``        the signed request, the sealed card in it               60 s after the deadline
 ``billing:permit``                 rate, pause and breaker; see ``permit.lua``            never
 ``billing:token:{account}``        i'mport's token, encrypted                              with the token
-``billing:token:{account}:lock``   who fetches it now                                      30 s
+``billing:token:{account}:lock``   who fetches it now                                      20 s
 ``billing:token:{account}:refused``  present while i'mport refuses the merchant's keys     30 s
 =================================  ======================================================  =========================
 
@@ -42,8 +42,8 @@ Fields of the record (instants in Unix seconds of the ledger's clock):
     the key of the envelope that was sealed elsewhere, if any
 ``sequence`` ``accepted_at`` ``expires_at``
     given at acceptance
-``attempts`` ``claims``
-    POSTs that were about to leave; claims since the last one that was released
+``attempts`` ``claims`` ``transients``
+    POSTs that were about to leave; claims since the last one that was released; answers that asked for another try soon
 ``lease`` ``leased_until``
     the delivery that has it in hand, and until when
 ``sent_at`` ``first_sent_at`` ``doubt_until`` ``doubtful``

@@ -8,6 +8,7 @@ import re
 
 DIGIT_RUN = re.compile(r"\d(?:(?:[^\w\[\]()]|_){0,4}\d){4,}")
 MESSAGE_LENGTH = 300
+SEPARATORS = frozenset(" -._/\t\u00a0")
 
 _PERSONAL = r"(?:customer|buyer)_(?:name|tel|email|addr|postcode)"
 _NAMED = re.compile(
@@ -43,14 +44,16 @@ def scrub(text: str | None) -> str | None:
 
 
 def mask_card_number(text: str | None) -> str | None:
-    """At most the first six and the last four digits, whatever a gateway sent.
+    """At most the first six and the last four digits, whatever a gateway sent and masked with.
 
     Some gateways show eight and four, and a careless one would show the whole; twelve digits or fewer that are shown
     beside stars are cut to the same form.
     """
     if text is None:
         return None
-    kept = [character for character in text if character.isdigit() or character == "*"]
+    if not any(one.isdigit() for one in text):
+        return None
+    kept = [one if one.isdigit() else "*" for one in text if one not in SEPARATORS]
     if len(kept) < 13:  # not a card number's length: keep only what can be no more than its end
         return "*" * max(len(kept) - 4, 0) + "".join(kept[-4:]) if kept else None
     return "".join(kept[:6]) + "*" * (len(kept) - 10) + "".join(kept[-4:])

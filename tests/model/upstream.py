@@ -79,7 +79,7 @@ class Upstream(IamportClient):
         self.too_late: set[Applied] = set()
         self._late: list[Late] = []
 
-    def _exchange(self, request: requests.PreparedRequest) -> Answer:
+    def _exchange(self, request: requests.PreparedRequest, timeout: tuple[float, float], deadline_s: float) -> Answer:
         call = _call(request)
         if self.is_down:
             return NOTHING_LEFT

@@ -1,11 +1,16 @@
 """SIGTERM with work in hand: finish it or give it back, within the grace period, and lose nothing."""
 
+import os
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 from producer import BillingQueue, Card, Job
 from producer.contract import record
 from tests.fake_iamport import CARDS, Fault, numbered
-from tests.servers import Stack, WorkerProcess, wait_until
+from tests.servers import ROOT, Stack, WorkerProcess, wait_until
 
 PLAIN = {name: value for name, value in CARDS["visa"].fields().items() if name != "card_number"}
 ISSUES = "POST /subscribe/customers/"
@@ -91,3 +96,27 @@ def test_an_impatient_operator_who_signals_twice_loses_nothing(stack: Stack, que
     stack.worker(concurrency=8)
     assert {queue.wait(job.job_id, 100).status for job in jobs} == {"issued"}
     assert len(stack.fake.applied) == 8
+
+
+def test_a_signal_just_after_a_process_died_ends_them_all(stack: Stack, queue: BillingQueue) -> None:
+    worker = stack.worker(concurrency=2)
+    child = next(pid for pid in worker.pids() if b"consume" in Path(f"/proc/{pid}/cmdline").read_bytes())
+
+    os.kill(child, signal.SIGKILL)
+    time.sleep(0.4)  # it is about to be started anew
+
+    assert worker.stop(20) == 0
+
+
+def test_workers_go_on_when_nobody_reads_their_log(stack: Stack, queue: BillingQueue) -> None:
+    command = [sys.executable, "-m", "worker", "run", "--processes", "2", "--concurrency", "8", "--log-level", "DEBUG"]
+    worker = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **stack.worker_env}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    try:
+        jobs = issue(queue, 400)  # their lines are more than a pipe holds
+        assert {queue.wait(job.job_id, 60).status for job in jobs} == {"issued"}
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=60)
+    assert worker.returncode == 0

@@ -105,7 +105,7 @@ HEADERS = [
     _header("with x5c", "wrong_members", _TRUST, x5c=["MIIB"]),
     _header("with cty", "wrong_members", _EXACT, cty="JWT"),
     _header("kid of no producer here", "unknown_kid", "a producer may be added: the job waits", kid="test-2099"),
-    _header("kid that is a path", "unknown_kid", "a kid is looked up among those we have, nowhere else", kid="../x"),
+    _header("kid that is a path", "bad_member", "a kid is looked up among those we have, nowhere else", kid="../x"),
     _header("kid of nothing", "bad_member", "a kid has 1 to 64 characters", kid=""),
     _header("kid as a number", "bad_member", "only text is a kid", kid=7),
     Refusal(

@@ -30,6 +30,7 @@ def lease(**changes: Any) -> Lease:
         is_doubtful=False,
         newer_applied=False,
         key_updated=None,
+        transients=0,
         held_since=50.0,
     )
     return plain._replace(**changes)

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,9 @@ from tests.servers import free_port
 from tests.worker.leases import JOB_ID
 from worker.iamport.client import IamportClient, hyphenated
 from worker.iamport.meaning import Kind, understand
+from worker.iamport.models import Answer
+
+NOT_SENT = Answer(0, was_sent=False)
 
 
 def job(operation: Operation = Operation.ISSUE, **fields: object) -> Job:
@@ -242,3 +246,26 @@ def test_an_endless_body_is_not_read_to_its_end() -> None:
 )
 def test_card_numbers_travel_in_groups_of_four(digits: str, text: str) -> None:
     assert hyphenated(digits) == text
+
+
+def test_a_request_does_not_leave_after_its_deadline(fake: FakeIamport) -> None:
+    late = iter([0.0, 0.0, 0.0, *[100.0] * 50])
+    client = IamportClient(fake.url, clock=lambda: next(late, 100.0))
+
+    answer = client.find_customer("gildong", "token")
+
+    assert answer == NOT_SENT
+    assert fake.count("GET", "/subscribe/customers/") == 0
+
+
+def test_a_proxy_that_drips_its_answer_is_cut_at_the_total_deadline() -> None:
+    with raw_server(*[b"H"] * 100, hold=threading.Event()) as proxy:
+        client = IamportClient(
+            "https://imp.invalid", proxy_url=proxy, connect_timeout_s=1, read_timeout_s=1, slack_s=0.0
+        )
+        began = time.monotonic()
+
+        answer = client.find_customer("gildong", "token")
+
+    assert answer == NOT_SENT
+    assert time.monotonic() - began < 4

@@ -7,7 +7,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from producer.contract.names import job_id_of
 from tests.chaos.rubbish import message
-from worker.intake import QoS, Transport, install, problem_of
+from worker.intake import QoS, Transport, canonical, install, problem_of
 
 GOOD = message(job_id_of("k"))
 
@@ -72,3 +72,28 @@ def test_an_acknowledgement_that_fails_frees_its_place() -> None:
     qos.ack("tag")
 
     assert qos.can_consume()
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"stamped_headers": 5},
+        {"stamped_headers": ["x"], "stamps": 3},
+        {"compression": "zlib"},
+        {"get": 1, "request": 2},
+        {"billing_queue": "elsewhere"},
+        {"reply_to": "somebody", "replaced_task_nesting": "x", "shadow": "sesame"},
+    ],
+)
+def test_what_a_message_says_besides_its_job_id_does_not_reach_celery(members: dict[str, Any]) -> None:
+    passed = canonical(changed("headers", **members), "interactive")
+
+    assert passed == canonical(GOOD, "interactive")
+    assert passed["headers"]["billing_queue"] == "interactive"
+
+
+def test_the_queue_that_a_job_was_accepted_for_is_kept() -> None:
+    passed = canonical(changed("headers", billing_queue="migration"), "recovery")
+
+    assert passed["headers"]["billing_queue"] == "migration"
+    assert passed["properties"]["delivery_info"] == {"exchange": "recovery", "routing_key": "recovery"}

@@ -14,7 +14,7 @@ from tests.fake_iamport import CARDS
 from tests.worker.leases import JOB_ID, lease
 from worker.errors import LoginRefused, StoreUnavailable, TokenUnavailable, UnknownKid
 from worker.iamport.models import Annotation, Answer
-from worker.issuance import FINISH_TRIES, Issuance
+from worker.issuance import INSIST_S, Issuance
 from worker.lease import Lease, NotClaimed
 from worker.parts import Held, Permit
 from worker.retry import Leave, Wait
@@ -39,6 +39,10 @@ class LedgerOnPaper:
     def mark_sent(self, lease: Lease) -> int | None:
         self.log.append("sent")
         return lease.attempts + self.log.count("sent") if self.is_ours else None
+
+    def hold(self, lease: Lease) -> bool:
+        self.log.append("hold")
+        return self.is_ours
 
     def wait(self, lease: Lease, wait: Wait) -> bool:
         self.log.append("wait")
@@ -281,7 +285,7 @@ def test_a_job_that_may_have_been_sent_is_looked_up_and_not_sent() -> None:
     assert (outcome.status, outcome.attempts, outcome.card_name) == (Status.ISSUED, 1, "신한카드")
     assert scene.iamport.look_ups == ["gildong_0001"]
     assert scene.iamport.tokens == []
-    assert scene.ledger.log == ["claim", "finish"]
+    assert scene.ledger.log == ["claim", "hold", "finish"]
 
 
 def test_a_job_that_may_have_been_sent_is_looked_up_even_if_its_card_is_gone() -> None:
@@ -431,7 +435,7 @@ def test_an_outcome_outlasts_a_ledger_that_restarts() -> None:
 
 
 def test_a_ledger_that_stays_away_leaves_the_job_to_its_lease() -> None:
-    scene = Scene(ISSUED, finish_failures=FINISH_TRIES + 1)
+    scene = Scene(ISSUED, finish_failures=2 * int(INSIST_S) + 2)
 
     with pytest.raises(StoreUnavailable):
         scene.run()

@@ -15,6 +15,7 @@ from worker.issuance import outcome_of
 from worker.lease import Lease, NotClaimed
 from worker.ledger import Ledger
 from worker.link import Links
+from worker.parts import OVERDUE
 from worker.retry import End, Wait
 
 NOBODY_EMPTY = [-1.0] * len(QUEUES)
@@ -232,8 +233,8 @@ def test_due_gives_each_id_once_and_again_after_the_guard(store: RedisServer, le
     lease = claimed(ledger, job_id)
     ledger.wait(lease, Wait(0, "unsent"))
 
-    first = ledger.due(10, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)
-    second = ledger.due(10, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)
+    first = ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)
+    second = ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)
 
     assert (first, second) == ([(job_id, INTERACTIVE)], [])
 
@@ -242,7 +243,7 @@ def test_an_overdue_job_that_nobody_claimed_is_due(store: RedisServer, ledger: L
     job_id = accept(store)
     store.client(1).zadd(record.OPEN, {job_id: 1})
 
-    assert ledger.due(10, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == [(job_id, INTERACTIVE)]
+    assert ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == [(job_id, INTERACTIVE)]
 
 
 def test_a_backlog_that_merely_waits_is_left_alone(store: RedisServer, ledger: Ledger) -> None:
@@ -250,7 +251,7 @@ def test_a_backlog_that_merely_waits_is_left_alone(store: RedisServer, ledger: L
         accept(store, f"k{number}", uid=f"uid{number}")
     claimed(ledger, job_id_of("k0"))
 
-    assert ledger.due(10, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == []
+    assert ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == []
 
 
 def test_a_job_that_others_overtook_by_far_is_due(store: RedisServer, ledger: Ledger) -> None:
@@ -258,7 +259,7 @@ def test_a_job_that_others_overtook_by_far_is_due(store: RedisServer, ledger: Le
     store.client(1).zincrby(record.FRESH + INTERACTIVE, -100, lost)
     claimed(ledger, later)
 
-    assert ledger.due(10, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == [(lost, INTERACTIVE)]
+    assert ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == [(lost, INTERACTIVE)]
 
 
 def test_a_job_whose_queue_has_been_empty_for_long_is_due(store: RedisServer, ledger: Ledger) -> None:
@@ -266,14 +267,14 @@ def test_a_job_whose_queue_has_been_empty_for_long_is_due(store: RedisServer, le
     store.client(1).zincrby(record.FRESH + INTERACTIVE, -100, lost)
     interactive_empty = [31.0 if queue == INTERACTIVE else -1.0 for queue in QUEUES]
 
-    assert ledger.due(10, guard_s=60, overtaken_s=30, empty_s=interactive_empty) == [(lost, INTERACTIVE)]
+    assert ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=interactive_empty) == [(lost, INTERACTIVE)]
 
 
 def test_due_takes_no_more_than_there_is_room_for(store: RedisServer, ledger: Ledger) -> None:
     for number in range(7):
         ledger.wait(claimed(ledger, accept(store, f"k{number}", uid=f"uid{number}")), Wait(0, "unsent"))
 
-    assert len(ledger.due(5, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)) == 5
+    assert len(ledger.due(5, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)) == 5
 
 
 def test_one_sweeper_is_at_work(ledger: Ledger) -> None:
@@ -295,7 +296,7 @@ def test_a_newer_card_goes_first_and_the_older_one_waits_for_it(store: RedisServ
 
     ledger.finish(lease, ended(lease))
 
-    assert ledger.due(10, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == [(older, INTERACTIVE)]
+    assert ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == [(older, INTERACTIVE)]
     assert claimed(ledger, older, "d3").newer_applied
 
 
@@ -402,3 +403,64 @@ def test_a_newer_job_waits_out_an_older_one_that_ended_in_doubt(store: RedisServ
     db.hset(record.CUSTOMER + "gildong_0001", "doubt_until", 1)
     db.hdel(record.JOB + newer, "next_at")
     claimed(ledger, newer, "d4")
+
+
+def test_an_older_card_does_not_go_over_a_newer_one_that_may_be_there(store: RedisServer, ledger: Ledger) -> None:
+    older, newer = accept(store, "older"), accept(store, "newer")
+    lease = claimed(ledger, newer)
+    ledger.mark_sent(lease)
+    ledger.finish(lease, ended(lease, Status.IN_DOUBT))
+    store.client(1).hdel(record.JOB + older, "next_at")
+
+    assert claimed(ledger, older, "d2").newer_applied
+
+
+def test_a_job_is_not_sent_after_its_deadline(store: RedisServer, ledger: Ledger) -> None:
+    lease = claimed(ledger, accept(store))
+    store.client(1).hset(record.JOB + lease.job_id, "expires_at", 1)
+
+    assert ledger.mark_sent(lease) == OVERDUE
+    assert store.client(1).hget(record.JOB + lease.job_id, "attempts") == b"0"
+
+
+def test_a_look_up_holds_its_job_beyond_its_end(store: RedisServer, ledger: Ledger) -> None:
+    lease = claimed(ledger, accept(store))
+
+    assert ledger.hold(lease)
+
+    until = float(store.client(1).hget(record.JOB + lease.job_id, "leased_until") or 0)
+    assert until - lease.claimed_at == pytest.approx(80, abs=1)
+    assert not ledger.hold(lease._replace(delivery="another"))
+
+
+def test_an_overdue_look_up_waits_as_it_asks(store: RedisServer, ledger: Ledger) -> None:
+    lease = claimed(ledger, accept(store))
+    store.client(1).hset(record.JOB + lease.job_id, "expires_at", 1)
+
+    ledger.wait(lease, Wait(20, "look_up", "doubt"))
+
+    assert float(store.client(1).zscore(record.OPEN, lease.job_id) or 0) - lease.claimed_at > 19
+
+
+def test_a_job_that_was_only_woken_at_its_deadline_does_not_make_others_look_lost(
+    store: RedisServer, ledger: Ledger
+) -> None:
+    older, ended_early = accept(store, "older"), accept(store, "early", uid="another")
+    db = store.client(1)
+    db.zincrby(record.FRESH + INTERACTIVE, -100, older)
+    db.hset(record.JOB + ended_early, "expires_at", 1)
+    claimed(ledger, ended_early)
+
+    assert ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == []
+
+
+def test_customers_do_not_wait_behind_a_migration_that_comes_back(store: RedisServer, ledger: Ledger) -> None:
+    moved = [accept(store, f"m{i}", uid=f"m{i}", queue="migration") for i in range(6)]
+    customer = accept(store, "customer", uid="customer")
+    for job_id in (*moved, customer):
+        ledger.wait(claimed(ledger, job_id), Wait(0, "unsent"))
+
+    first = ledger.due(10, 2, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)
+
+    assert first == [(moved[0], "migration"), (moved[1], "migration"), (customer, INTERACTIVE)]
+    assert ledger.due(10, 2, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == []  # the others in a moment

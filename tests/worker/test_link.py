@@ -65,7 +65,7 @@ def test_a_command_begun_is_done_again_if_its_answer_is_lost(server: RedisServer
 def test_a_store_without_room_is_unavailable_and_not_a_bug(server: RedisServer) -> None:
     with server:
         keys = ["billing:job:x", "billing:open"]
-        server.client().hset("billing:job:x", mapping={"lease": "d", "leased_until": "9e9"})
+        server.client().hset("billing:job:x", mapping={"lease": "d", "leased_until": "9e9", "expires_at": "9e9"})
         server.client().config_set("maxmemory", "1")
 
         with pytest.raises(StoreUnavailable):
@@ -82,3 +82,24 @@ def test_each_thread_has_a_link_of_its_own(store: RedisServer) -> None:
 
     assert links.mine is links.mine
     assert found[0] is not links.mine
+
+
+def test_a_command_nobody_waits_for_goes_again_if_its_connection_was_lost(store: RedisServer) -> None:
+    link, other = Link(store.url()), store.client()
+    link.call("SET", "a", "1")
+    other.client_kill_filter(_type="normal", skipme=True)
+
+    link.tell("UNLINK", "a")  # into a connection that is gone
+    link.call("PING")
+
+    assert other.get("a") is None
+
+
+@pytest.mark.parametrize("word", ["NOREPLICAS", "MISCONF", "BUSY"])
+def test_a_store_that_cannot_write_just_now_is_unavailable(store: RedisServer, word: str, tmp_path: Path) -> None:
+    script = Script("hold")
+    script.source = f"return redis.error_reply('{word} of the moment')".encode()
+    script.sha = "0" * 40
+
+    with pytest.raises(StoreUnavailable):
+        Link(store.url()).run(script, ["k"])

@@ -1,5 +1,6 @@
 import pytest
 
+from producer.contract.card import Card
 from tests.fake_iamport import CARDS
 from worker.iamport.meaning import Kind, Sight, see_customer, see_payment, understand, understand_payment
 from worker.iamport.models import Annotation, Answer
@@ -69,6 +70,9 @@ def test_the_refusals_of_all_sample_cards_are_understood_as_they_are_meant() -> 
         assert (name, kind) == (name, expected.get(name, Kind.TRANSIENT if is_transient else Kind.DECLINED))
 
 
+CARD = Card(**CARDS["visa"].fields())
+
+
 def customer(updated: int | None = 1000, number: str | None = "42424242****4242") -> Answer:
     return Answer(200, 0, None, Annotation(updated=updated, card_number=number))
 
@@ -84,8 +88,9 @@ def customer(updated: int | None = 1000, number: str | None = "42424242****4242"
         (customer(number="42424242****0000"), Sight.FOREIGN),
         (customer(updated=None), Sight.UNCLEAR),
         (Answer(404, 1), Sight.ABSENT),
-        (Answer(404), Sight.ABSENT),
+        (Answer(404), Sight.UNCLEAR),
         (Answer(200, 1, "찾을 수 없습니다."), Sight.ABSENT),
+        (Answer(200, -1, "잠시 후 다시"), Sight.UNCLEAR),
         (Answer(401, -1), Sight.UNCLEAR),
         (Answer(429), Sight.UNCLEAR),
         (Answer(502), Sight.UNCLEAR),
@@ -95,11 +100,16 @@ def customer(updated: int | None = 1000, number: str | None = "42424242****4242"
 def test_a_customer_that_is_looked_up_is_ours_if_it_is_as_new_as_our_post_and_shows_our_digits(
     answer: Answer, sight: Sight
 ) -> None:
-    assert see_customer(answer, 1000.0, "4242")[0] is sight
+    assert see_customer(answer, 1000.0, CARD.fits)[0] is sight
 
 
 def test_without_its_card_a_customer_is_judged_by_its_time_alone() -> None:
     assert see_customer(customer(number="42424242****0000"), 1000.0, None)[0] is Sight.OURS
+
+
+@pytest.mark.parametrize(("updated", "sight"), [(1000, Sight.ABSENT), (1001, Sight.OURS)])
+def test_the_key_that_was_there_before_is_not_taken_for_ours_however_new_it_is(updated: int, sight: Sight) -> None:
+    assert see_customer(customer(updated), 1000.0, CARD.fits, 1000)[0] is sight
 
 
 def payment(status: str, **members: object) -> Answer:

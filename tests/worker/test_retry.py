@@ -30,7 +30,6 @@ OVERDUE = SENT._replace(claimed_at=1900.0)
         (Kind.DECLINED, 1, Status.DECLINED, None),
         (Kind.INVALID, 1, Status.INVALID, None),
         (Kind.MISCONFIGURED, 1, Status.MISCONFIGURED, None),
-        (Kind.TRANSIENT, TRANSIENT_SENDS, Status.DECLINED, None),
         (Kind.DUPLICATE, 1, Status.INVALID, "duplicate_merchant_uid"),
     ],
 )
@@ -42,6 +41,21 @@ def test_an_answer_that_settles_a_job_ends_it(kind: Kind, attempt: int, status: 
     assert step == End(status, code, meaning, attempt)
 
 
+def test_a_busy_gateway_is_tried_so_often_whatever_else_came_between() -> None:
+    meaning = Meaning(Kind.TRANSIENT)
+
+    assert isinstance(after_answer(meaning, lease(transients=TRANSIENT_SENDS - 2), 7), Wait)
+    step = after_answer(meaning, lease(transients=TRANSIENT_SENDS - 1), 7)
+    assert step == End(Status.DECLINED, None, meaning, 7)
+
+
+def test_an_order_that_exists_is_looked_up_if_it_may_be_ours() -> None:
+    assert after_answer(Meaning(Kind.DUPLICATE), SENT, 2) == Wait(1.0, "look_up", "doubt")
+    again = after_answer(Meaning(Kind.DUPLICATE), lease(attempts=2), 3)  # earlier ones did not leave
+    assert isinstance(again, End)
+    assert again.code == "duplicate_merchant_uid"
+
+
 @pytest.mark.parametrize("kind", [Kind.UNSENT, Kind.THROTTLED, Kind.TOKEN_REFUSED, Kind.TRANSIENT])
 def test_what_was_surely_not_applied_waits(kind: Kind) -> None:
     step = after_answer(Meaning(kind), lease(), 1, lambda: 0.5)
@@ -49,7 +63,7 @@ def test_what_was_surely_not_applied_waits(kind: Kind) -> None:
     assert step == Wait(1.5, kind.name.lower(), "unsent")
 
 
-@pytest.mark.parametrize(("kind", "attempt"), [(Kind.UNKNOWN, 1), (Kind.UNKNOWN, 5), (Kind.DUPLICATE, 2)])
+@pytest.mark.parametrize(("kind", "attempt"), [(Kind.UNKNOWN, 1), (Kind.UNKNOWN, 5)])
 def test_a_post_without_a_clear_answer_is_looked_up(kind: Kind, attempt: int) -> None:
     step = after_answer(Meaning(kind), lease(), attempt)
 

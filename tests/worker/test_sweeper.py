@@ -12,7 +12,9 @@ class LedgerOnPaper:
     def hold_sweeper(self, owner: str, life_s: int) -> bool:
         return self.is_ours
 
-    def due(self, most: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]) -> list[tuple[str, str]]:
+    def due(
+        self, most: int, most_migration: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]
+    ) -> list[tuple[str, str]]:
         self.asked.append((most, list(empty_s)))
         return [(one, "interactive") for one in self.ids[:most]]
 

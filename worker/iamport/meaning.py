@@ -4,6 +4,7 @@ Source: observed answers and NICE's published codes; there is no public table of
 """
 
 import re
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -60,7 +61,7 @@ class Sight(Enum):
 
 
 LOOK_UP_TOLERANCE_S = 2.0  # i'mport's instants are whole seconds
-NOT_FOUND = 404
+NOT_FOUND, UNKNOWN_UID = 404, 1
 
 PG_CODE = (re.compile(r"code:\s*([A-Z]?\d{3,4})\)"), re.compile(r"\[([A-Z]\d{3}|\d{4})\]"))
 
@@ -103,14 +104,14 @@ def understand_payment(answer: Answer) -> Meaning:
 
 
 def see_customer(
-    answer: Answer, sent_at: float, last4: str | None, key_updated: int | None = None
+    answer: Answer, sent_at: float, fits: Callable[[str | None], bool | None] | None, key_updated: int | None = None
 ) -> tuple[Sight, Meaning]:
     """What GET /subscribe/customers/{customer_uid} says about an unanswered issue.
 
     Args:
         answer: its answer; an unknown one is 404, or 200 with a code that is not 0.
         sent_at: when we sent it, Unix seconds of i'mport's clock.
-        last4: the card's last four digits; None if the card is gone.
+        fits: whether a masked number can be the card's, None where it does not tell; None if the card is gone.
         key_updated: until when the key that was in force before was last updated, if we know that: it may be as new
             as what we sent.
     """
@@ -122,11 +123,9 @@ def see_customer(
         return Sight.UNCLEAR, meaning
     if found.updated < sent_at - LOOK_UP_TOLERANCE_S:
         return Sight.ABSENT, meaning
-    shown = (found.card_number or "")[-4:]
-    shows_ours = last4 is not None and shown == last4
-    if key_updated is not None and found.updated <= key_updated and not shows_ours:
+    if key_updated is not None and found.updated <= key_updated:
         return Sight.ABSENT, meaning
-    is_other = last4 is not None and shown.isdigit() and len(shown) == 4 and not shows_ours
+    is_other = fits is not None and fits(found.card_number) is False
     return (Sight.FOREIGN if is_other else Sight.OURS), meaning
 
 
@@ -152,8 +151,10 @@ def see_payment(answer: Answer, sent_at: float, amount: int | None) -> tuple[Sig
 
 
 def _is_absent(answer: Answer) -> bool:
-    is_refusal = answer.code not in {None, 0} and answer.status < 300
-    return answer.status == NOT_FOUND or is_refusal
+    """Documented is 404, observed was 200 with code 1; an HTML page of something in between says nothing."""
+    if answer.code is None:
+        return False
+    return answer.status == NOT_FOUND or (answer.code == UNKNOWN_UID and answer.status < 300)
 
 
 def _kind(answer: Answer, pg_code: str | None) -> Kind:

@@ -6,6 +6,7 @@ exceptions cannot tell a failed handshake from an answer that was cut off. Both 
 
 import contextlib
 import heapq
+import os
 import socket
 import threading
 import time
@@ -22,18 +23,40 @@ _current = threading.local()
 class Call:
     """One call: its deadline in monotonic seconds, and whether any byte of the request may have left."""
 
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
+    def __init__(self, deadline: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.deadline, self._clock = deadline, clock
         self.has_left = False
         self.is_over = False
-        self.socket: socket.socket | None = None
+        self._handle: socket.socket | None = None
+
+    def uses(self, connection: socket.socket) -> None:
+        """Note the connection, by a handle of our own: TLS takes the first one over, and its state is not ours."""
+        if self._handle is None:
+            self._handle = socket.socket(fileno=os.dup(connection.fileno()))
+
+    def leaves(self) -> None:
+        """Note that the request is about to leave.
+
+        Raises:
+            TimeoutError: too late; it has not left, and it must not.
+        """
+        if not self.has_left and self._clock() >= self.deadline:
+            raise TimeoutError
+        self.has_left = True
 
     def cut(self) -> None:
         """End the call from another thread: its read or write fails at once."""
-        if self.socket is not None and not self.is_over:
+        handle = self._handle
+        if handle is not None:
             with contextlib.suppress(OSError):
-                # The plain socket's method, below TLS: the thread that uses the connection owns the TLS state.
-                socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+                handle.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """The call is over."""
+        self.is_over = True
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.close()
 
 
 class Watchdog:
@@ -61,8 +84,7 @@ class Watchdog:
         try:
             yield call
         finally:
-            call.is_over = True
-            call.socket = None
+            call.end()
             _current.call = None
 
     def cut_overdue(self) -> float:
@@ -81,6 +103,7 @@ class Watchdog:
 class _Watched:
     """What both kinds of connection add: a note on the current call when the request begins to leave."""
 
+    sock: socket.socket
     is_ready = False
     debuglevel = 0  # http.client would print requests, card and all, if somebody switched that on for everybody
 
@@ -97,9 +120,16 @@ class _Watched:
             self.connect()
         call: Call | None = getattr(_current, "call", None)
         if call is not None and self.is_ready:
-            call.has_left = True
-            call.socket = getattr(self, "sock", None)
+            call.uses(self.sock)
+            call.leaves()
         super().send(data)  # type: ignore[misc]
+
+    def _new_conn(self) -> socket.socket:
+        connection: socket.socket = super()._new_conn()  # type: ignore[misc]
+        call: Call | None = getattr(_current, "call", None)
+        if call is not None:
+            call.uses(connection)
+        return connection
 
 
 class _HTTPConnection(_Watched, HTTPConnection):

@@ -6,22 +6,23 @@
 --       is looked up before it counts as not applied
 -- Gives {word, …}: unknown; finished, outcome; waiting (not due, out of order, or in another delivery's hands); or
 -- claimed, then now, operation, customer_uid, merchant_uid, sequence, accepted_at, expires_at, attempts, claims,
--- sent_at, reason, kid, first_sent_at, doubt_until, doubtful, newer_applied, key_updated (instants as text, Unix seconds; empty
--- text where there is none). A repeat by the same delivery gives the same lease.
+-- sent_at, reason, kid, first_sent_at, doubt_until, doubtful, newer_applied, key_updated, transients (instants as text, Unix
+-- seconds; empty text where there is none). A repeat by the same delivery gives the same lease.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
 
 local names = {'operation', 'customer_uid', 'merchant_uid', 'sequence', 'accepted_at', 'expires_at', 'attempts', 'claims',
-  'sent_at', 'reason', 'kid', 'first_sent_at', 'doubt_until', 'doubtful', 'outcome', 'lease', 'leased_until', 'next_at', 'queue'}
+  'sent_at', 'reason', 'kid', 'first_sent_at', 'doubt_until', 'doubtful', 'outcome', 'lease', 'leased_until', 'next_at', 'queue', 'transients'}
 local job = {}
 for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do job[names[i]] = value or nil end
 if job.outcome then return {'finished', job.outcome} end
 if not job.operation then return {'unknown'} end
 
--- The first claim marks how far its queue has come; a message that others overtook by far was lost.
-if redis.call('ZREM', ARGV[4] .. job.queue, ARGV[1]) == 1 then
+-- The first claim marks how far its queue has come; a message that others overtook by far was lost. One that was only
+-- woken at its deadline did not come by its queue.
+if redis.call('ZREM', ARGV[4] .. job.queue, ARGV[1]) == 1 and now < tonumber(job.expires_at) then
   local mark = redis.call('GET', ARGV[5] .. job.queue)
   if not mark or tonumber(mark) < tonumber(job.accepted_at) then
     redis.call('SET', ARGV[5] .. job.queue, job.accepted_at)
@@ -77,5 +78,5 @@ redis.call('ZADD', KEYS[2], until_, ARGV[1])
 
 local answer = {'claimed', instant(now)}
 for i = 1, 14 do answer[i + 2] = tostring(job[names[i]] or '') end
-answer[17], answer[18] = newer_applied, key_updated
+answer[17], answer[18], answer[19] = newer_applied, key_updated, job.transients or '0'
 return answer

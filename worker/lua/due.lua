@@ -3,7 +3,8 @@
 -- KEYS  1 billing:open   2 … billing:fresh:{queue} of each queue, and after them billing:claimed:{queue} of each
 -- ARGV  1 how many at most   2 guard (seconds): when to look at them again, should the new message be lost too
 --       3 overtaken (seconds): jobs accepted that much later in the same queue have been claimed already
---       4 … for each queue: how long (seconds) it has been empty without a break, or -1
+--       4 how many that were accepted for the queue `migration`: customers must not wait behind them
+--       5 … for each queue: how long (seconds) it has been empty without a break, or -1
 --       and last the prefix of the records
 -- Gives a list of job ids, each followed by the queue that it was accepted for.
 
@@ -13,7 +14,7 @@ local most, again = tonumber(ARGV[1]), string.format('%.6f', now + tonumber(ARGV
 local queues = (#KEYS - 1) / 2
 
 for q = 1, queues do
-  local fresh, mark, empty_s = KEYS[1 + q], redis.call('GET', KEYS[1 + queues + q]), tonumber(ARGV[3 + q])
+  local fresh, mark, empty_s = KEYS[1 + q], redis.call('GET', KEYS[1 + queues + q]), tonumber(ARGV[4 + q])
   local lost_before = mark and tonumber(mark) - tonumber(ARGV[3]) or 0
   if empty_s >= tonumber(ARGV[3]) then lost_before = math.max(lost_before, now - tonumber(ARGV[3])) end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', fresh, '-inf', string.format('(%.6f', lost_before), 'LIMIT', 0, most)) do
@@ -23,10 +24,17 @@ for q = 1, queues do
 end
 
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f', now), 'LIMIT', 0, most)
-local answer = {}
+local answer, room, later = {}, tonumber(ARGV[4]), string.format('%.6f', now + 2)
 for _, id in ipairs(due) do
-  redis.call('ZADD', KEYS[1], again, id)
-  answer[#answer + 1] = id
-  answer[#answer + 1] = redis.call('HGET', ARGV[#ARGV] .. id, 'queue') or ''
+  local job = redis.call('HMGET', ARGV[#ARGV] .. id, 'queue', 'expires_at')
+  local is_migration = job[1] == 'migration' and now < tonumber(job[2])
+  if is_migration and room <= 0 then
+    redis.call('ZADD', KEYS[1], later, id) -- out of the way of the others
+  else
+    redis.call('ZADD', KEYS[1], again, id)
+    answer[#answer + 1] = id
+    answer[#answer + 1] = job[1] or ''
+    if is_migration then room = room - 1 end
+  end
 end
 return answer

@@ -3,7 +3,7 @@
 -- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:outcomes   4 celery-task-meta-{job_id}
 -- ARGV  1 job_id   2 delivery   3 outcome (JSON)   4 Celery's result (JSON)   5 how long it is kept (seconds)
 --       6 "1" if the outcome says what i'mport did: then it counts from whoever brings it
---       7 prefix of the customers' keys   8 prefix of the records   9 "1" if the job's card is now in force
+--       7 prefix of the customers' keys   8 prefix of the records   9 "1" if the job's card is now in force, or may be
 --       10 until when the key that is in force then was updated (Unix seconds of i'mport; empty text if it did not say)
 -- Gives the outcome in force: this one, or the one that was written before. Empty text when another delivery has the
 -- job and must say.
@@ -22,7 +22,8 @@ if job[3] and job[3] ~= '' then
   local customer = ARGV[7] .. job[3]
   redis.call('ZREM', customer .. ':open', ARGV[1])
   if ARGV[9] == '1' and tonumber(redis.call('HGET', customer, 'applied') or 0) < tonumber(job[4]) then
-    redis.call('HSET', customer, 'applied', job[4], 'key_updated', ARGV[10])
+    redis.call('HSET', customer, 'applied', job[4])
+    if ARGV[10] ~= '' then redis.call('HSET', customer, 'key_updated', ARGV[10]) end
   end
   if job[5] and job[6] and ARGV[6] ~= '1' then -- it ends in doubt: what it sent may land yet, and newer ones wait that out
     redis.call('HSET', customer, 'doubt_until', job[6])

@@ -12,7 +12,8 @@
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-local sealed = redis.call('GET', KEYS[2])
+local sealed = redis.pcall('GET', KEYS[2])
+if type(sealed) == 'table' then sealed = '' end -- something else lies there: nothing that a producer signed
 if not sealed and ARGV[6] ~= '1' then return {'none', '0', false} end
 
 local state = redis.call('HMGET', KEYS[1], 'tat_open', 'tat_kept', 'factor', 'factor_at', 'pause_until', 'failures', 'probe_at')

@@ -2,14 +2,16 @@
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open
 -- ARGV  1 job_id   2 delivery   3 lease (seconds)
--- Gives {1, attempts, now} or {0} when another delivery has it, or it is finished: then it must not be sent.
+-- Gives {1, attempts, now}; {0} when another delivery has it, or it is finished, and {2} when its deadline has passed:
+-- then it must not be sent.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
 
-local job = redis.call('HMGET', KEYS[1], 'lease', 'leased_until', 'outcome')
+local job = redis.call('HMGET', KEYS[1], 'lease', 'leased_until', 'outcome', 'expires_at')
 if job[3] or job[1] ~= ARGV[2] or now >= tonumber(job[2]) then return {0} end
+if now >= tonumber(job[4]) then return {2} end
 
 local until_ = instant(now + tonumber(ARGV[3]))
 redis.call('HSET', KEYS[1], 'sent_at', instant(now), 'leased_until', until_)

@@ -14,11 +14,14 @@ local function instant(t) return string.format('%.6f', t) end
 local job = redis.call('HMGET', KEYS[1], 'lease', 'expires_at', 'outcome', 'doubtful')
 if job[3] or job[1] ~= ARGV[2] then return 0 end
 
--- It is taken up at its deadline at the latest, to be ended.
-local next_at = instant(math.max(now, math.min(now + tonumber(ARGV[3]), tonumber(job[2]))))
+-- It is taken up at its deadline at the latest, to be ended; after that, as it asks.
+local next_at, expires_at = now + tonumber(ARGV[3]), tonumber(job[2])
+if expires_at > now then next_at = math.min(next_at, expires_at) end
+next_at = instant(next_at)
 redis.call('HSET', KEYS[1], 'next_at', next_at, 'reason', ARGV[4], 'claims', 0)
 redis.call('HDEL', KEYS[1], 'lease', 'leased_until')
 redis.call('ZADD', KEYS[2], next_at, ARGV[1])
+if ARGV[4] == 'transient' then redis.call('HINCRBY', KEYS[1], 'transients', 1) end
 if ARGV[5] == 'doubt' then
   redis.call('HSETNX', KEYS[1], 'doubt_until', instant(now + tonumber(ARGV[6])))
 else
