@@ -5,6 +5,7 @@ Owns the public sealing keys and the producer's own signing key. Must never hold
 Source: RFC 7516 (JWE compact, ECDH-ES, A256GCM), RFC 7515 (JWS compact), RFC 9864 (``Ed25519``).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +120,23 @@ class SealingKeys:
             "exp": exp,
         }
         used = {name: value for name, value in header.items() if value is not None}
-        text = jwe.encrypt_compact(used, card.reveal_json(), self._newest, registry=_jwe_registry)
+        recipients: list[Any] = []
+        text = jwe.encrypt_compact(used, card.reveal_json(), self._key_for(recipients), registry=_jwe_registry)
+        # joserfc's objects refer to each other: the plaintext would live until the garbage collector comes by.
+        recipients.pop().__dict__.clear()
         if len(text) > sealed_card.ENVELOPE_LIMIT:
             raise InvalidCard([("card", "is too long to be sealed")])
         return text
+
+
+    def _key_for(self, recipients: list[Any]) -> Callable[[Any], OKPKey | ECKey]:
+        """The newest key, as joserfc asks for it with the recipient that it makes."""
+
+        def key(recipient: Any) -> OKPKey | ECKey:  # noqa: ANN401 — joserfc's
+            recipients.append(recipient)
+            return self._newest
+
+        return key
 
 
 class SigningKey:

@@ -75,7 +75,7 @@ def set_up_logs(level: int) -> None:
         structlog.processors.TimeStamper(fmt="iso"),
     ]
     last: Processor = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Unhurried(logging.StreamHandler(sys.stderr))
     lines = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],

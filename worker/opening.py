@@ -87,7 +87,9 @@ class OpeningKeys:
             raise Refused("wrong_curve")
         code = "does_not_open"
         try:
-            plaintext = jwe.decrypt_compact(envelope.text, key, registry=_jwe_registry).plaintext
+            opened = jwe.decrypt_compact(envelope.text, key, registry=_jwe_registry)
+            # joserfc's object refers to itself: what it holds would live until the garbage collector comes by.
+            plaintext, opened.plaintext = opened.plaintext, None
             code = "invalid_card"
             return Card.from_json(plaintext or b"", now=now)
         except (JoseError, ValueError, TypeError, InvalidCard):

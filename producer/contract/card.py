@@ -253,7 +253,9 @@ class Card(BaseModel):
 
     def reveal_json(self) -> bytes:
         """The plaintext, for the seal and nothing else: compact UTF-8 JSON, unset members left out."""
-        return json.dumps(self.reveal(), ensure_ascii=False, separators=(",", ":")).encode()
+        text = json.dumps(self.reveal(), ensure_ascii=False, separators=(",", ":"))
+        # Character by character: CPython encodes what is not ASCII through a buffer on the stack, which nothing scrubs.
+        return b"".join(map(str.encode, text))
 
     def reveal(self, only: frozenset[str] | None = None) -> dict[str, str]:
         """The plaintext members as i'mport spells them, unset ones left out; ``only`` limits them."""

@@ -1,3 +1,4 @@
+import gc
 import json
 import pickle
 from pathlib import Path
@@ -282,3 +283,16 @@ def test_shown_keys_hold_no_private_part() -> None:
 def test_signing_key_does_not_travel() -> None:
     with pytest.raises((TypeError, pickle.PicklingError)):
         pickle.dumps(signing_key())
+
+
+def test_no_plaintext_outlives_the_sealing() -> None:
+    keys = key_set(k=NEWER)
+    gc.collect()
+    gc.disable()
+    try:
+        seal(keys)
+        left = [one for one in gc.get_objects() if type(one).__name__ == "CompactEncryption"]
+    finally:
+        gc.enable()
+
+    assert left == []

