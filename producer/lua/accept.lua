@@ -2,7 +2,7 @@
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:fresh:{queue}
 --       4 billing:customer:{uid}   5 billing:customer:{uid}:open   6 billing:envelope:{sha256}
---       (4 to 6 are empty texts where there is no customer_uid or no envelope sealed elsewhere)   7 billing:kids
+--       (4 to 6 are not used where there is no customer_uid or no envelope sealed elsewhere)   7 billing:kids
 -- ARGV  1 job_id   2 digest of the request   3 deadline (seconds)   4 queue   5 kid
 --       6 operation   7 customer_uid   8 merchant_uid   9 iat   10 exp (Unix seconds; both empty without an envelope)
 -- Gives {word, sequence, accepted_at, expires_at, now} with the word new, open or finished (instants as text, Unix
@@ -17,7 +17,7 @@ if known[1] and known[1] ~= ARGV[2] then return {'conflict'} end
 if known[5] then return {'finished', known[2], known[3], known[4], instant(now)} end
 
 -- An envelope sealed elsewhere is accepted once, and its times count only then.
-if KEYS[6] ~= '' and known[6] ~= KEYS[6] and redis.call('GET', KEYS[6]) ~= ARGV[1] then
+if ARGV[9] ~= '' and known[6] ~= KEYS[6] and redis.call('GET', KEYS[6]) ~= ARGV[1] then
   if redis.call('EXISTS', KEYS[6]) == 1 then return {'replayed'} end
   if now < tonumber(ARGV[9]) - 300 then return {'not_yet_valid'} end
   if now > tonumber(ARGV[10]) then return {'envelope_expired'} end
@@ -28,7 +28,7 @@ end
 if known[1] then return {'open', known[2], known[3], known[4], instant(now)} end
 
 local sequence = 0
-if KEYS[4] ~= '' then
+if ARGV[7] ~= '' then
   sequence = redis.call('HINCRBY', KEYS[4], 'sequence', 1)
   redis.call('PERSIST', KEYS[4])
   redis.call('ZADD', KEYS[5], sequence, ARGV[1])

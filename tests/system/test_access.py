@@ -1,0 +1,172 @@
+"""Redis users: each role works with its own rights, and with no others. Celery's, Flower's and our own traffic."""
+
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+
+from producer import BillingQueue, Card
+from producer.contract import record
+from producer.contract.job import INTERACTIVE, QUEUES
+from producer.settings import ProducerSettings
+from tests.fake_iamport import CARDS
+from tests.servers import RedisServer, Stack, environment, free_port, wait_until
+from worker import access
+
+
+class Guarded:
+    """A stack whose servers know the users of ``python -m worker acl``."""
+
+    def __init__(self, stack: Stack, folder: Path) -> None:
+        self.stack, self.folder = stack, folder
+        servers = [access.Server(f"127.0.0.1:{server.port}") for server in (stack.queue, stack.vault)]
+        access.write_access(folder, *servers)
+        for server, name in ((stack.queue, "ledger"), (stack.vault, "vault")):
+            let_in(server, (folder / "redis" / f"{name}.acl").read_text())
+
+    def url(self, role: str, store: str) -> str:
+        return (self.folder / role / f"{store}.url").read_text().strip()
+
+    def client(self, role: str, store: str) -> redis.Redis:
+        return redis.Redis.from_url(self.url(role, store), protocol=2)
+
+    def stores(self, role: str) -> dict[str, str]:
+        return {f"{store.upper()}_URL": self.url(role, store) for store in ("broker", "ledger", "vault")}
+
+    def denied(self, server: RedisServer) -> list[tuple[str, str]]:
+        """What was refused so far: user and command or key."""
+        entries: Any = server.client().acl_log()
+        return [(entry["username"], entry["object"]) for entry in entries]
+
+
+def let_in(server: RedisServer, acl: str) -> None:
+    """As the server would read the file; the test's own clients keep all rights, as the user ``default``."""
+    for line in acl.splitlines():
+        _, name, *rules = line.split()
+        if name != "default":
+            server.client().execute_command("ACL", "SETUSER", name, *rules)
+
+
+@pytest.fixture
+def guarded(stack: Stack, tmp_path: Path) -> Guarded:
+    return Guarded(stack, tmp_path / "access")
+
+
+@pytest.fixture
+def queue(guarded: Guarded) -> Iterator[BillingQueue]:
+    with environment({**guarded.stack.producer_env, **guarded.stores("producer")}):
+        settings = ProducerSettings.from_env()
+    with BillingQueue(settings) as one:
+        yield one
+
+
+def card(name: str = "visa") -> Card:
+    return Card(**CARDS[name].fields())
+
+
+def refused(client: redis.Redis, *command: Any) -> bool:
+    try:
+        client.execute_command(*command)
+    except redis.exceptions.NoPermissionError:
+        return True
+    except redis.ResponseError as error:
+        return "NOPERM" in str(error) or "can't run this command" in str(error).lower() or "acl" in str(error).lower()
+    return False
+
+
+def test_jobs_of_all_kinds_run_with_each_roles_own_rights(guarded: Guarded, queue: BillingQueue) -> None:
+    stack = guarded.stack
+    stack.worker(concurrency=8, METRICS_PORT=str(free_port()), **guarded.stores("worker"))
+
+    jobs = [queue.issue(customer_uid=f"uid_{n}", card=card(n)) for n in ("visa", "bad_number", "lost_answer")]
+    jobs.append(queue.issue(customer_uid="another", card=card("mastercard")))
+    jobs.append(queue.onetime(merchant_uid="order-1", amount=1000, name="x", card=card()))
+    jobs += queue.issue_many([{"customer_uid": f"m{i}", "card": card()} for i in range(20)])
+
+    statuses = [str(queue.wait(job.job_id, 60).status) for job in jobs]
+    assert statuses == ["issued", "declined", "issued", "issued", "paid", *["issued"] * 20]
+    assert guarded.denied(stack.queue) == []
+    assert guarded.denied(stack.vault) == []
+
+
+def test_a_producer_reads_no_sealed_request_no_token_and_no_queue(guarded: Guarded, queue: BillingQueue) -> None:
+    job = queue.issue(customer_uid="gildong", card=card())
+    sealed, vault = record.SEALED + job.job_id, guarded.client("producer", "vault")
+    guarded.stack.vault.client().set(record.TOKEN + "x", "token")
+
+    for key in (sealed, record.TOKEN + "x"):
+        reads = (
+            *(("GET", key), ("GETRANGE", key, 0, -1), ("DUMP", key), ("SET", key, "x", "GET"), ("GETSET", key, "x")),
+            *(("STRLEN", key), ("SORT", key), ("COPY", key, "y"), ("RENAME", key, "y"), ("DEL", key), ("SCAN", 0)),
+            *(("EVAL", "return redis.call('GET', KEYS[1])", 1, key), ("MONITOR",), ("CONFIG", "GET", "*")),
+            *(("SUBSCRIBE", "__keyspace@0__:*"), ("REPLICAOF", "127.0.0.1", "1"), ("SYNC",), ("KEYS", "*")),
+        )
+        assert [read for read in reads if not refused(vault, *read)] == []
+    broker = guarded.client("producer", "broker")
+    for name in QUEUES:
+        reads = (
+            *(("LRANGE", name, 0, -1), ("RPOP", name), ("BRPOP", name, 1), ("LINDEX", name, 0), ("DUMP", name)),
+            *(("LMOVE", name, "x", "LEFT", "LEFT"), ("SORT", name), ("DEL", name)),
+            ("EVAL", "return redis.call('LRANGE', KEYS[1], 0, -1)", 1, name),
+        )
+        assert [read for read in reads if not refused(broker, *read)] == []
+    assert guarded.stack.vault.client().get(sealed)
+
+
+def test_flower_hears_events_and_can_neither_enqueue_nor_control(guarded: Guarded, queue: BillingQueue) -> None:
+    stack, port = guarded.stack, free_port()
+    command = ["-m", "worker", "run", "--processes", "2", "--concurrency", "4", "--events"]
+    from tests.servers import WorkerProcess  # noqa: PLC0415 — only here with a command of its own
+
+    worker = WorkerProcess({**stack.worker_env, **guarded.stores("worker")}, stack.folder / "logs", command=command)
+    broker = guarded.url("flower", "broker")
+    arguments = ["-m", "celery", f"--broker={broker}", "flower", f"--port={port}", "--address=127.0.0.1"]
+    with worker, environment({"FLOWER_UNAUTHENTICATED_API": "true"}):
+        flower = subprocess.Popen(
+            [sys.executable, *arguments], cwd=stack.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            wait_until(lambda: stack.queue.client().pubsub_numpat(), 60, "Flower's subscription")
+            job = queue.issue(customer_uid="gildong", card=card())
+            queue.wait(job.job_id, 30)
+            wait_until(lambda: job.job_id in tasks(port), 30, "the task in Flower")
+            Celery("control", broker=broker, set_as_current=False).control.shutdown()  # to nobody
+            after = queue.issue(customer_uid="younghee", card=card())
+            assert queue.wait(after.job_id, 30).status == "issued"
+        finally:
+            flower.terminate()
+            flower.wait()
+
+    client = guarded.client("flower", "broker")
+    for name in QUEUES:
+        writes = (
+            *(("LPUSH", name, "x"), ("RPUSH", name, "x"), ("SET", name, "x"), ("DEL", name), ("RESTORE", name, 0, "x")),
+            *(("RPOP", name), ("BRPOP", name, 1), ("LRANGE", name, 0, -1), ("LLEN", name), ("ZADD", name, 1, "x")),
+            ("EVAL", "return redis.call('LPUSH', KEYS[1], 'x')", 1, name),
+        )
+        assert [write for write in writes if not refused(client, *write)] == []
+    assert refused(client, "HGETALL", record.JOB + job.job_id)
+    assert {user for user, _ in guarded.denied(stack.queue)} <= {"flower"}
+
+
+def tasks(port: int) -> str:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/tasks", timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return ""
+
+
+def test_without_a_user_one_may_only_ask_whether_it_answers(guarded: Guarded) -> None:
+    line = next(line for line in (guarded.folder / "redis" / "vault.acl").read_text().splitlines() if "default" in line)
+    server = guarded.stack.vault
+
+    assert line == "user default on nopass resetkeys resetchannels -@all +ping"
+    assert server.client().ping()
+    assert INTERACTIVE in QUEUES
