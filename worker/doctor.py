@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import redis
 
@@ -10,7 +11,7 @@ from producer.contract.lockdown import lock_down
 from worker.assembly import iamport_client, open_keyrings
 from worker.errors import WorkerError
 from worker.link import Link
-from worker.settings import WorkerSettings
+from worker.settings import WorkerSettings, is_loopback
 
 
 class Finding(NamedTuple):
@@ -29,6 +30,7 @@ def examine(settings: WorkerSettings, *, with_login: bool = True) -> Iterator[Fi
         ("queue", lambda: _queue(settings)),
         ("ledger", lambda: _store(settings.ledger_url)),
         ("vault", lambda: _vault(settings.vault_url)),
+        ("encryption", lambda: _encryption(settings)),
         ("i'mport login", login),
         ("lock-down", _lock_down),
     )
@@ -66,7 +68,23 @@ def _vault(url: str) -> tuple[bool, str]:
         return True, "answers; whether it persists cannot be asked (CONFIG is not allowed)"
     if save or append != "no":
         return False, 'writes to disk: set save "" and appendonly no, for it holds sealed cards'
+    if _config(link, "repl-diskless-sync") == "no" or _config(link, "repl-diskless-load") == "disabled":
+        return False, "would write to disk as a replica: set repl-diskless-sync yes and repl-diskless-load swapdb"
     return _evicts_not(link)
+
+
+def _encryption(settings: WorkerSettings) -> tuple[bool, str]:
+    """Whether what goes over a network goes over TLS; on one machine it need not."""
+    urls = {"BROKER_URL": settings.broker_url, "LEDGER_URL": settings.ledger_url, "VAULT_URL": settings.vault_url}
+    plain = [
+        name
+        for name, url in urls.items()
+        if not urlsplit(url).scheme.endswith("s") and not is_loopback(urlsplit(url).hostname or "")
+    ]
+    unverified = [name for name, url in urls.items() if "ssl_cert_reqs=none" in url]
+    if unverified:
+        return False, f"{', '.join(unverified)}: the server's certificate is not verified (ssl_cert_reqs=none)"
+    return True, f"{', '.join(plain)}: plain, fit for a network of your own only; else rediss://" if plain else "holds"
 
 
 def _evicts_not(link: Link) -> tuple[bool, str]:

@@ -17,7 +17,8 @@ ENV_FILE = ".env.worker"
 SECRETS = ("BROKER_URL", "LEDGER_URL", "VAULT_URL", "IMP_KEY", "IMP_SECRET")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host of a URL is this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -32,7 +33,7 @@ def _check_api_url(value: str) -> str:
         host = ""
     if not host or parts.scheme not in {"https", "http"} or parts.username or parts.query or parts.fragment:
         raise ValueError("must be an https URL of i'mport")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("must be https; plain http carries cards in clear text and is for loopback addresses only")
     return value
 

@@ -82,7 +82,8 @@ def refused(client: redis.Redis, *command: Any) -> bool:
 
 def test_jobs_of_all_kinds_run_with_each_roles_own_rights(guarded: Guarded, queue: BillingQueue) -> None:
     stack = guarded.stack
-    stack.worker(concurrency=8, METRICS_PORT=str(free_port()), **guarded.stores("worker"))
+    stores = guarded.stores("worker")
+    stack.worker(concurrency=8, METRICS_PORT=str(free_port()), **stores)  # type: ignore[arg-type]
 
     jobs = [queue.issue(customer_uid=f"uid_{n}", card=card(n)) for n in ("visa", "bad_number", "lost_answer")]
     jobs.append(queue.issue(customer_uid="another", card=card("mastercard")))
@@ -110,12 +111,12 @@ def test_a_producer_reads_no_sealed_request_no_token_and_no_queue(guarded: Guard
         assert [read for read in reads if not refused(vault, *read)] == []
     broker = guarded.client("producer", "broker")
     for name in QUEUES:
-        reads = (
+        takes: tuple[Any, ...] = (
             *(("LRANGE", name, 0, -1), ("RPOP", name), ("BRPOP", name, 1), ("LINDEX", name, 0), ("DUMP", name)),
             *(("LMOVE", name, "x", "LEFT", "LEFT"), ("SORT", name), ("DEL", name)),
             ("EVAL", "return redis.call('LRANGE', KEYS[1], 0, -1)", 1, name),
         )
-        assert [read for read in reads if not refused(broker, *read)] == []
+        assert [take for take in takes if not refused(broker, *take)] == []
     assert guarded.stack.vault.client().get(sealed)
 
 

@@ -90,6 +90,7 @@ def test_the_doctor_finds_everything_well(stack: Stack) -> None:
         "ok    queue",
         "ok    ledger",
         "ok    vault",
+        "ok    encryption",
         "ok    i'mport login",
         "ok    lock-down",
     ]
@@ -103,6 +104,12 @@ def test_the_doctor_finds_a_vault_that_writes_to_disk(stack: Stack) -> None:
 
     assert "FAIL  vault: writes to disk" in done.stdout
     assert done.returncode == 1
+
+
+def test_the_doctor_finds_a_vault_that_would_write_to_disk_as_a_replica(stack: Stack) -> None:
+    stack.vault.client().config_set("repl-diskless-load", "disabled")
+
+    assert "FAIL  vault: would write to disk as a replica" in worker(stack, "doctor").stdout
 
 
 def test_the_doctor_finds_a_vault_that_evicts(stack: Stack) -> None:

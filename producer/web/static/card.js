@@ -12,7 +12,7 @@ const GROUPS = { amex: [4, 6, 5], diners: [4, 6, 4] };
 export const digitsOf = (text) => text.normalize("NFKC").replace(/[^0-9]/g, "");
 
 /** Whether a text has letters, or digits of another script, that no number field can mean. */
-export const hasLetters = (text) => /[^0-9\P{L}]|[^0-9\P{N}]/u.test(text.normalize("NFKC"));
+export const hasLetters = (text) => /\p{L}|[^0-9\P{N}]/u.test(text.normalize("NFKC"));
 
 /** `visa`, `mastercard`, `amex`, `jcb`, `diners`, `unionpay` or `domestic`. */
 export function brandOf(digits) {

@@ -1,0 +1,72 @@
+"""What docker-compose.yml promises of its containers, as far as it can be read off."""
+
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from tests.servers import ROOT
+
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+SEE_CARDS = {"worker", "producer", "vault"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_has_no_rights_that_it_does_not_need(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["ulimits"]["core"] == 0
+    assert "privileged" not in service
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_container_runs_as_root(name: str) -> None:
+    service = SERVICES[name]
+    if "image" in service:
+        assert service["user"] == "redis"
+    else:
+        stages = (ROOT / "Dockerfile").read_text().split("FROM ")
+        stage = next(one for one in stages if one.splitlines()[0].endswith(f" AS {service['build']['target']}"))
+        base = next(one for one in stages if one.splitlines()[0] == "python AS base")
+        assert stage.startswith("base AS ")
+        assert "\nUSER billing\n" in base
+        assert "USER" not in stage
+
+
+@pytest.mark.parametrize("name", SEE_CARDS)
+def test_what_holds_cards_is_not_swapped(name: str) -> None:
+    assert SERVICES[name]["memswap_limit"] == SERVICES[name]["mem_limit"]
+
+
+def test_only_the_worker_reaches_imp_and_the_stores_reach_nobody() -> None:
+    reach = {name for name, service in SERVICES.items() if "imp" in service["networks"]}
+
+    assert reach == {"worker", "fake-iamport"}
+    assert SERVICES["ledger"]["networks"] == ["queue"]
+    assert SERVICES["vault"]["networks"] == ["vault"]
+    assert COMPOSE["networks"]["queue"] == COMPOSE["networks"]["vault"] == {"internal": True}
+    assert "vault" not in SERVICES["flower"]["networks"]
+
+
+def test_only_flower_has_a_port_and_only_on_this_machine() -> None:
+    ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+
+    assert ports == {"flower": ["127.0.0.1:5555:5555"]}
+
+
+def test_the_vault_writes_nothing() -> None:
+    command = SERVICES["vault"]["command"]
+
+    assert '--save "" --appendonly no' in command
+    assert "--repl-diskless-sync yes --repl-diskless-load swapdb" in command
+    assert all("/data" not in volume for volume in SERVICES["vault"]["volumes"])
+
+
+@pytest.mark.parametrize("name", ["ledger", "vault"])
+def test_a_server_knows_its_users(name: str) -> None:
+    assert f"--aclfile /acl/{name}.acl" in SERVICES[name]["command"]
