@@ -128,7 +128,6 @@ class SealingKeys:
             raise InvalidCard([("card", "is too long to be sealed")])
         return text
 
-
     def _key_for(self, recipients: list[Any]) -> Callable[[Any], OKPKey | ECKey]:
         """The newest key, as joserfc asks for it with the recipient that it makes."""
 
