@@ -11,7 +11,8 @@ import click
 from producer.client import BillingQueue
 from producer.contract.card import Card
 from producer.contract.errors import ContractError, InvalidCard
-from producer.contract.job import Job
+from producer.contract.job import Job, Request
+from producer.contract.keyfile import KeyFileError
 from producer.contract.lockdown import MemoryNotLocked, lock_down, start_anew_scrubbed
 from producer.contract.outcome import Outcome
 from producer.errors import BillingError, BrokerUnavailable, SettingsError, UnknownJob
@@ -19,7 +20,7 @@ from producer.settings import ProducerSettings, refuse_worker_secrets
 
 OPEN, OTHER_OUTCOME, UNKNOWN_JOB = 3, 4, 5  # exit codes; 0 issued or paid, 1 a store or setting, 2 bad input
 STDIN_LIMIT = 16_384
-SEE_CARDS = {"issue", "onetime"}
+SEE_CARDS = {"issue", "onetime", "serve"}
 ASKED = (("card_number", True), ("expiry", True), ("birth", False), ("pwd_2digit", False))
 
 
@@ -42,7 +43,7 @@ def _plainly(command: Callable[..., None]) -> Callable[..., None]:
         except BrokerUnavailable as error:
             key = "" if error.idempotency_key is None else f" ({error.idempotency_key})"
             _stop(f"{error}{key}", 1)
-        except BillingError as error:
+        except (BillingError, KeyFileError) as error:
             _stop(str(error), 1)
 
     return wrapped
@@ -160,6 +161,56 @@ def outcome(job_id: str, wait_s: float | None) -> None:
     """Print the outcome of a job. Exit 0 issued or paid, 3 still open, 4 any other outcome, 5 unknown job."""
     with _queue() as queue:
         _await(queue, job_id, wait_s)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Beyond this machine only behind TLS.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
+@click.option("--prefix", default="/subscription", show_default=True, help="Path under which everything lies.")
+@click.option("--behind", metavar="ADDRESSES", help="Proxies whose X-Forwarded-For and -Proto are believed.")
+@_plainly
+def serve(host: str, port: int, prefix: str, behind: str | None) -> None:
+    """Serve the card page and its endpoint."""
+    from producer.web.serving import run  # noqa: PLC0415 — the other commands need no web server
+
+    with _queue() as queue:
+        run(queue, host, port, prefix, behind)
+
+
+@main.command()
+@click.option("--customer-uid", metavar="UID", help="Your handle of the billing key.")
+@click.option("--merchant-uid", metavar="M", help="Your order: the ticket is then for a payment.")
+@click.option("--amount", type=int, metavar="N", help="KRW.")
+@click.option("--name", metavar="TEXT", help="The order's name.")
+@click.option("--pg", metavar="P", help="Gateway: {provider} or {provider}.{MID}.")
+@click.option("--session", metavar="ID", help="The session that it is good in.")
+@click.option(
+    "--life", "life_s", type=int, default=1800, show_default=True, metavar="S", help="Seconds it is good for."
+)
+@_plainly
+def ticket(session: str | None, life_s: int, **asked: Any) -> None:  # noqa: ANN401 — the options above
+    """Print a ticket for the card page, as your app would make one."""
+    from producer.web.ticket import Tickets  # noqa: PLC0415 — as above
+
+    operation = "onetime" if asked["merchant_uid"] else "issue"
+    request = Request.model_validate({"operation": operation, **{k: v for k, v in asked.items() if v is not None}})
+    with _queue() as queue:
+        click.echo(Tickets.of(queue).mint(request, session=session, life_s=life_s))
+
+
+@main.command("api-key")
+@click.argument("name")
+@click.option("--may", default="issue", show_default=True, metavar="LIST", help="issue, onetime or both.")
+@_plainly
+def api_key(name: str, may: str) -> None:
+    """Make an API key for another backend; it is shown once, API_KEYS_FILE keeps its digest."""
+    from producer.web.api_key import add_api_key  # noqa: PLC0415 — as above
+    from producer.web.settings import WebSettings  # noqa: PLC0415
+
+    path = WebSettings.from_env().api_keys_file
+    if path is None:
+        raise SettingsError("API_KEYS_FILE: is not set")
+    click.echo(add_api_key(path, name, [word.strip() for word in may.split(",")]))
 
 
 def _lock_down() -> None:

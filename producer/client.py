@@ -290,6 +290,20 @@ class BillingQueue:
             pause = min(pause * 1.5, POLL_MOST_S)
         return outcome
 
+    def sealing_keys(self) -> dict[str, Any]:
+        """The public key set that cards are sealed to, for whoever seals elsewhere: a browser, another backend."""
+        return self._sealing.get().jwks
+
+    @property
+    def ledger_url(self) -> str:
+        """Where the ledger is, for what else is counted there."""
+        return self._settings.ledger_url
+
+    @property
+    def signing_key(self) -> SigningKey:
+        """This producer's signing key, as it is now."""
+        return self._signing.get()
+
     def close(self) -> None:
         """Give all connections back."""
         self._acceptance.close()

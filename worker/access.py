@@ -45,9 +45,9 @@ LEDGER = {
     ),
     "producer": Role(
         keys="""interactive migration _kombu.binding* billing:job:* billing:open billing:fresh:* billing:customer:*
-            billing:envelope:* billing:kids""",
-        commands=f"""{CONNECT} {SCRIPTS} +lpush +llen +sadd +exists +get +set +hget +hset +hmget +hincrby +persist
-            +zadd""",
+            billing:envelope:* billing:kids billing:limits*""",
+        commands=f"""{CONNECT} {SCRIPTS} +lpush +llen +sadd +exists +get +set +incrby +pttl +hget +hset +hmget +hincrby
+            +persist +zadd""",
     ),
     "flower": Role(
         keys="""_kombu.binding.celeryev* _kombu.binding_permanent.celeryev* _kombu.binding_deadlines celeryev.*

@@ -19,6 +19,7 @@ key                                holds                                        
                                    to it
 ``billing:outcomes``               stream of outcomes: field ``outcome``, JSON             entries after 7 days
 ``celery-task-meta-{job_id}``      Celery's result: the outcome as a JSON object           7 days after its outcome
+``billing:limits/…``               cards handed in, by address and by customer               with their window
 ``billing:sweeper``                the lock of the one sweeper at work                     10 s, renewed
 =================================  ======================================================  =========================
 
@@ -61,6 +62,7 @@ FRESH = "billing:fresh:"
 CLAIMED = "billing:claimed:"
 CUSTOMER = "billing:customer:"
 ENVELOPE = "billing:envelope:"
+LIMITS = "billing:limits"
 KIDS = "billing:kids"
 OUTCOMES = "billing:outcomes"
 RESULT = "celery-task-meta-"

@@ -15,6 +15,7 @@ from producer import BillingQueue, Card
 from producer.contract import record
 from producer.contract.job import INTERACTIVE, QUEUES
 from producer.settings import ProducerSettings
+from producer.web.guard import Limits
 from tests.fake_iamport import CARDS
 from tests.servers import RedisServer, Stack, environment, free_port, wait_until
 from worker import access
@@ -90,6 +91,8 @@ def test_jobs_of_all_kinds_run_with_each_roles_own_rights(guarded: Guarded, queu
     jobs.append(queue.onetime(merchant_uid="order-1", amount=1000, name="x", card=card()))
     jobs += queue.issue_many([{"customer_uid": f"m{i}", "card": card()} for i in range(20)])
 
+    Limits(queue.ledger_url, "3 per 10 minutes", "3 per 10 minutes").count(address="192.0.2.1", customer="gildong")
+    assert stack.queue.client(1).keys(f"{record.LIMITS}:*")
     statuses = [str(queue.wait(job.job_id, 60).status) for job in jobs]
     assert statuses == ["issued", "declined", "issued", "issued", "paid", *["issued"] * 20]
     assert guarded.denied(stack.queue) == []

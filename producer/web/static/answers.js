@@ -32,6 +32,7 @@ const ERRORS = {
   ticket_expired: { tone: CALM },
   ticket_used: { tone: CALM },
   job_unknown: { tone: CALM },
+  merchant_fault: { tone: BAD },
   bad_ticket: { tone: BAD },
   no_crypto: { tone: BAD },
 };

@@ -132,7 +132,7 @@ const en = {
   birth_hint: "The card holder’s, for example 900101",
   business: "Business number (10 digits)",
   business_hint: "Of the company, for example 123-45-67891",
-  pwd_2digit: "Password, first 2 digits",
+  pwd_2digit: "Password, first 2",
   pwd_2digit_hint: "The first two of the card password’s four digits",
   pwd_2digit_optional: "Leave empty if the card has no password",
   consent: "Consent",

@@ -1,0 +1,47 @@
+"""The card page: one template and its few values, escaped; what it shows of a payment comes from the ticket alone."""
+
+from functools import cache
+from html import escape
+from pathlib import Path
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import HTMLResponse
+
+from producer.contract.errors import Refused
+from producer.web.settings import WebSettings
+from producer.web.ticket import Tickets
+
+TEMPLATE = Path(__file__).parent / "static" / "page.html"
+
+
+def render(settings: WebSettings, tickets: Tickets, ticket: str, request: HttpRequest) -> HTMLResponse:
+    """The page for a ticket; one that does not hold is told by the page itself when it is used."""
+    try:
+        amount = tickets.read(ticket, is_for_reading=True, any_session=True).request.amount
+    except Refused:
+        amount = None
+    language = _language(request.headers.get("accept-language", ""), settings.language)
+    values = {
+        "lang": language,
+        "ticket": ticket,
+        "base": request.scope.get("root_path", ""),
+        "terms_url": settings.terms_url,
+        "privacy_url": settings.privacy_url,
+        "merchant_name": settings.merchant_name,
+        "amount_text": "" if amount is None else f"{amount:,}원" if language == "ko" else f"KRW {amount:,}",
+    }
+    text = _template()
+    for name, value in values.items():
+        text = text.replace("{{" + name + "}}", escape(value, quote=True))
+    return HTMLResponse(text, headers={"Content-Language": language})
+
+
+def _language(accepted: str, default: str) -> str:
+    """The customer's first choice of the two, by the order of the header."""
+    known = [tag.strip()[:2].lower() for tag in accepted.split(",")]
+    return next((tag for tag in known if tag in {"ko", "en"}), default)
+
+
+@cache
+def _template() -> str:
+    return TEMPLATE.read_text(encoding="utf-8")

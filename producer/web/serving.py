@@ -1,0 +1,62 @@
+"""Serving: the card page as a process of its own."""
+
+import logging
+import signal
+import sys
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from producer.client import BillingQueue
+from producer.contract.secrecy import Redacting
+from producer.errors import SettingsError
+from producer.web.app import card_app
+
+
+def run(queue: BillingQueue, host: str, port: int, prefix: str, behind: str | None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        queue: where the jobs go.
+        host, port: where to listen.
+        prefix: path under which everything lies.
+        behind: proxies that are believed, comma-separated.
+
+    Raises:
+        SettingsError: the prefix or the port cannot be had.
+    """
+    if not prefix.startswith("/") or prefix.endswith("/"):
+        raise SettingsError("--prefix: must begin with / and not end with it")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Redacting(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    app = Starlette(routes=[Route("/healthz", _health), Mount(prefix, _app(queue))])
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        access_log=False,  # it would hold tickets
+        log_config=None,
+        server_header=False,
+        proxy_headers=behind is not None,
+        forwarded_allow_ips=behind,
+        timeout_graceful_shutdown=30,
+    )
+    server = uvicorn.Server(config)
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the signal once more when it has ended
+        signal.signal(number, lambda *_: sys.exit(0))
+    server.run()
+    if not server.started:
+        raise SettingsError("--port: cannot listen there")
+
+
+def _app(queue: BillingQueue) -> FastAPI:
+    return card_app(queue)
+
+
+async def _health(_request: Request) -> PlainTextResponse:
+    return PlainTextResponse("ok")

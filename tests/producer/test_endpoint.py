@@ -1,0 +1,311 @@
+"""The endpoint over HTTP, on real Redis; workers are played by writing outcomes into the ledger."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+
+from producer import BillingQueue, Card
+from producer.contract import record
+from producer.contract.job import INTERACTIVE, Request
+from producer.contract.names import Operation
+from producer.contract.outcome import Outcome, Status
+from producer.sealing import SealingKeys
+from producer.web import Tickets, WebSettings, card_app
+from producer.web.api_key import add_api_key
+from producer.web.guard import BODY_LIMIT
+from producer.web.ticket import ATTEMPTS
+from tests.producer.stage import Stage
+
+
+class Shop:
+    """A merchant's app with the card page in it, and a customer's browser."""
+
+    def __init__(self, stage: Stage, queue: BillingQueue, card: Card, **settings: Any) -> None:
+        self.stage, self.queue, self.card = stage, queue, card
+        self.tickets = Tickets.of(queue)
+        app = card_app(queue, WebSettings(**settings))
+        self.browser = TestClient(Starlette(routes=[Mount("/subscription", app)]), base_url="https://shop.example")
+
+    def ticket(self, uid: str = "gildong", **how: Any) -> str:
+        return self.tickets.mint(Request(operation=Operation.ISSUE, customer_uid=uid), **how)
+
+    def seal(self, uid: str = "gildong", **purpose: Any) -> str:
+        keys = SealingKeys({"keys": self.browser.get("/subscription/keys").json()["keys"]})
+        now = int(time.time())
+        bound = {"purpose": Operation.ISSUE, "customer_uid": uid, "merchant_uid": None, **purpose}
+        return keys.seal(self.card, **bound, iat=now, exp=now + 600)
+
+    def post(self, body: Any, path: str = "issue-billing", **how: Any) -> httpx.Response:
+        return self.browser.post(f"/subscription/{path}", json=body, **how)
+
+    def hand_in(self, ticket: str | None = None, **how: Any) -> httpx.Response:
+        return self.post({"ticket": ticket or self.ticket(), "envelope": self.seal()}, **how)
+
+    def end(self, job_id: str, status: Status) -> None:
+        """What a worker would write."""
+        outcome = Outcome(
+            job_id=job_id,
+            status=status,
+            operation=Operation.ISSUE,
+            customer_uid="gildong",
+            message="sesame",
+            card_number="424242******4242",
+            attempts=1,
+            accepted_at=1.0,
+            finished_at=2.0,
+        )
+        self.stage.ledger.hset(record.JOB + job_id, "outcome", outcome.model_dump_json())
+
+
+@pytest.fixture
+def shop(stage: Stage, queue: BillingQueue, card: Card) -> Shop:
+    return Shop(stage, queue, card)
+
+
+def error(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]
+
+
+def test_a_sealed_card_is_accepted_and_its_job_enqueued(shop: Shop) -> None:
+    ticket = shop.ticket()
+
+    answer = shop.hand_in(ticket)
+
+    job_id = shop.tickets.read(ticket).job_id
+    assert answer.status_code == 202
+    assert answer.json()["job_id"] == job_id
+    assert answer.headers["location"] == answer.json()["status_url"] == f"/subscription/jobs/{job_id}"
+    assert shop.stage.published(INTERACTIVE) == [job_id]
+    assert shop.stage.sealed(job_id)
+
+
+def test_a_double_click_is_one_job_also_when_it_is_sealed_anew(shop: Shop) -> None:
+    ticket = shop.ticket()
+
+    answers = [shop.hand_in(ticket) for _ in range(3)]
+
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["job_id"] for answer in answers}) == 1
+    assert shop.stage.ledger.zcard(record.OPEN) == 1
+
+
+def test_the_outcome_is_told_to_the_holder_of_the_ticket_and_shows_no_more_than_it_should(shop: Shop) -> None:
+    ticket = shop.ticket()
+    job_id = shop.hand_in(ticket).json()["job_id"]
+    path = f"/subscription/jobs/{job_id}"
+    assert shop.browser.get(path, headers={"X-Ticket": ticket}).status_code == 202
+
+    shop.end(job_id, Status.ISSUED)
+
+    answer = shop.browser.get(path, headers={"X-Ticket": ticket}, params={"wait": 5})
+    assert answer.status_code == 200
+    assert answer.json()["outcome"]["card_number"] == "424242******4242"
+    assert "sesame" not in answer.text
+    assert error(shop.browser.get(path)) == (401, "ticket_invalid")
+    assert error(shop.browser.get(path, headers={"X-Ticket": shop.ticket()})) == (404, "unknown_job")
+
+
+def test_a_declined_card_gets_a_new_ticket_which_is_another_job_and_not_for_ever(shop: Shop) -> None:
+    ticket, jobs = shop.ticket(), set()
+    for attempt in range(ATTEMPTS):
+        job_id = shop.hand_in(ticket).json()["job_id"]
+        jobs.add(job_id)
+        shop.end(job_id, Status.DECLINED)
+        answer = shop.hand_in(ticket)
+        assert answer.json()["status"] == "declined"
+        assert ("ticket" in answer.json()) == (attempt < ATTEMPTS - 1)
+        ticket = answer.json().get("ticket", "")
+
+    assert len(jobs) == ATTEMPTS
+
+
+def test_an_issued_card_gets_no_new_ticket(shop: Shop) -> None:
+    ticket = shop.ticket()
+    job_id = shop.hand_in(ticket).json()["job_id"]
+    shop.end(job_id, Status.ISSUED)
+
+    assert "ticket" not in shop.hand_in(ticket).json()
+
+
+def test_a_payment_takes_its_amount_from_the_ticket(shop: Shop) -> None:
+    asked = Request(operation=Operation.ONETIME, merchant_uid="o-1", amount=9900, name="책")
+    ticket = shop.tickets.mint(asked)
+    envelope = shop.seal(purpose=Operation.ONETIME, customer_uid=None, merchant_uid="o-1")
+
+    answer = shop.post({"ticket": ticket, "envelope": envelope}, "onetime")
+
+    assert answer.status_code == 202
+    signed = shop.stage.sealed(answer.json()["job_id"])
+    assert signed is not None
+    assert error(shop.post({"ticket": ticket, "envelope": envelope, "amount": 1}, "onetime")) == (422, "refused")
+    assert error(shop.post({"ticket": ticket, "envelope": envelope})) == (401, "ticket_invalid")
+
+
+def test_an_envelope_for_somebody_else_is_refused(shop: Shop) -> None:
+    answer = shop.post({"ticket": shop.ticket(), "envelope": shop.seal("younghee")})
+
+    assert error(answer) == (422, "refused")
+    assert shop.stage.ledger.zcard(record.OPEN) == 0
+
+
+def test_an_envelope_is_good_for_one_ticket(shop: Shop) -> None:
+    envelope = shop.seal()
+    shop.post({"ticket": shop.ticket(), "envelope": envelope})
+
+    assert error(shop.post({"ticket": shop.ticket(), "envelope": envelope})) == (422, "refused")
+
+
+def test_tickets_of_a_session_come_with_the_merchants_cookie(stage: Stage, queue: BillingQueue, card: Card) -> None:
+    shop = Shop(stage, queue, card, session_cookie="sid")
+    ticket = shop.ticket(session="s-1")
+
+    assert error(shop.hand_in(ticket)) == (403, "ticket_of_another_session")
+    shop.browser.cookies.set("sid", "s-2")
+    assert error(shop.hand_in(ticket)) == (403, "ticket_of_another_session")
+    shop.browser.cookies.set("sid", "s-1")
+    assert shop.hand_in(ticket).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "expected"),
+    [
+        (b"{", "application/json", (422, "refused")),
+        (b'{"ticket": "a", "ticket": "b", "envelope": "c"}', "application/json", (422, "refused")),
+        (b"[" * 10_000, "application/json", (422, "refused")),
+        (b'{"ticket": 1, "envelope": "c"}', "application/json", (422, "refused")),
+        (b'{"ticket": "a"}', "application/json", (422, "refused")),
+        (b'{"ticket": "a", "envelope": "c", "customer_uid": "x"}', "application/json", (422, "refused")),
+        (b"ticket=a&envelope=c", "application/x-www-form-urlencoded", (415, "not_json")),
+        (b"{}", "text/plain", (415, "not_json")),
+        (b"x" * (BODY_LIMIT + 1), "application/json", (413, "too_large")),
+    ],
+)
+def test_a_body_that_is_not_as_it_should_be_is_refused(
+    shop: Shop, content: bytes, kind: str, expected: tuple[int, str]
+) -> None:
+    answer = shop.browser.post("/subscription/issue-billing", content=content, headers={"Content-Type": kind})
+
+    assert error(answer) == expected
+
+
+def test_a_body_without_a_length_is_bounded_too(shop: Shop) -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(100):
+            yield b"x" * 1000
+
+    answer = shop.browser.post(
+        "/subscription/issue-billing", content=endless(), headers={"Content-Type": "application/json"}
+    )
+
+    assert error(answer) == (413, "too_large")
+
+
+def test_every_answer_has_its_headers(shop: Shop) -> None:
+    ticket = shop.ticket()
+    for path in ("card", "keys", "static/page.js", "jobs/x", "nowhere"):
+        headers = shop.browser.get(f"/subscription/{path}", params={"ticket": ticket}).headers
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["strict-transport-security"].startswith("max-age=")
+        assert headers["cache-control"] == ("private, max-age=300" if path == "keys" else "no-store")
+
+
+def test_another_sites_page_is_refused(shop: Shop) -> None:
+    for site in ("cross-site", "same-site"):
+        assert error(shop.hand_in(headers={"Sec-Fetch-Site": site})) == (403, "other_site")
+    assert shop.hand_in(headers={"Sec-Fetch-Site": "same-origin"}).status_code == 202
+
+
+def test_too_many_cards_from_one_address_or_for_one_customer_are_429(
+    stage: Stage, queue: BillingQueue, card: Card
+) -> None:
+    shop = Shop(stage, queue, card, limit_per_address="3 per 10 minutes")
+    answers = [shop.hand_in() for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
+    assert answers[3].headers["retry-after"] == "600"
+
+    stage.reset()
+    shop = Shop(stage, queue, card, limit_per_customer="2 per 10 minutes")
+    assert [shop.hand_in().status_code for _ in range(3)] == [202, 202, 429]
+    other = shop.post({"ticket": shop.ticket("younghee"), "envelope": shop.seal("younghee")})
+    assert other.status_code == 202
+
+
+def test_a_store_that_is_gone_is_503_and_the_same_ticket_can_be_repeated(
+    stage: Stage, queue: BillingQueue, card: Card
+) -> None:
+    shop = Shop(stage, queue, card)
+    body = {"ticket": shop.ticket(), "envelope": shop.seal()}
+    stage.vault.config_set("maxmemory", "1")
+    try:
+        assert error(shop.post(body)) == (503, "unavailable")
+    finally:
+        stage.vault.config_set("maxmemory", "0")
+
+    assert shop.post(body).status_code == 202
+    assert stage.ledger.zcard(record.OPEN) == 1
+
+
+def test_a_plain_form_works_only_where_it_is_allowed(stage: Stage, queue: BillingQueue, card: Card) -> None:
+    fields = {"card_number": "4242424242424242", "expiry": "2031-07", "birth": "900101", "pwd_2digit": "12"}
+    closed, open_ = Shop(stage, queue, card), Shop(stage, queue, card, allow_plain_form=True)
+    path = "/subscription/issue-billing"
+
+    assert error(closed.browser.post(path, data={**fields, "ticket": closed.ticket()})) == (415, "not_json")
+    answer = open_.browser.post(path, data={**fields, "customer_uid": "somebody", "ticket": open_.ticket()})
+    assert answer.status_code == 202
+    assert stage.ledger.hget(record.JOB + answer.json()["job_id"], "customer_uid") in {b"gildong", "gildong"}
+    wrong = open_.browser.post(path, data={**fields, "card_number": "4242424242424241", "ticket": open_.ticket()})
+    assert error(wrong) == (422, "refused")
+    assert "4242424242424241" not in wrong.text
+
+
+def test_another_backend_enqueues_with_its_api_key_and_asks_with_its_ticket(
+    stage: Stage, queue: BillingQueue, card: Card, tmp_path: Any
+) -> None:
+    path = tmp_path / "api_keys.json"
+    key = add_api_key(path, "node", ["issue"])
+    shop = Shop(stage, queue, card, api_keys_file=path)
+    headers = {"Authorization": f"Bearer {key}"}
+    body = {"customer_uid": "gildong", "envelope": shop.seal(), "idempotency_key": "signup-1"}
+
+    first = shop.post(body, headers=headers)
+    again = shop.post({**body, "envelope": shop.seal()}, headers=headers)
+
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.json()["job_id"] == again.json()["job_id"]
+    shop.end(first.json()["job_id"], Status.ISSUED)
+    told = shop.browser.get(first.json()["status_url"], headers={"X-Ticket": first.json()["status_ticket"]})
+    assert told.json()["status"] == "issued"
+    assert error(shop.post(body, headers={"Authorization": "Bearer wrong"})) == (401, "api_key_invalid")
+    pays = {"merchant_uid": "o-1", "amount": 1, "name": "x", "envelope": "e"}
+    assert error(shop.post(pays, "onetime", headers=headers)) == (403, "not_allowed")
+    assert key not in path.read_text()
+
+
+def test_the_page_escapes_what_it_is_given(shop: Shop) -> None:
+    text = shop.browser.get("/subscription/card", params={"ticket": '"><script>alert(1)</script>'}).text
+
+    assert "<script>alert" not in text
+    assert "{{" not in text
+
+
+def test_the_page_speaks_the_customers_language(shop: Shop) -> None:
+    for accepted, language in (("en-US,en;q=0.9,ko;q=0.8", "en"), ("ko-KR", "ko"), ("fr", "ko")):
+        text = shop.browser.get("/subscription/card", headers={"Accept-Language": accepted}).text
+        assert f'<html lang="{language}">' in text
+
+
+def test_the_description_matches_the_paths(shop: Shop) -> None:
+    described = json.loads(shop.browser.get("/subscription/openapi.json").text)
+
+    assert set(described["paths"]) == {"/card", "/keys", "/issue-billing", "/onetime", "/jobs/{job_id}"}
