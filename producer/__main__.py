@@ -1,12 +1,14 @@
 """The producer's commands: ``python -m producer``."""
 
+import contextlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+import redis
 
 from producer.client import BillingQueue
 from producer.contract.card import Card
@@ -17,6 +19,9 @@ from producer.contract.lockdown import MemoryNotLocked, lock_down, start_anew_sc
 from producer.contract.outcome import Outcome
 from producer.errors import BillingError, BrokerUnavailable, SettingsError, UnknownJob
 from producer.settings import ProducerSettings, refuse_worker_secrets
+
+if TYPE_CHECKING:
+    from producer.webhooks.ledger import WebhookLedger
 
 OPEN, OTHER_OUTCOME, UNKNOWN_JOB = 3, 4, 5  # exit codes; 0 issued or paid, 1 a store or setting, 2 bad input
 STDIN_LIMIT = 16_384
@@ -211,6 +216,62 @@ def api_key(name: str, may: str) -> None:
     if path is None:
         raise SettingsError("API_KEYS_FILE: is not set")
     click.echo(add_api_key(path, name, [word.strip() for word in may.split(",")]))
+
+
+@main.group()
+def webhooks() -> None:
+    """Tell your server of every outcome: signed, at least once, in order for each customer_uid."""
+
+
+@webhooks.command("run")
+@_plainly
+def webhooks_run() -> None:
+    """Deliver until SIGTERM or Ctrl-C."""
+    from producer.webhooks.running import run  # noqa: PLC0415 — the other commands need no HTTP client
+
+    refuse_worker_secrets()
+    run(ProducerSettings.from_env())
+
+
+@webhooks.command("list")
+@_plainly
+def webhooks_list() -> None:
+    """List what was given up, a line of JSON each; and how much waits, on stderr."""
+    with _webhook_ledger() as ledger:
+        for result, at, answer in ledger.failed():
+            row = {"job_id": result.job_id, "customer_uid": result.customer_uid, "status": result.status}
+            _print({**row, "given_up_at": round(at, 3), "answer": answer})
+        click.echo(f"producer: {ledger.waiting()} waiting", err=True)
+
+
+@webhooks.command("resend")
+@click.argument("job_ids", nargs=-1, metavar="[JOB_ID]...")
+@click.option("--all", "everything", is_flag=True, help="Everything that was given up.")
+@_plainly
+def webhooks_resend(job_ids: tuple[str, ...], *, everything: bool) -> None:
+    """Deliver outcomes once more: those named, or all that were given up."""
+    if everything == bool(job_ids):
+        raise click.UsageError("name job ids, or give --all")
+    with _webhook_ledger() as ledger:
+        wanted = [result.job_id for result, _, _ in ledger.failed()] if everything else job_ids
+        unknown = [job_id for job_id in wanted if not ledger.resend(job_id, ledger.now())]
+        click.echo(f"producer: {len(wanted) - len(unknown)} to be sent once more", err=True)
+        if unknown:
+            _stop(f"not known any more, or waiting already: {', '.join(unknown)}", UNKNOWN_JOB)
+
+
+@contextlib.contextmanager
+def _webhook_ledger() -> Iterator["WebhookLedger"]:
+    from producer.webhooks.ledger import WebhookLedger  # noqa: PLC0415 — as above
+
+    refuse_worker_secrets()
+    ledger = WebhookLedger(ProducerSettings.from_env().ledger_url)
+    try:
+        yield ledger
+    except (redis.RedisError, OSError):
+        raise BrokerUnavailable("read", accepted=None) from None
+    finally:
+        ledger.close()
 
 
 def _lock_down() -> None:

@@ -2,7 +2,7 @@
 
 ::
 
-    DIR/redis/ledger.acl    users of the server of queue and ledger: worker, producer, flower
+    DIR/redis/ledger.acl    users of the server of queue and ledger: worker, producer, listener (webhooks), flower
     DIR/redis/vault.acl     users of the vault: worker, producer
     DIR/{role}/{store}.url  the role's URL, for BROKER_URL_FILE, LEDGER_URL_FILE and VAULT_URL_FILE; 0600
 
@@ -48,6 +48,11 @@ LEDGER = {
             billing:envelope:* billing:kids billing:limits*""",
         commands=f"""{CONNECT} {SCRIPTS} +lpush +llen +sadd +exists +get +set +incrby +pttl +hget +hset +hmget +hincrby
             +persist +zadd""",
+    ),
+    "listener": Role(
+        keys="billing:outcomes billing:webhook:*",
+        commands=f"""{CONNECT} {SCRIPTS} +xreadgroup +xgroup|create +xack +xautoclaim +get +set +exists +expire +del
+            +hset +hget +hmget +hincrby +rpush +lrem +lindex +zadd +zrem +zrange +zrangebyscore +zcard""",
     ),
     "flower": Role(
         keys="""_kombu.binding.celeryev* _kombu.binding_permanent.celeryev* _kombu.binding_deadlines celeryev.*
@@ -113,7 +118,7 @@ def write_access(directory: Path, ledger: Server, vault: Server) -> list[Path]:
             password = secrets.token_urlsafe(32)
             lines.append(acl_line(user, role, password))
             for store, database in databases.items():
-                if (user, store) != ("flower", "ledger"):
+                if (user, store) not in {("flower", "ledger"), ("listener", "broker")}:
                     files[directory / user / f"{store}.url"] = server.url(user, password, database)
         files[directory / "redis" / f"{name}.acl"] = "\n".join(lines)
     for path in files:

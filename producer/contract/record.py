@@ -19,6 +19,11 @@ key                                holds                                        
                                    to it
 ``billing:outcomes``               stream of outcomes: field ``outcome``, JSON             entries after 7 days
 ``celery-task-meta-{job_id}``      Celery's result: the outcome as a JSON object           7 days after its outcome
+``billing:webhook:{job_id}``       hash: an outcome on its way to the merchant's server       7 days
+``billing:webhook:line:{uid}``     list of them, one customer_uid's in order                 7 days after the last
+``billing:webhook:due``            sorted set of the first of each line by when it is due    never
+``billing:webhook:failed``         sorted set of those that were given up, by when           never
+``billing:webhook:intake``         the lock of the one that puts outcomes in line            15 s, renewed
 ``billing:limits/…``               cards handed in, by address and by customer               with their window
 ``billing:sweeper``                the lock of the one sweeper at work                     10 s, renewed
 =================================  ======================================================  =========================
@@ -62,6 +67,11 @@ FRESH = "billing:fresh:"
 CLAIMED = "billing:claimed:"
 CUSTOMER = "billing:customer:"
 ENVELOPE = "billing:envelope:"
+WEBHOOK = "billing:webhook:"
+WEBHOOK_LINE = "billing:webhook:line:"
+WEBHOOK_DUE = "billing:webhook:due"
+WEBHOOK_FAILED = "billing:webhook:failed"
+WEBHOOK_INTAKE = "billing:webhook:intake"
 LIMITS = "billing:limits"
 KIDS = "billing:kids"
 OUTCOMES = "billing:outcomes"

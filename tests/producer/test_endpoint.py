@@ -43,7 +43,8 @@ class Shop:
         return keys.seal(self.card, **bound, iat=now, exp=now + 600)
 
     def post(self, body: Any, path: str = "issue-billing", **how: Any) -> httpx.Response:
-        return self.browser.post(f"/subscription/{path}", json=body, **how)
+        answer: httpx.Response = self.browser.post(f"/subscription/{path}", json=body, **how)
+        return answer
 
     def hand_in(self, ticket: str | None = None, **how: Any) -> httpx.Response:
         return self.post({"ticket": ticket or self.ticket(), "envelope": self.seal()}, **how)

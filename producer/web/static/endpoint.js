@@ -10,6 +10,7 @@
 const TIMEOUT_MS = 30_000;
 const WAIT_S = 20;
 const PATHS = { issue: "issue-billing", onetime: "onetime" };
+const ELSE = { 401: "bad_ticket", 403: "bad_ticket", 404: "job_unknown" };
 const CODES = new Set(["ticket_expired", "ticket_used", "too_many", "refused", "unavailable"]);
 
 /**
@@ -52,13 +53,14 @@ async function answerTo(url, options) {
     const body = await response.json();
     if (response.status === 202) return { open: body.job_id };
     if (response.ok) return { jobId: body.job_id, settled: { outcome: body.outcome, ticket: body.ticket } };
-    if (response.status === 404) return { error: "job_unknown" };
-    return { error: CODES.has(body.error) ? body.error : response.status < 500 ? "refused" : "unknown" };
+    return { error: CODES.has(body.error) ? body.error : (ELSE[response.status] ?? unnamed(response)) };
   } catch {
     // No answer, or none of ours: a gateway's page, a connection that broke.
     return { error: "unknown" };
   }
 }
+
+const unnamed = ({ status }) => (status < 500 ? "refused" : "unknown");
 
 const ask = (url, options) =>
   fetch(url, { ...options, redirect: "error", referrerPolicy: "no-referrer", signal: AbortSignal.timeout(TIMEOUT_MS) });

@@ -14,6 +14,7 @@ import { wordsFor } from "./texts.js";
 import { readTicket, recallJob, rememberJob } from "./ticket.js";
 import { groupWhileTyping } from "./typing.js";
 
+const SETTLED_MS = 100;
 const SLOW_MS = 10_000;
 const LONG_MS = 20_000;
 const PAUSES_MS = { first: 500, longest: 5_000, growth: 1.3 };
@@ -34,6 +35,7 @@ let view = {};
 let server = null;
 let envelope = null;
 let busy = false;
+let pressed = false;
 
 const values = {
   merchant: element("merchant").textContent,
@@ -42,7 +44,8 @@ const values = {
 };
 const words = (key) => wordsFor(lang, key, values) ?? "";
 const isCorporate = () => element("corporate").checked;
-const nowByServer = () => server?.clock() ?? Date.now() / 1000;
+// Before the server's clock is known no card is past its month: the device's may be wrong.
+const nowByServer = () => server?.clock() ?? 0;
 
 // What is shown
 
@@ -73,7 +76,7 @@ function render() {
   for (const input of [...fields, ...consents]) renderError(input);
   renderBrand();
   const heading = view.notice?.key ?? view.progress ?? "title";
-  document.title = `${words(heading)} – ${values.merchant}`;
+  document.title = `${words(heading)} · ${values.merchant}`;
 }
 
 function renderNotice(notice) {
@@ -129,6 +132,15 @@ function heed(input, typed) {
   else if (errors.get(input.id) === "digits_only" || !problemOf(input)) setError(input, null);
 }
 
+function checkLeft(input) {
+  if (input.value && document.activeElement !== input) setError(input, problemOf(input));
+}
+
+/** Not while a finger is down: the words of an error would move the button away under it. */
+function whenReleased(work) {
+  setTimeout(() => (pressed ? whenReleased(work) : work()), SETTLED_MS);
+}
+
 function firstProblem() {
   for (const input of fields) setError(input, problemOf(input));
   for (const box of consents) setError(box, box.checked ? null : "required");
@@ -148,16 +160,19 @@ function clearCard() {
 
 async function submit(event) {
   event.preventDefault();
-  if (busy) return;
-  const problem = firstProblem();
-  if (problem) {
-    problem.focus();
-    return;
-  }
+  if (busy || stopsAtProblem()) return;
   await alone(async () => {
     go(SENDING);
     if (await sealed()) await deliver();
   });
+}
+
+function stopsAtProblem() {
+  const problem = firstProblem();
+  if (!problem) return false;
+  if (!view.form) go(FORM);
+  problem.focus();
+  return true;
 }
 
 /** One thing at a time, whatever is clicked meanwhile. */
@@ -181,6 +196,7 @@ async function sealed() {
     fail("no_keys");
     return false;
   }
+  if (stopsAtProblem()) return false;
   const now = nowByServer();
   let trouble = now > claims.exp ? "ticket_expired" : null;
   try {
@@ -223,14 +239,15 @@ async function follow(jobId) {
     const answer = await look(base, ticket, jobId);
     if (answer.settled || isFinal(answer.error)) {
       clearTimeout(long);
-      return answer.settled ? conclude(answer.settled) : fail(answer.error);
+      return answer.settled ? conclude(answer.settled) : fail("job_unknown");
     }
     tell(answer.error === "unknown" ? "working_unreachable" : patience);
     await next;
   }
 }
 
-const isFinal = (code) => code === "job_unknown" || code === "ticket_expired" || code === "refused";
+/** Whether asking again is of no use. The job goes on all the same: none of these undoes it. */
+const isFinal = (code) => ["job_unknown", "bad_ticket", "ticket_expired", "ticket_used", "refused"].includes(code);
 
 function conclude({ outcome, ticket: renewed }) {
   if (renewed) renew(renewed);
@@ -259,7 +276,7 @@ function listen() {
   for (const input of fields) {
     const shownAs = (text) => SHOWN[input.id](text, { corporate: isCorporate() });
     groupWhileTyping(input, shownAs, (typed) => heed(input, typed));
-    input.addEventListener("blur", () => input.value && setError(input, problemOf(input)));
+    input.addEventListener("blur", () => whenReleased(() => checkLeft(input)));
   }
   element("card_number").addEventListener("input", renderBrand);
   for (const box of consents) box.addEventListener("change", () => box.checked && setError(box, null));
@@ -270,6 +287,8 @@ function listen() {
     lang = lang === "en" ? "ko" : "en";
     render();
   });
+  addEventListener("pointerdown", () => (pressed = true));
+  for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => (pressed = false));
   // A page that is kept for the back button is kept without its card.
   addEventListener("pagehide", clearCard);
   addEventListener("pageshow", (event) => event.persisted && clearCard());
@@ -283,6 +302,7 @@ function changeKind() {
 }
 
 async function begin() {
+  element("loading").remove();
   element("language").hidden = false;
   listen();
   if (!claims) return fail("bad_ticket");

@@ -19,7 +19,7 @@ const ko = {
   business: "사업자등록번호 10자리",
   business_hint: "카드를 발급받은 사업자, 예: 123-45-67891",
   pwd_2digit: "비밀번호 앞 2자리",
-  pwd_2digit_hint: "카드 비밀번호 4자리 중 앞의 두 자리",
+  pwd_2digit_hint: "4자리 중 앞 두 자리",
   pwd_2digit_optional: "비밀번호가 없는 법인카드는 비워 두세요",
   consent: "동의",
   terms: "이용약관에 동의합니다 (필수)",
@@ -28,7 +28,6 @@ const ko = {
   privacy_link: "개인정보 처리방침 보기",
   submit: "카드 등록하기",
   submit_onetime: "{amount} 결제하기",
-  new_tab: "새 창",
   brands: {
     visa: "Visa", mastercard: "Mastercard", amex: "American Express", jcb: "JCB", diners: "Diners Club",
     unionpay: "UnionPay", domestic: "국내 카드",
@@ -132,8 +131,8 @@ const en = {
   birth_hint: "The card holder’s, for example 900101",
   business: "Business number (10 digits)",
   business_hint: "Of the company, for example 123-45-67891",
-  pwd_2digit: "Password, first 2",
-  pwd_2digit_hint: "The first two of the card password’s four digits",
+  pwd_2digit: "Card password, first 2",
+  pwd_2digit_hint: "The first two of its four digits",
   pwd_2digit_optional: "Leave empty if the card has no password",
   consent: "Consent",
   terms: "I agree to the terms of service (required)",
@@ -142,7 +141,6 @@ const en = {
   privacy_link: "Read the privacy policy",
   submit: "Register the card",
   submit_onetime: "Pay {amount}",
-  new_tab: "new tab",
   brands: { ...ko.brands, domestic: "Korean card" },
   errors: {
     card_number: {
@@ -181,8 +179,8 @@ const en = {
   working_long: "We are still working on it. You may close this page; it goes on without you.",
   working_unreachable: "The connection was lost, so we have no result yet. The work goes on, and the result appears "
     + "here once you are connected.",
-  card_name: "Card company",
-  masked_number: "Card number",
+  card_name: "Card",
+  masked_number: "Number",
   code: "Reason code",
   retry: "Send again",
   issued: "Your card is registered",

@@ -1,0 +1,107 @@
+"""The webhooks' part of the ledger: what waits for delivery, in lines by customer_uid.
+
+Keys: ``billing:webhook:…``; see :mod:`producer.contract.record`.
+"""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from producer.acceptance import connect
+from producer.contract import record
+from producer.contract.outcome import Outcome
+
+LEASE_S = 120.0  # a delivery in hand is due again after this, should its process die
+INTAKE_S = 15
+KEPT_S = record.KEPT_S
+
+
+class Due(NamedTuple):
+    """A delivery whose time has come.
+
+    Args:
+        attempts: how often it was tried.
+        since: Unix seconds of when it was first due.
+    """
+
+    outcome: Outcome
+    attempts: int
+    since: float
+
+
+class WebhookLedger:
+    """What waits for delivery.
+
+    Args:
+        ledger_url: ``LEDGER_URL``.
+    """
+
+    def __init__(self, ledger_url: str) -> None:
+        self._store = connect(ledger_url)
+        self._take, self._next, self._settle = (
+            self._store.register_script(files("producer").joinpath(f"lua/webhook_{name}.lua").read_text())
+            for name in ("take", "next", "settle")
+        )
+
+    def now(self) -> float:
+        """The ledger's clock, Unix seconds."""
+        seconds, microseconds = self._store.time()
+        return float(seconds) + float(microseconds) / 1e6
+
+    def take_in(self, outcome: Outcome, now: float) -> bool:
+        """Put an outcome in line; False if it is there already."""
+        line = outcome.customer_uid or f"/{outcome.merchant_uid}"  # no customer_uid has a slash
+        keys = [record.WEBHOOK + outcome.job_id, record.WEBHOOK_LINE + line, record.WEBHOOK_DUE]
+        return bool(self._take(keys, [outcome.job_id, outcome.model_dump_json(), now, KEPT_S]))
+
+    def holds_intake(self, owner: str) -> bool:
+        """Whether this owner is the one that puts outcomes in line: two would mix up their order."""
+        if self._store.set(record.WEBHOOK_INTAKE, owner, nx=True, ex=INTAKE_S):
+            return True
+        if self._store.get(record.WEBHOOK_INTAKE) != owner.encode():
+            return False
+        self._store.expire(record.WEBHOOK_INTAKE, INTAKE_S)
+        return True
+
+    def due(self, now: float, most: int) -> list[Due]:
+        """Deliveries that are due, in hand for :data:`LEASE_S`."""
+        answer: Any = self._next([record.WEBHOOK_DUE], [now, most, LEASE_S, record.WEBHOOK])
+        groups = zip(answer[1::4], answer[2::4], answer[3::4], strict=True)
+        return [Due(Outcome.from_json(text), int(attempts), float(since)) for text, attempts, since in groups]
+
+    def settle(self, job_id: str, state: str, now: float, answer: str, *, again_at: float = 0.0) -> bool:
+        """Note what came of an attempt: ``delivered``, ``failed``, or ``waiting`` until ``again_at``."""
+        keys = [record.WEBHOOK + job_id, record.WEBHOOK_DUE, record.WEBHOOK_FAILED]
+        return bool(self._settle(keys, [job_id, state, now, again_at, answer, KEPT_S, record.WEBHOOK]))
+
+    def resend(self, job_id: str, now: float) -> bool:
+        """Put a settled delivery in line once more; False if it is not known any more, or waits already."""
+        key = record.WEBHOOK + job_id
+        text, state = _texts(self._store.hmget(key, ["outcome", "state"]))
+        if text is None or state == "waiting":
+            return False
+        self._store.delete(key)
+        self._store.zrem(record.WEBHOOK_FAILED, job_id)
+        return self.take_in(Outcome.from_json(text), now)
+
+    def waiting(self) -> int:
+        """How many lines have a delivery that waits."""
+        return int(self._store.zcard(record.WEBHOOK_DUE))
+
+    def failed(self) -> Iterator[tuple[Outcome, float, str]]:
+        """What was given up: outcome, when, and the last answer; the oldest first."""
+        entries: Any = self._store.zrange(record.WEBHOOK_FAILED, 0, -1, withscores=True)
+        for job_id, at in entries:
+            text, answer = _texts(self._store.hmget(record.WEBHOOK + job_id.decode(), ["outcome", "answer"]))
+            if text is None:
+                self._store.zrem(record.WEBHOOK_FAILED, job_id)
+            else:
+                yield Outcome.from_json(text), float(at), answer or ""
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._store.close()
+
+
+def _texts(members: Any) -> list[str | None]:  # noqa: ANN401 — redis-py's
+    return [None if one is None else one.decode() for one in members]

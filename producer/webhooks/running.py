@@ -1,0 +1,51 @@
+"""Running the courier as a process of its own."""
+
+import logging
+import signal
+import sys
+from types import FrameType
+
+from producer.contract.secrecy import Redacting
+from producer.outcomes import OutcomeReader
+from producer.settings import ProducerSettings
+from producer.webhooks.delivery import GROUP, Courier
+from producer.webhooks.ledger import WebhookLedger
+from producer.webhooks.post import Poster
+from producer.webhooks.settings import WebhookSettings
+
+log = logging.getLogger("webhooks")
+
+
+def run(producer: ProducerSettings) -> None:
+    """Deliver until SIGTERM or SIGINT.
+
+    Raises:
+        SettingsError: a setting is missing or wrong.
+    """
+    settings = WebhookSettings.from_env()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Redacting(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    poster = Poster(
+        settings.webhook_url,
+        settings.webhook_secrets,
+        timeout_s=settings.webhook_timeout_s,
+        allow_private=settings.webhook_allow_private,
+    )
+    courier = Courier(
+        OutcomeReader(producer.ledger_url, GROUP, GROUP), WebhookLedger(producer.ledger_url), poster, tell=_tell
+    )
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        courier.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    log.info("delivering")
+    courier.run()
+    log.info("ended")
+
+
+def _tell(job_id: str, word: str, given_up: bool) -> None:
+    log.warning("job %s: %s; %s", job_id, word, "given up" if given_up else "again later")

@@ -1,0 +1,309 @@
+"""Webhooks on a real Redis and over real HTTP; the clock is the test's."""
+
+import base64
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+
+import pytest
+from pydantic import SecretStr
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from producer.contract import record
+from producer.contract.names import Operation, job_id_of
+from producer.contract.outcome import Outcome, Status
+from producer.outcomes import OutcomeReader
+from producer.webhooks.delivery import BACKOFF_S, GIVEN_UP_AFTER_S, Courier, backoff_s
+from producer.webhooks.ledger import LEASE_S, WebhookLedger
+from producer.webhooks.post import Poster
+from tests.producer.stage import Stage
+
+OLD, NEW = ("whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
+SECRETS = SecretStr(f"{NEW} {OLD}")
+
+
+class Received(NamedTuple):
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def job_id(self) -> str:
+        return str(json.loads(self.body)["data"]["job_id"])
+
+
+class Server:
+    """The merchant's server."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self.status, self.headers = 204, {"Location": "http://127.0.0.1:1/"}
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                outer.received.append(Received({k.lower(): v for k, v in self.headers.items()}, body))
+                self.send_response(outer.status)
+                for name, value in outer.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/hooks"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class Scene:
+    def __init__(self, stage: Stage, server: Server) -> None:
+        self.stage, self.server, self.now = stage, server, 1_000_000.0
+        self.ledger = WebhookLedger(stage.url(1))
+        self.told: list[tuple[str, str, bool]] = []
+        self.courier = self.another()
+
+    def another(self, url: str = "") -> Courier:
+        poster = Poster(url or self.server.url, SECRETS, timeout_s=2, allow_private=True)
+        reader = OutcomeReader(self.stage.url(1), "webhooks", "webhooks", block_ms=1)
+        return Courier(
+            reader, self.ledger, poster, clock=lambda: self.now, tell=lambda *attempt: self.told.append(attempt)
+        )
+
+    def end(self, key: str, uid: str | None = "gildong", status: Status = Status.ISSUED) -> str:
+        """A job ends: what the worker's script writes."""
+        job_id = job_id_of(key)
+        operation = Operation.ISSUE if uid else Operation.ONETIME
+        outcome = Outcome(
+            job_id=job_id,
+            status=status,
+            operation=operation,
+            customer_uid=uid,
+            merchant_uid=None if uid else key,
+            attempts=1,
+            accepted_at=1.0,
+            finished_at=2.0,
+        )
+        self.stage.ledger.xadd(record.OUTCOMES, {"outcome": outcome.model_dump_json()})
+        return job_id
+
+    def work(self, courier: Courier | None = None) -> int:
+        """Take in all there is, and post all that is due."""
+        at_work, posted = courier or self.courier, 0
+        while at_work.take_in():
+            pass
+        with ThreadPoolExecutor(8) as pool:
+            while more := at_work.deliver(pool):
+                posted += more
+        return posted
+
+    @property
+    def ids(self) -> list[str]:
+        return [one.job_id for one in self.server.received]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    one = Server()
+    yield one
+    one.stop()
+
+
+@pytest.fixture
+def scene(stage: Stage, server: Server) -> Scene:
+    return Scene(stage, server)
+
+
+def test_an_outcome_is_told_once_and_signed_with_every_secret(scene: Scene) -> None:
+    job_id = scene.end("k")
+
+    assert scene.work() == 1
+    scene.now += 1_000_000
+    assert scene.work() == 0
+
+    (received,) = scene.server.received
+    assert received.headers["webhook-id"] == job_id
+    for secret in (OLD, NEW):
+        timely = {**received.headers, "webhook-timestamp": received.headers["webhook-timestamp"]}
+        signed = Webhook(secret)
+        content = f"{job_id}.{timely['webhook-timestamp']}.".encode() + received.body
+        assert (
+            signed.sign(job_id, _instant(timely["webhook-timestamp"]), received.body.decode())
+            in timely["webhook-signature"]
+        )
+        assert content
+    body = json.loads(received.body)
+    assert body["type"] == "billing.outcome"
+    assert body["data"]["status"] == "issued"
+
+
+def _instant(seconds: str) -> Any:
+    from datetime import UTC, datetime  # noqa: PLC0415 — only here
+
+    return datetime.fromtimestamp(int(seconds), tz=UTC)
+
+
+def test_the_signature_is_what_the_standards_own_library_accepts(scene: Scene) -> None:
+    import time  # noqa: PLC0415 — the library looks at the clock
+
+    scene.now = time.time()
+    scene.end("k")
+    scene.work()
+
+    (received,) = scene.server.received
+    assert Webhook(NEW).verify(received.body, received.headers)["type"] == "billing.outcome"
+    with pytest.raises(WebhookVerificationError):
+        Webhook(NEW).verify(received.body + b" ", received.headers)
+
+
+def test_a_server_that_is_down_for_ten_minutes_gets_everything_once_it_is_back_in_order(scene: Scene) -> None:
+    scene.server.status = 503
+    expected = {uid: [scene.end(f"{uid}-{n}", uid) for n in range(5)] for uid in ("gildong", "younghee", "minsu")}
+    for _ in range(60):
+        scene.work()
+        scene.now += 10
+    refused = len(scene.server.received)
+    scene.server.received.clear()
+    scene.server.status = 200
+
+    for _ in range(200):
+        scene.work()
+        scene.now += 10
+
+    assert refused < 3 * 10
+    assert sorted(scene.ids) == sorted(job_id for line in expected.values() for job_id in line)
+    for line in expected.values():
+        assert [job_id for job_id in scene.ids if job_id in line] == line
+
+
+def test_a_customer_whose_delivery_fails_holds_up_nobody_else(scene: Scene) -> None:
+    scene.server.status = 500
+    scene.end("stuck", "gildong")
+    scene.work()
+    scene.server.received.clear()
+    scene.server.status = 200
+
+    other = scene.end("other", "younghee")
+    scene.end("behind", "gildong")
+    scene.work()
+
+    assert scene.ids == [other]
+
+
+def test_what_a_crash_left_in_hand_is_delivered_again_with_the_same_id(scene: Scene) -> None:
+    job_id = scene.end("k")
+    scene.courier.take_in()
+    assert len(scene.ledger.due(scene.now, 10)) == 1  # taken, and then its process died
+
+    assert scene.work() == 0
+    scene.now += LEASE_S + 1
+    assert scene.work() == 1
+    assert scene.ids == [job_id]
+
+
+def test_what_was_read_and_not_put_in_line_is_read_again(scene: Scene) -> None:
+    job_id = scene.end("k")
+    reader = OutcomeReader(scene.stage.url(1), "webhooks", "webhooks", block_ms=1)
+    list(reader.left_over())
+    assert len(reader.read()) == 1  # and then its process died
+
+    assert scene.work() == 1
+    assert scene.ids == [job_id]
+
+
+def test_one_courier_at_a_time_puts_outcomes_in_line(scene: Scene) -> None:
+    scene.courier.take_in()
+    scene.end("k")
+
+    assert scene.another().take_in() == 0
+    assert scene.courier.take_in() == 1
+
+
+def test_after_a_day_it_is_given_up_listed_and_the_line_goes_on(scene: Scene) -> None:
+    scene.server.status = 500
+    first, second = scene.end("first"), scene.end("second")
+    scene.work()
+    scene.now += GIVEN_UP_AFTER_S
+    scene.server.status = 400
+    scene.work()
+
+    assert [(outcome.job_id, answer) for outcome, _, answer in scene.ledger.failed()] == [(first, "400")]
+    assert scene.told[-1][0] in {first, second}
+    scene.server.status = 200
+    scene.now += 60
+    scene.work()
+    assert scene.ids[-1] == second
+
+
+def test_a_server_that_is_gone_for_good_says_410(scene: Scene) -> None:
+    scene.server.status = 410
+    job_id = scene.end("k")
+    scene.work()
+
+    assert [outcome.job_id for outcome, _, _ in scene.ledger.failed()] == [job_id]
+
+
+def test_what_was_given_up_can_be_sent_once_more(scene: Scene) -> None:
+    scene.server.status = 410
+    job_id = scene.end("k")
+    scene.work()
+    scene.server.status = 200
+
+    assert scene.ledger.resend(job_id, scene.now)
+    assert not scene.ledger.resend(job_id_of("never"), scene.now)
+    scene.work()
+
+    assert scene.ids == [job_id, job_id]
+    assert list(scene.ledger.failed()) == []
+
+
+def test_retry_after_is_obeyed_and_redirects_are_not_followed(scene: Scene) -> None:
+    scene.server.status, scene.server.headers = 429, {"Retry-After": "100"}
+    scene.end("k")
+    scene.work()
+    scene.now += 50
+    assert scene.work() == 0
+    scene.now += 51
+    scene.server.status = 302
+    assert scene.work() == 1
+    assert scene.told[-1][1:] == ("302", False)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "169.254.169.254", "10.0.0.1", "0.0.0.0"])
+def test_private_addresses_are_not_reached_unless_allowed(server: Server, host: str) -> None:
+    port = server.url.rsplit(":", 1)[1]
+
+    answer = Poster(f"http://{host}:{port}", SECRETS, timeout_s=1).post("id", 1, b"{}")
+
+    assert answer.word == "private address"
+    assert server.received == []
+
+
+def test_a_server_that_nobody_answers_at_is_said_so(scene: Scene) -> None:
+    scene.end("k")
+    scene.work(scene.another("http://127.0.0.1:1/hooks"))
+
+    assert scene.told == [(job_id_of("k"), "ConnectError", False)]
+
+
+def test_attempts_come_ever_more_rarely() -> None:
+    waits = [backoff_s(n, lambda: 0.5) for n in range(1, 10)]
+
+    assert waits == [*map(float, BACKOFF_S), 7200.0, 7200.0]
+
+
+def test_payments_without_a_customer_are_told_too(scene: Scene) -> None:
+    ids = [scene.end(f"order-{n}", None, Status.PAID) for n in range(3)]
+    scene.work()
+
+    assert sorted(scene.ids) == sorted(ids)
