@@ -7,13 +7,15 @@ import math
 import sys
 from typing import Any
 
+import redis
+import structlog
 from celery import Celery, signals
 
 from producer.contract.job import QUEUES, RECOVERY, TASK_NAME
 from worker import intake
 from worker.assembly import this_worker
 from worker.errors import SettingsError
-from worker.link import Links
+from worker.link import Link, Links
 from worker.logs import set_up_logs
 from worker.sweeper import Sweeper
 
@@ -25,6 +27,7 @@ except SettingsError as problem:
     sys.exit(f"worker: {problem}")
 
 MIGRATION_ROOM_LEAST = 10
+log = structlog.get_logger()
 _sweepers: list[Sweeper] = []
 _links: list[Links] = []
 
@@ -75,9 +78,21 @@ def _depths() -> list[int]:
     if app.conf.broker_url.startswith("redis"):
         if not _links:
             _links.append(Links(app.conf.broker_url))
-        return [int(_links[0].mine.call("LLEN", queue)) for queue in QUEUES]
+        return [_length(_links[0].mine, queue) for queue in QUEUES]
     with app.connection_for_write() as connection:
         return [_depth(connection, queue) for queue in QUEUES]
+
+
+def _length(link: Link, queue: str) -> int:
+    """How many messages a Redis list holds; something else in its place would stop every worker, so it goes."""
+    try:
+        return int(link.call("LLEN", queue))
+    except redis.ResponseError as error:
+        if "WRONGTYPE" not in str(error):
+            raise
+        link.call("DEL", queue)
+        log.warning("queue replaced: what lay in its place was no list", queue=queue)
+        return 0
 
 
 def _depth(connection: Any, queue: str) -> int:  # noqa: ANN401 — kombu's

@@ -5,6 +5,7 @@
     WorkerError
     ├── SettingsError      one line that names the setting
     ├── UnknownKid         no key of that id here yet: the job waits
+    │   └── UnknownProducer  for a while only: it may be a forgery
     ├── TokenUnavailable   .reason, .delay_s: no i'mport token now: the job waits
     │   └── LoginRefused   i'mport refuses IMP_KEY and IMP_SECRET
     └── StoreUnavailable   ledger or vault do not answer: the ledger's sweeper brings the job back
@@ -23,6 +24,10 @@ class SettingsError(WorkerError):
 
 class UnknownKid(WorkerError):
     """A job names a key that is not here; it may arrive with the next rotation."""
+
+
+class UnknownProducer(UnknownKid):
+    """A job is signed with a key that is not here; it may arrive in a moment, if a producer was just added."""
 
 
 class TokenUnavailable(WorkerError):

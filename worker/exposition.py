@@ -7,11 +7,14 @@ the command; what is open and how long it has waited is asked of the ledger at e
 import contextlib
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import redis
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -49,6 +52,17 @@ class Backlog(Collector):
         yield from (open_jobs, overdue, waiting)
 
 
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = 5  # of a client that says nothing
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — http.server's name
+        """Scrapes are not worth a line."""
+
+
 def _age(first: list[bytes], now: float) -> float:
     return max(now - float(first[1]), 0.0) if first else 0.0
 
@@ -72,9 +86,12 @@ def metrics_served(settings: WorkerSettings) -> Iterator[dict[str, str]]:
         MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
         registry.register(Backlog(links, Ledger(links, links, call_deadline_s=0)))
         try:
-            server, _ = start_http_server(settings.metrics_port, settings.metrics_host, registry)
+            server = make_server(
+                settings.metrics_host, settings.metrics_port, make_wsgi_app(registry), _Server, _Handler
+            )
         except OSError:
             raise SettingsError("METRICS_PORT: cannot listen there") from None
+        threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
         yield {"PROMETHEUS_MULTIPROC_DIR": folder}
         server.shutdown()
     finally:

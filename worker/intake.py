@@ -8,6 +8,7 @@ import base64
 import binascii
 import json
 import re
+import uuid
 from queue import Empty
 from typing import Any
 
@@ -73,7 +74,7 @@ def _problem_of_body(body: object, properties: dict[str, Any], job_id: str) -> s
 
 def canonical(message: dict[str, Any], queue: str) -> dict[str, Any]:
     """A message that passed, with headers and properties of our own making: Celery acts on many, and dies of some."""
-    job_id, properties = message["headers"]["id"], message["properties"]
+    job_id = message["headers"]["id"]
     accepted_for = message["headers"].get(ACCEPTED_FOR)
     headers = dict(
         dict.fromkeys(("parent_id", "group", "eta", "expires", "shadow")),
@@ -99,7 +100,7 @@ def canonical(message: dict[str, Any], queue: str) -> dict[str, Any]:
             "delivery_mode": 2,
             "priority": 0,
             "body_encoding": "base64",
-            "delivery_tag": properties["delivery_tag"],
+            "delivery_tag": uuid.uuid4().hex,  # kombu's own name for it here; theirs need be neither unique nor text
             "delivery_info": {"exchange": queue, "routing_key": queue},
         },
     }

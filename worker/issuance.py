@@ -21,7 +21,7 @@ from producer.contract.errors import Refused
 from producer.contract.job import Job
 from producer.contract.names import Operation
 from producer.contract.outcome import AFTER_SENDING, Outcome, Status
-from worker.errors import StoreUnavailable, TokenUnavailable, UnknownKid
+from worker.errors import StoreUnavailable, TokenUnavailable, UnknownKid, UnknownProducer
 from worker.iamport.meaning import Kind, see_customer, see_payment, understand, understand_payment
 from worker.iamport.models import Answer
 from worker.lease import Lease, NotClaimed
@@ -46,6 +46,7 @@ from worker.turn import Asking, Turns
 
 MARK_SLACK_S = 5.0  # a call's lease outlives its deadline by more than this
 INSIST_S, INSIST_STOPPING_S, INSIST_PAUSE_S = 300.0, 15.0, 0.5
+STRANGER_S = 300.0  # so long the key of a producer that was just added may take to come here
 NOT_AUTHORIZED = 401
 NO_ANSWER = Answer(0, was_sent=False)
 
@@ -126,8 +127,9 @@ class Issuance:
     def _send(self, lease: Lease, permit: Permit, ask: Asking) -> Step:
         try:
             job, card = self._opener.open(permit.sealed or b"", lease)
-        except UnknownKid:
-            return Wait(WAITS_FOR_OTHERS_S, "unknown_kid")
+        except UnknownKid as error:
+            is_stranger = isinstance(error, UnknownProducer) and lease.claimed_at - lease.accepted_at > STRANGER_S
+            return End(Status.INVALID, "unknown_producer") if is_stranger else Wait(WAITS_FOR_OTHERS_S, "unknown_kid")
         except Refused as refusal:
             return End(Status.INVALID, refusal.code)
         try:

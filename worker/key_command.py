@@ -59,6 +59,8 @@ class CommandKeys:
 
 def _keys_from(command: str) -> OpeningKeys:
     problem = ""
+    if not command.strip():
+        raise KeyFileError(f"{SETTING}: is empty")
     try:
         done = subprocess.run(  # noqa: S603 — the operator's own command
             shlex.split(command), stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S, check=False

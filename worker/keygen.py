@@ -10,10 +10,12 @@
 Another producer's pair lies in ``DIR/producer-NAME``. Private files are 0600.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,11 @@ def rotate(directory: Path, *, today: datetime | None = None) -> list[Path]:
     Raises:
         KeygenError: there are no keys to rotate.
     """
+    with alone(directory / OPENING):
+        return _rotate(directory, today)
+
+
+def _rotate(directory: Path, today: datetime | None) -> list[Path]:
     private, public = _opening_pair(today)
     changed = [directory / OPENING, *sorted(directory.glob(f"producer*/{SEALING}"))]
     sets = [_read(path) for path in changed]  # all of them, before any is changed
@@ -78,6 +85,11 @@ def add_producer(directory: Path, name: str, may: Sequence[str], *, today: datet
     Raises:
         KeygenError: that producer is there already, or there is no installation in the directory.
     """
+    with alone(directory / OPENING):
+        return _add_producer(directory, name, may, today)
+
+
+def _add_producer(directory: Path, name: str, may: Sequence[str], today: datetime | None) -> list[Path]:
     home = directory / f"producer-{name}"
     if home.exists():
         raise KeygenError(f"{home} is there already")
@@ -87,6 +99,27 @@ def add_producer(directory: Path, name: str, may: Sequence[str], *, today: datet
     write_keys(home / SEALING, sealing, private=False)
     write_keys(directory / PRODUCERS, {**members, "keys": members["keys"] + [verifying]}, private=False)
     return [home / SIGNING, home / SEALING, directory / PRODUCERS]
+
+
+@contextlib.contextmanager
+def alone(opening: Path) -> Iterator[None]:
+    """Nobody else changes the keys meanwhile: a file is read, changed and written.
+
+    Args:
+        opening: the file of the opening keys; its folder is the lock.
+
+    Raises:
+        KeygenError: there is no such place, or it cannot be written.
+    """
+    try:
+        handle = os.open(opening.parent, os.O_RDONLY)
+    except OSError as error:
+        raise KeygenError(f"{opening.parent} cannot be read ({error.strerror}); make keys first") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _opening_pair(today: datetime | None) -> tuple[list[Jwk], list[Jwk]]:

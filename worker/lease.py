@@ -24,6 +24,7 @@ class Lease(NamedTuple):
         key_updated: until when the key was updated that we last saw come into force for the customer_uid; Unix seconds
             of i'mport's clock.
         transients: answers that asked for another try soon.
+        digest: of what was asked, all but the card: :meth:`producer.contract.job.Request.digest`.
         held_since: monotonic seconds of this process at ``claimed_at``.
     """
 
@@ -47,6 +48,7 @@ class Lease(NamedTuple):
     newer_applied: bool
     key_updated: int | None
     transients: int
+    digest: str
     held_since: float
 
     def ledger_time(self, monotonic: float) -> float:

@@ -165,6 +165,7 @@ def _lease(job_id: str, delivery: str, text: list[str], held_since: float) -> Le
         newer_applied,
         key_updated,
         transients,
+        digest,
     ) = text[7:]
     return Lease(
         job_id=job_id,
@@ -187,5 +188,6 @@ def _lease(job_id: str, delivery: str, text: list[str], held_since: float) -> Le
         newer_applied=bool(newer_applied),
         key_updated=int(key_updated) if key_updated else None,
         transients=int(transients),
+        digest=digest,
         held_since=held_since,
     )

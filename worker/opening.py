@@ -23,7 +23,7 @@ from producer.contract.errors import InvalidCard, Refused
 from producer.contract.job import Job, SignedJob
 from producer.contract.keyfile import KeyFileError, WatchedFile, keys_of, read_jwk
 from producer.contract.names import Operation
-from worker.errors import UnknownKid
+from worker.errors import UnknownKid, UnknownProducer
 from worker.lease import Lease
 
 CURVES: dict[str, type[OKPKey | ECKey]] = {"X25519": OKPKey, "P-256": ECKey}
@@ -148,7 +148,7 @@ class ProducerKeys:
         signed = SignedJob.parse(text)
         producer = self._producers.get(signed.kid)
         if producer is None:
-            raise UnknownKid(signed.kid)
+            raise UnknownProducer(signed.kid)
         try:
             jws.deserialize_compact(signed.text, producer.key, registry=_jws_registry)
             holds = True
@@ -217,6 +217,8 @@ class Opener:
         for name in ("job_id", "operation", "customer_uid", "merchant_uid", "sequence", "accepted_at", "expires_at"):
             if getattr(job, name) != getattr(lease, name):
                 raise Refused(f"other_{name}")
+        if lease.digest and job.digest() != lease.digest:
+            raise Refused("other_request")
         envelope = Envelope.parse(job.envelope)
         envelope.check_bound(job.operation, job.customer_uid, job.merchant_uid)
         envelope.check_time(job.accepted_at)

@@ -2,7 +2,8 @@
 
 A card sealed to the key can come as long as somebody holds the old public set: for the hour that an envelope sealed
 elsewhere may be old, and the minutes for which a published set may be cached. So a key may go when no open job needs
-it, and none that did was accepted for longer than that, and a newer one of its kind has been there for as long.
+it, and none that did was accepted for longer than that, and a newer one of its kind has been there for as long and is
+in use.
 """
 
 from pathlib import Path
@@ -39,12 +40,16 @@ def retire(kid: str, path: Path, ledger_url: str, *, force: bool = False) -> int
         StoreUnavailable: the ledger cannot be asked.
         KeyFileError: the file cannot be used.
     """
+    with keygen.alone(path):
+        return _retire(kid, path, Link(ledger_url), force=force)
+
+
+def _retire(kid: str, path: Path, link: Link, *, force: bool) -> int:
     members = read_jwk("OPENING_KEYS_FILE", path, private=True)
     keys = keys_of("OPENING_KEYS_FILE", members)
     kids = [kid_of("OPENING_KEYS_FILE", jwk) for jwk in keys]
     if kid not in kids:
         raise StillNeeded(f"{kid} is not in OPENING_KEYS_FILE; it holds {', '.join(kids)}")
-    link = Link(ledger_url)
     open_jobs = _open_jobs(link, kid)
     if not force:
         _check(link, kid, keys, open_jobs)
@@ -62,10 +67,14 @@ def _check(link: Link, kid: str, keys: list[keygen.Jwk], open_jobs: int) -> None
     if open_jobs:
         raise StillNeeded(f"{kid} is needed by {open_jobs} open job{'s' if open_jobs > 1 else ''}")
     now = float(link.call("TIME")[0])
-    made_at = float(newer[0].get("iat") or 0)
+    made_at = float(newer[0].get("iat") or now)
     if now - made_at < QUIET_S:
         raise StillNeeded(
             f"the key after {kid} is too new: a cached key set may name it for another {_left(made_at, now)}"
+        )
+    if not any(link.call("HEXISTS", record.KIDS, jwk["kid"]) for jwk in newer):
+        raise StillNeeded(
+            f"no card was sealed to the keys after {kid} yet: do the producers have the new set? (or --force)"
         )
     used_at = float(link.call("HGET", record.KIDS, kid) or 0)
     if now - used_at < QUIET_S:
@@ -77,5 +86,5 @@ def _left(since: float, now: float) -> str:
 
 
 def _open_jobs(link: Link, kid: str) -> int:
-    kids = link.call("SORT", record.OPEN, "BY", "nosort", "GET", record.JOB + "*->kid")
-    return sum(one == kid.encode() for one in kids)
+    ids = (one.decode() for one in link.call("ZRANGE", record.OPEN, 0, -1))
+    return sum(link.call("HGET", record.JOB + job_id, "kid") == kid.encode() for job_id in ids)

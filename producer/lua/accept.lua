@@ -21,10 +21,12 @@ if ARGV[9] ~= '' and known[6] ~= KEYS[6] and redis.call('GET', KEYS[6]) ~= ARGV[
   if redis.call('EXISTS', KEYS[6]) == 1 then return {'replayed'} end
   if now < tonumber(ARGV[9]) - 300 then return {'not_yet_valid'} end
   if now > tonumber(ARGV[10]) then return {'envelope_expired'} end
-  redis.call('SET', KEYS[6], ARGV[1], 'EXAT', math.ceil(tonumber(ARGV[10])) + 1)
+  redis.call('SETNX', KEYS[6], ARGV[1]) -- not SET: whoever may SET may replace a queue by a text
+  redis.call('EXPIREAT', KEYS[6], math.ceil(tonumber(ARGV[10])) + 1)
   redis.call('HSET', KEYS[1], 'envelope', KEYS[6])
 end
 
+if known[1] then redis.call('HSET', KEYS[7], ARGV[5], instant(now)) end -- a card may just have been sealed to it
 if known[1] then return {'open', known[2], known[3], known[4], instant(now)} end
 
 local sequence = 0

@@ -31,6 +31,7 @@ def lease(**changes: Any) -> Lease:
         newer_applied=False,
         key_updated=None,
         transients=0,
+        digest="",
         held_since=50.0,
     )
     return plain._replace(**changes)

@@ -82,13 +82,19 @@ def test_an_acknowledgement_that_fails_frees_its_place() -> None:
         {"compression": "zlib"},
         {"get": 1, "request": 2},
         {"billing_queue": "elsewhere"},
+        {"origin": "\ud800"},
         {"reply_to": "somebody", "replaced_task_nesting": "x", "shadow": "sesame"},
     ],
 )
 def test_what_a_message_says_besides_its_job_id_does_not_reach_celery(members: dict[str, Any]) -> None:
     passed = canonical(changed("headers", **members), "interactive")
 
-    assert passed == canonical(GOOD, "interactive")
+    tags = {
+        passed["properties"].pop("delivery_tag"),
+        (good := canonical(GOOD, "interactive"))["properties"].pop("delivery_tag"),
+    }
+    assert passed == good
+    assert len(tags) == 2
     assert passed["headers"]["billing_queue"] == "interactive"
 
 
@@ -97,3 +103,9 @@ def test_the_queue_that_a_job_was_accepted_for_is_kept() -> None:
 
     assert passed["headers"]["billing_queue"] == "migration"
     assert passed["properties"]["delivery_info"] == {"exchange": "recovery", "routing_key": "recovery"}
+
+
+def test_a_delivery_tag_that_is_no_text_reaches_nobody() -> None:
+    passed = canonical(changed("properties", delivery_tag="\ud800"), "interactive")
+
+    assert passed["properties"]["delivery_tag"].isalnum()

@@ -1,4 +1,5 @@
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ class Shelf:
         self.path = folder / keygen.OPENING
         self.age(QUIET_S + 10)
         self.old, self.new = self.kids()[1], self.kids()[3]  # X25519
+        self.db.hset(record.KIDS, self.new, "1.0")
 
     def kids(self) -> list[str]:
         return [jwk["kid"] for jwk in json.loads(self.path.read_text())["keys"]]
@@ -84,6 +86,26 @@ def test_a_key_stays_while_the_one_after_it_may_not_have_reached_every_cache(she
 
     with pytest.raises(StillNeeded, match="is too new"):
         shelf.retire(shelf.old)
+
+
+def test_a_key_stays_while_nobody_uses_the_one_after_it(shelf: Shelf) -> None:
+    shelf.db.hdel(record.KIDS, shelf.new)
+
+    with pytest.raises(StillNeeded, match="do the producers have the new set"):
+        shelf.retire(shelf.old)
+
+
+def test_a_rotation_at_the_same_time_loses_no_key(shelf: Shelf) -> None:
+    before = shelf.kids()
+    with keygen.alone(shelf.path):
+        rotation = threading.Thread(target=keygen.rotate, args=(shelf.folder,))
+        rotation.start()
+        rotation.join(0.2)
+        assert shelf.kids() == before
+    rotation.join()
+    shelf.retire(shelf.old)
+
+    assert len(shelf.kids()) == len(before) + 2 - 1
 
 
 def test_the_newest_key_of_its_kind_stays(shelf: Shelf) -> None:

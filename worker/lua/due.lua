@@ -15,7 +15,7 @@ local queues = (#KEYS - 1) / 2
 
 for q = 1, queues do
   local fresh, mark, empty_s = KEYS[1 + q], redis.call('GET', KEYS[1 + queues + q]), tonumber(ARGV[4 + q])
-  local lost_before = mark and tonumber(mark) - tonumber(ARGV[3]) or 0
+  local lost_before = (tonumber(mark) or 0) - tonumber(ARGV[3])
   if empty_s >= tonumber(ARGV[3]) then lost_before = math.max(lost_before, now - tonumber(ARGV[3])) end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', fresh, '-inf', string.format('(%.6f', lost_before), 'LIMIT', 0, most)) do
     redis.call('ZREM', fresh, id)
@@ -26,9 +26,11 @@ end
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f', now), 'LIMIT', 0, most)
 local answer, room, later = {}, tonumber(ARGV[4]), string.format('%.6f', now + 2)
 for _, id in ipairs(due) do
-  local job = redis.call('HMGET', ARGV[#ARGV] .. id, 'queue', 'expires_at')
-  local is_migration = job[1] == 'migration' and now < tonumber(job[2])
-  if is_migration and room <= 0 then
+  local job = redis.call('HMGET', ARGV[#ARGV] .. id, 'queue', 'expires_at', 'operation')
+  local is_migration = job[1] == 'migration' and now < (tonumber(job[2]) or 0)
+  if not job[3] then
+    redis.call('ZREM', KEYS[1], id) -- there is no such job
+  elseif is_migration and room <= 0 then
     redis.call('ZADD', KEYS[1], later, id) -- out of the way of the others
   else
     redis.call('ZADD', KEYS[1], again, id)

@@ -12,8 +12,9 @@
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-local sealed = redis.pcall('GET', KEYS[2])
-if type(sealed) == 'table' then sealed = '' end -- something else lies there: nothing that a producer signed
+local length = redis.pcall('STRLEN', KEYS[2])
+local sealed = ''
+if type(length) == 'number' and length <= 8192 then sealed = redis.call('GET', KEYS[2]) end -- else nothing that we signed
 if not sealed and ARGV[6] ~= '1' then return {'none', '0', false} end
 
 local state = redis.call('HMGET', KEYS[1], 'tat_open', 'tat_kept', 'factor', 'factor_at', 'pause_until', 'failures', 'probe_at')
