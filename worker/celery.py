@@ -12,11 +12,13 @@ import structlog
 from celery import Celery, signals
 
 from producer.contract.job import QUEUES, RECOVERY, TASK_NAME
+from producer.contract.lockdown import MemoryNotLocked, has_scrubbing_allocator, lock_down
 from worker import intake
 from worker.assembly import this_worker
 from worker.errors import SettingsError
 from worker.link import Link, Links
 from worker.logs import set_up_logs
+from worker.settings import WorkerSettings
 from worker.sweeper import Sweeper
 
 intake.install()
@@ -41,8 +43,14 @@ def _set_up_logs(loglevel: int = 0, **_: Any) -> None:  # noqa: ANN401 — Celer
 def _check_settings(**_: Any) -> None:  # noqa: ANN401 — Celery's
     try:
         this_worker()
+        if WorkerSettings.from_env().require_locked_memory:
+            lock_down(require_locked_memory=True)
     except SettingsError as problem:
         sys.exit(f"worker: {problem}")
+    except MemoryNotLocked as problem:
+        sys.exit(f"worker: REQUIRE_LOCKED_MEMORY: {problem}")
+    if not has_scrubbing_allocator():
+        log.warning("freed memory is not scrubbed and not locked: python -m worker run does both")
 
 
 @signals.worker_ready.connect

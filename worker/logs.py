@@ -11,11 +11,12 @@ import threading
 import time
 from logging.handlers import QueueHandler
 from queue import Full, Queue
+from types import TracebackType
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
-from producer.contract.secrecy import Redacting
+from producer.contract.secrecy import Redacting, redact
 
 NOISY = (
     "celery.worker.strategy",
@@ -62,6 +63,16 @@ class Unhurried(QueueHandler):
             time.sleep(0.01)
 
 
+def _redacted(_logger: object, _name: str, line: EventDict) -> EventDict:
+    """Redact before a renderer escapes, too: what is escaped is harder to tell."""
+    return {name: redact(value) if isinstance(value, str) else value for name, value in line.items()}
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    if error is not None:
+        logging.getLogger("worker").critical("uncaught", exc_info=(kind, error, trace))
+
+
 def set_up_logs(level: int) -> None:
     """Send every log line to stderr.
 
@@ -73,14 +84,20 @@ def set_up_logs(level: int) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso"),
+        _redacted,
     ]
-    last: Processor = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    last: Processor = structlog.processors.JSONRenderer()
+    if sys.stderr.isatty():  # plain: rich would show the locals of every frame
+        last = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     handler = Unhurried(logging.StreamHandler(sys.stderr))
     lines = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
     )
     handler.setFormatter(Redacting(lines))
+    logging.raiseExceptions = False  # else a line that cannot be made is printed, arguments and all
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda caught: _log_uncaught(caught.exc_type, caught.exc_value, caught.exc_traceback)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level or logging.INFO)

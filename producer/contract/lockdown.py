@@ -17,6 +17,8 @@ ALLOCATOR = {
     "PYTHONMALLOC": "malloc",  # Python's own arenas are never scrubbed
     "GLIBC_TUNABLES": "glibc.malloc.perturb=165:glibc.malloc.tcache_count=0",
 }
+PROBE, PERTURB = 3000, 165
+STARTED_ANEW = "BILLING_STARTED_ANEW"
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
 
@@ -26,8 +28,26 @@ class MemoryNotLocked(Exception):
 
 
 def has_scrubbing_allocator(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process was started with the scrubbing allocator; it cannot be switched on later."""
-    return all(environ.get(name) == value for name, value in ALLOCATOR.items())
+    """Whether this process was started with the scrubbing allocator; it cannot be switched on later.
+
+    Asked of the environment, and of the allocator itself: the variables may be ignored (``python -E``, a file
+    capability), or another allocator be loaded in glibc's place.
+    """
+    is_set = all(environ.get(name) == value for name, value in ALLOCATOR.items())
+    return is_set and not sys.flags.ignore_environment and (not sys.platform.startswith("linux") or _scrubs())
+
+
+def _scrubs() -> bool:
+    """Whether a freed block is overwritten: looked at in its middle, where the allocator keeps nothing of its own."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    libc.malloc.argtypes, libc.free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
+    block, behind = libc.malloc(PROBE), libc.malloc(PROBE)  # what is behind keeps it from being given back whole
+    ctypes.memset(block, 0x41, PROBE)
+    libc.free(block)
+    seen = ctypes.string_at(block + PROBE // 2, 16)
+    libc.free(behind)
+    return seen == bytes([PERTURB]) * 16
 
 
 def end_with_parent() -> None:
@@ -38,8 +58,10 @@ def end_with_parent() -> None:
 
 def start_anew_scrubbed() -> None:
     """Start this command anew with the scrubbing allocator, unless it has it; call it before any card is read."""
-    if not has_scrubbing_allocator():
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **ALLOCATOR})  # noqa: S606 — us
+    if not has_scrubbing_allocator() and STARTED_ANEW not in os.environ:  # once: it may not help
+        environ = {**os.environ, **ALLOCATOR, STARTED_ANEW: "1"}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606 — us
+    os.environ.pop(STARTED_ANEW, None)
 
 
 def lock_down(*, require_locked_memory: bool = False) -> list[str]:

@@ -10,18 +10,29 @@ DIGIT_RUN = re.compile(r"\d(?:(?:[^\w\[\]()]|_){0,4}\d){4,}")
 MESSAGE_LENGTH = 300
 SEPARATORS = frozenset(" -._/\t\u00a0")
 
+# Names of fields as they stand in JSON, reprs, forms, pairs, markup and URLs, escaped or not.
 _PERSONAL = r"(?:customer|buyer)_(?:name|tel|email|addr|postcode)"
+_NAME = (
+    rf"(card_?number|card_?num|expiry|birth(?:_?date)?|pwd_?2_?digit|cvc|{_PERSONAL}|imp_key|imp_secret|access_token|password"
+    r"|authorization|x-imptokenheader)"
+)
+_ESCAPE = r"\\(?:[nrt\"'\\]|u[0-9a-f]{4}|x[0-9a-f]{2})|%[0-9a-f]{2}"
+_BEFORE = rf"(?:(?!%3[ad])(?:{_ESCAPE})|[\s'\")\]}}\\]){{0,6}}+"
+_AFTER = r"(?:\\[nrt]|%[0-9a-f]{2}|[\s(\[{]){0,6}+"
+_BETWEEN = rf"({_BEFORE}(?:=>|[:=,>]|%3a|%3d){_AFTER})"
 _NAMED = re.compile(
-    rf"""\b(card_number|expiry|birth|pwd_2digit|cvc|{_PERSONAL}|imp_key|imp_secret|access_token|password|authorization"""
-    r"""|x-imptokenheader)(\\*["']?\s*[:=]\s*)(?:[bu]?(\\*["']).*?\3|[^\s,;&)}\]]+)""",
+    rf"""{_NAME}{_BETWEEN}(?:[bu]?(\\*["'])(?:(?!\3)(?:\\.|[^\\])){{0,2000}}+\3|[^\n,;&<>)}}\]"']+)""",
     re.IGNORECASE | re.DOTALL,
 )
-_BEARER = re.compile(r"(?i)\b(bearer\s+)[^\s\"',\\]+")
+_BEARER = re.compile(r"(?i)\b((?:bearer|basic)\s+)[^\s\"',\\]+")
 _JOSE = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){2,4}")
 _TOKEN = re.compile(r"\b[0-9a-f]{40}\b")  # an access token's form; also that of a script's digest, which is no loss
-_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")
+_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^\s@]{1,200}@")
+_PRIVATE = re.compile(r"""(["']d\\*["']\s*:\s*\\*["'])[A-Za-z0-9_-]{20,}""")  # of a private JWK
 _UUID_OR_CARD = re.compile(
-    r"\b([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\b|\d(?:(?:[^\w\[\]():]|_){0,3}\d){12,}"
+    r"\b([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\b"
+    rf"|(?<![0-9a-f])\d(?>(?:{_ESCAPE}|[^\w:]|_){{0,4}}+\d){{12,}}+",  # possessive: nothing to try twice
+    re.IGNORECASE,
 )
 
 
@@ -67,7 +78,7 @@ def redact(text: str) -> str:
     """
     text = _PASSWORD.sub(r"\1***@", _BEARER.sub(r"\1***", text))
     text = _NAMED.sub(lambda match: f"{match[1]}{match[2]}{match[3] or ''}***{match[3] or ''}", text)
-    text = _TOKEN.sub("***", _JOSE.sub("***", text))
+    text = _TOKEN.sub("***", _PRIVATE.sub(r"\1***", _JOSE.sub("***", text)))
     return _UUID_OR_CARD.sub(lambda match: match[1] or "***", text)
 
 
