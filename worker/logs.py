@@ -64,7 +64,7 @@ class Unhurried(QueueHandler):
 
 
 def _redacted(_logger: object, _name: str, line: EventDict) -> EventDict:
-    """Redact before a renderer escapes, too: what is escaped is harder to tell."""
+    """Redact others' lines before a renderer escapes them, too: what is escaped is harder to tell."""
     return {name: redact(value) if isinstance(value, str) else value for name, value in line.items()}
 
 
@@ -84,14 +84,13 @@ def set_up_logs(level: int) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso"),
-        _redacted,
     ]
     last: Processor = structlog.processors.JSONRenderer()
     if sys.stderr.isatty():  # plain: rich would show the locals of every frame
         last = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     handler = Unhurried(logging.StreamHandler(sys.stderr))
     lines = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
+        foreign_pre_chain=[*shared, _redacted],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
     )
     handler.setFormatter(Redacting(lines))

@@ -1,0 +1,55 @@
+"""What is written, whoever logs, and whatever goes wrong."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+from tests.servers import ROOT
+
+
+def written(code: str) -> list[str]:
+    """The lines of a process that sets up logs as workers do, and then runs this."""
+    begin = "import logging, threading\nfrom worker.logs import set_up_logs\nset_up_logs(logging.DEBUG)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", begin + textwrap.dedent(code)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return done.stderr.splitlines()
+
+
+def test_others_lines_are_redacted_before_they_are_escaped() -> None:
+    (line,) = written(r"""
+        logging.getLogger("other").debug("form:\nbirth=900101\npwd_2digit=77\n4242\t4242\t4242\t4242")
+    """)
+
+    assert json.loads(line)["event"].startswith("form:\nbirth=***")
+    assert not any(secret in line for secret in ("900101", "77", "4242"))
+
+
+def test_a_line_that_cannot_be_made_is_not_printed_with_its_arguments() -> None:
+    lines = written("""logging.getLogger("other").info("count %d", "birth=900101")""")
+
+    assert "900101" not in "\n".join(lines)
+
+
+def test_what_nobody_caught_is_a_redacted_line() -> None:
+    lines = written("""
+        def fail():
+            raise ValueError("card_number=4242424242424242")
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+        fail()
+    """)
+
+    assert len(lines) == 2
+    assert all(json.loads(line)["event"] == "uncaught" for line in lines)
+    assert all("card_number=***" in line for line in lines)
+    assert "4242" not in "\n".join(lines)
