@@ -38,6 +38,7 @@ from producer.web.ticket import Ticket, Tickets
 STATIC = Path(__file__).parent / "static"
 KEYS_LIFE_S = 300  # how long a key set may be cached; `worker retire` waits that out
 WAIT_LIMIT_S = 30
+TRY_AGAIN = {Status.DECLINED, Status.EXPIRED, Status.LOST}  # another card, or the same one once more
 Wait = Annotated[float, Query(ge=0, le=WAIT_LIMIT_S, description="Seconds to wait for the outcome.")]
 SessionOf = Callable[[HttpRequest], str | None]
 
@@ -146,8 +147,9 @@ class Desk:
         return self.tickets.for_caller(caller.name, handed.request(operation), handed.idempotency_key)
 
     def _enqueue(self, ticket: Ticket, handed: Handed, address: str | None) -> None:
-        customer = ticket.request.customer_uid or ticket.request.merchant_uid
-        self._limits.count(address=address, customer=customer)
+        if self._is_new(ticket):
+            customer = ticket.request.customer_uid or ticket.request.merchant_uid
+            self._limits.count(address=address, customer=customer)
         arguments = {name: value for name, value in ticket.request.fields().items() if name != "operation"}
         arguments["idempotency_key"] = ticket.idempotency_key
         try:
@@ -162,6 +164,14 @@ class Desk:
             if not error.accepted:
                 raise
 
+    def _is_new(self, ticket: Ticket) -> bool:
+        """Whether this is the first time that its job is asked for: repeating it is no second card."""
+        try:
+            self.queue.outcome(ticket.job_id)
+        except UnknownJob:
+            return True
+        return False
+
     async def _answer(self, request: HttpRequest, ticket: Ticket, wait_s: float) -> JSONResponse:
         try:
             outcome = (
@@ -171,7 +181,7 @@ class Desk:
             )
         except TimeoutError:
             outcome = None
-        may_retry = outcome is not None and outcome.status is Status.DECLINED
+        may_retry = outcome is not None and outcome.status in TRY_AGAIN
         renewed = self.tickets.renewed(ticket) if may_retry else None
         text = self.tickets.text(ticket)
         return Accepted(ticket.job_id, outcome, text, renewed).response(request.scope.get("root_path", ""))

@@ -47,6 +47,8 @@ class Guard:
         async def bounded_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                if scope["path"].rpartition("/")[0].endswith("/static"):
+                    headers["Cache-Control"] = "no-cache"  # kept, and asked about by its ETag
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)

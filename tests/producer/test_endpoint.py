@@ -217,7 +217,8 @@ def test_every_answer_has_its_headers(shop: Shop) -> None:
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["strict-transport-security"].startswith("max-age=")
-        assert headers["cache-control"] == ("private, max-age=300" if path == "keys" else "no-store")
+        caching = {"keys": "private, max-age=300", "static/page.js": "no-cache"}
+        assert headers["cache-control"] == caching.get(path, "no-store")
 
 
 def test_another_sites_page_is_refused(shop: Shop) -> None:
@@ -239,6 +240,15 @@ def test_too_many_cards_from_one_address_or_for_one_customer_are_429(
     assert [shop.hand_in().status_code for _ in range(3)] == [202, 202, 429]
     other = shop.post({"ticket": shop.ticket("younghee"), "envelope": shop.seal("younghee")})
     assert other.status_code == 202
+
+
+def test_a_card_that_is_handed_in_again_with_its_ticket_is_not_counted_again(
+    stage: Stage, queue: BillingQueue, card: Card
+) -> None:
+    shop = Shop(stage, queue, card, limit_per_address="2 per 10 minutes")
+    ticket = shop.ticket()
+
+    assert {shop.hand_in(ticket).status_code for _ in range(5)} == {202}
 
 
 def test_a_store_that_is_gone_is_503_and_the_same_ticket_can_be_repeated(
