@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from producer.client import BillingQueue as BillingQueue
-    from producer.client import IssueRequest as IssueRequest
     from producer.contract.card import Card as Card
     from producer.contract.errors import InvalidCard as InvalidCard
     from producer.contract.errors import InvalidRequest as InvalidRequest
@@ -21,10 +20,11 @@ if TYPE_CHECKING:
     from producer.errors import IdempotencyConflict as IdempotencyConflict
     from producer.errors import SettingsError as SettingsError
     from producer.errors import UnknownJob as UnknownJob
+    from producer.order import IssueRequest as IssueRequest
 
 _HOMES = {
     "BillingQueue": "producer.client",
-    "IssueRequest": "producer.client",
+    "IssueRequest": "producer.order",
     "Card": "producer.contract",
     "InvalidCard": "producer.contract",
     "InvalidRequest": "producer.contract",

@@ -13,7 +13,6 @@ A repeat with the same idempotency key completes whatever step is missing.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, Self
 
@@ -26,6 +25,7 @@ from producer.contract.keyfile import KeyFileError, WatchedFile
 from producer.contract.names import Operation, job_id_of, new_idempotency_key
 from producer.contract.outcome import Outcome
 from producer.errors import SettingsError
+from producer.order import IssueRequest, Order
 from producer.publishing import Publisher
 from producer.sealing import SealingKeys, SigningKey
 from producer.settings import ProducerSettings
@@ -33,28 +33,6 @@ from producer.settings import ProducerSettings
 CHUNK = 200
 POLL_FIRST_S, POLL_MOST_S = 0.02, 0.5
 LATE_S = 3.0  # after this, publishing is left to the sweeper
-
-
-@dataclass(frozen=True, kw_only=True)
-class IssueRequest:
-    """One issuance: the arguments of :meth:`BillingQueue.issue`, or with an envelope of ``issue_sealed``."""
-
-    customer_uid: str
-    card: Card | None = None
-    envelope: str | None = None
-    pg: str | None = None
-    channel_key: str | None = None
-    customer_id: str | None = None
-    idempotency_key: str | None = None
-    deadline_s: float | None = None
-
-
-@dataclass(frozen=True)
-class _Order:
-    """A request with its card or its envelope, before it is accepted."""
-
-    asked: Asked
-    card: Card | None
 
 
 class BillingQueue:
@@ -295,11 +273,10 @@ class BillingQueue:
         return self._sealing.get().jwks
 
     @property
-    def ledger_url(self) -> str:
-        """Where the ledger is, for what else is counted there."""
-        return self._settings.ledger_url
+    def settings(self) -> ProducerSettings:
+        """Where the stores and keys are."""
+        return self._settings
 
-    @property
     def signing_key(self) -> SigningKey:
         """This producer's signing key, as it is now."""
         return self._signing.get()
@@ -315,7 +292,7 @@ class BillingQueue:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _issuance(self, one: IssueRequest, queue: str) -> _Order:
+    def _issuance(self, one: IssueRequest, queue: str) -> Order:
         request = Request(
             operation=Operation.ISSUE,
             customer_uid=one.customer_uid,
@@ -333,7 +310,7 @@ class BillingQueue:
         idempotency_key: str | None,
         deadline_s: float | None,
         queue: str,
-    ) -> _Order:
+    ) -> Order:
         _check_kinds(card, sealed, queue)
         envelope = None if sealed is None else Envelope.parse(sealed)
         if envelope is not None:
@@ -345,15 +322,15 @@ class BillingQueue:
         if not isinstance(life, int | float) or not 1 <= life <= DEADLINE_LIMIT_S:
             raise InvalidRequest([("deadline_s", f"must be 1 to {DEADLINE_LIMIT_S} seconds")])
         kid = self._sealing.get().kid if envelope is None else envelope.kid
-        return _Order(Asked(job_id_of(key), key, request, queue, float(life), kid, envelope), card)
+        return Order(Asked(job_id_of(key), key, request, queue, float(life), kid, envelope), card)
 
-    def _one(self, order: _Order) -> Job:
+    def _one(self, order: Order) -> Job:
         (result,) = self._enqueue([order])
         if isinstance(result, Exception):
             raise result
         return result
 
-    def _enqueue(self, orders: list[_Order]) -> list[Job | Exception]:
+    def _enqueue(self, orders: list[Order]) -> list[Job | Exception]:
         """Steps 1 to 4 for a chunk of orders; refusals stand in their places."""
         results: list[Job | Exception] = []
         to_lay_down = []
@@ -372,7 +349,7 @@ class BillingQueue:
             self._publisher.publish(names, to_lay_down[0][0].idempotency_key, is_late=time.monotonic() - began > LATE_S)
         return results
 
-    def _sealed(self, order: _Order, accepted: Accepted) -> Job:
+    def _sealed(self, order: Order, accepted: Accepted) -> Job:
         asked, request = order.asked, order.asked.request
         if asked.envelope is not None:
             text = asked.envelope.text
@@ -398,13 +375,13 @@ class BillingQueue:
         )
 
 
-def _check_kinds(card: object, sealed: object, queue: str) -> None:
+def _check_kinds(card: object, sealed: object, queue: object) -> None:
     """What would otherwise fail after the job was accepted."""
-    if (card is None) == (sealed is None):
-        raise InvalidRequest([("card", "give a card or an envelope, one of the two")])
-    if card is not None and not isinstance(card, Card):
-        raise InvalidRequest([("card", "must be a Card")])
-    if sealed is not None and not isinstance(sealed, str):
-        raise InvalidRequest([("envelope", "must be text")])
-    if queue not in {INTERACTIVE, MIGRATION}:
-        raise InvalidRequest([("queue", f"must be {INTERACTIVE} or {MIGRATION}")])
+    for field, holds, rule in (
+        ("card", (card is None) != (sealed is None), "give a card or an envelope, one of the two"),
+        ("card", card is None or isinstance(card, Card), "must be a Card"),
+        ("envelope", sealed is None or isinstance(sealed, str), "must be text"),
+        ("queue", queue in (INTERACTIVE, MIGRATION), f"must be {INTERACTIVE} or {MIGRATION}"),
+    ):
+        if not holds:
+            raise InvalidRequest([(field, rule)])

@@ -23,10 +23,13 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from producer.contract import record
 from worker.errors import WorkerError
 
 CONNECT = "+ping +hello +select +echo +multi +exec +discard +unwatch"  # CLIENT could pause and watch all others
 SCRIPTS = "+eval +evalsha +script|load +script|exists +time"
+
+EVERYTHING = record.OPEN.partition(":")[0] + ":*"
 
 
 class Role(NamedTuple):
@@ -38,21 +41,21 @@ class Role(NamedTuple):
 
 LEDGER = {
     "worker": Role(
-        keys="recovery interactive migration unacked* _kombu.binding* billing:* celery-task-meta-*",
-        commands=f"""&/0.celeryev/* &celery-task-meta-* {CONNECT} {SCRIPTS} +@list -lset -linsert
+        keys=f"recovery interactive migration unacked* _kombu.binding* {EVERYTHING} {record.RESULT}*",
+        commands=f"""&/0.celeryev/* &{record.RESULT}* {CONNECT} {SCRIPTS} +@list -lset -linsert
             +sadd +srem +smembers +exists +del +expire +get +set +setex +hget +hset +hsetnx +hmget +hdel +hincrby
             +hexists +hlen +hscan +persist +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zscore +zcard +zcount
             +xadd +publish""",
     ),
     "producer": Role(
-        keys="""interactive migration _kombu.binding* billing:job:* billing:open billing:fresh:* billing:customer:*
-            billing:envelope:* billing:kids""",
+        keys=f"""interactive migration _kombu.binding* {record.JOB}* {record.OPEN} {record.FRESH}* {record.CUSTOMER}*
+            {record.ENVELOPE}* {record.KIDS}""",
         commands=f"""{CONNECT} {SCRIPTS} +lpush +llen +sadd +exists +get +setnx +expireat +hget +hset +hmget +hincrby
             +persist +zadd""",
     ),
-    "limits": Role(keys="billing:limits*", commands=f"{CONNECT} {SCRIPTS} +get +set +exists +incrby +expire +pttl"),
+    "limits": Role(keys=f"{record.LIMITS}*", commands=f"{CONNECT} {SCRIPTS} +get +set +exists +incrby +expire +pttl"),
     "listener": Role(
-        keys="billing:outcomes billing:webhook:*",
+        keys=f"{record.OUTCOMES} {record.WEBHOOK}*",
         commands=f"""{CONNECT} {SCRIPTS} +xreadgroup +xgroup|create +xack +xautoclaim +get +set +exists +expire +del
             +hset +hget +hmget +hincrby +rpush +lrem +lindex +zadd +zrem +zrange +zrangebyscore +zcard""",
     ),
@@ -66,11 +69,11 @@ LEDGER = {
 }
 VAULT = {
     "worker": Role(
-        keys="billing:*",
+        keys=EVERYTHING,
         commands=f"""{CONNECT} {SCRIPTS} +get +strlen +set +del +unlink +exists +pttl +hget +hset +hmget +hdel +hincrby
             +hexists +config|get""",
     ),
-    "producer": Role(keys="billing:sealed:*", commands=f"{CONNECT} +setnx +pexpire"),
+    "producer": Role(keys=f"{record.SEALED}*", commands=f"{CONNECT} +setnx +pexpire"),
 }
 
 

@@ -24,7 +24,7 @@ key                                holds                                        
 ``billing:webhook:due``            sorted set of the first of each line by when it is due    never
 ``billing:webhook:failed``         sorted set of those that were given up, by when           never
 ``billing:webhook:intake``         the lock of the one that puts outcomes in line            15 s, renewed
-``billing:limits/…``               cards handed in, by address and by customer               with their window
+``billing:limits:{…}``             cards handed in, by address and by customer               with their window
 ``billing:sweeper``                the lock of the one sweeper at work                     10 s, renewed
 =================================  ======================================================  =========================
 
@@ -72,7 +72,7 @@ WEBHOOK_LINE = "billing:webhook:line:"
 WEBHOOK_DUE = "billing:webhook:due"
 WEBHOOK_FAILED = "billing:webhook:failed"
 WEBHOOK_INTAKE = "billing:webhook:intake"
-LIMITS = "billing:limits"
+LIMITS = "billing:limits:"
 KIDS = "billing:kids"
 OUTCOMES = "billing:outcomes"
 RESULT = "celery-task-meta-"

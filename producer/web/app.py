@@ -103,7 +103,7 @@ class Desk:
         cookie = settings.session_cookie
         self._session_of = session_of or (lambda request: request.cookies.get(cookie) if cookie else None)
         self._limits = Limits(
-            settings.limits_url or queue.ledger_url, settings.limit_per_address, settings.limit_per_customer
+            settings.limits_url or queue.settings.ledger_url, settings.limit_per_address, settings.limit_per_customer
         )
         path = settings.api_keys_file
         self._api_keys = None if path is None else WatchedFile(path, ApiKeys.load)

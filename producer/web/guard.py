@@ -112,7 +112,11 @@ class Limits:
 
     def __init__(self, ledger_url: str, per_address: str, per_customer: str) -> None:
         storage = RedisStorage(
-            ledger_url, wrap_exceptions=True, key_prefix=record.LIMITS, socket_connect_timeout=1.0, socket_timeout=1.5
+            ledger_url,
+            wrap_exceptions=True,
+            key_prefix=record.LIMITS.rstrip(":"),
+            socket_connect_timeout=1.0,
+            socket_timeout=1.5,
         )
         self._limiter = SlidingWindowCounterRateLimiter(storage)
         self._limits = {"address": parse(per_address), "customer": parse(per_customer)}

@@ -76,7 +76,7 @@ class Tickets:
     @classmethod
     def of(cls, queue: BillingQueue) -> Self:
         """Tickets of the producer that a queue is."""
-        return cls(lambda: queue.signing_key)
+        return cls(queue.signing_key)
 
     def now(self) -> float:
         """The server's clock, Unix seconds."""

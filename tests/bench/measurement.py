@@ -13,8 +13,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any, NamedTuple
 
-from producer import BillingQueue, Card
-from producer.client import IssueRequest
+from producer import BillingQueue, Card, IssueRequest
 from producer.contract.job import INTERACTIVE
 from producer.contract.record import OUTCOMES
 from tests.bench import floor

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from producer import BillingQueue, Card
-from producer.client import IssueRequest
+from producer import BillingQueue, Card, IssueRequest
 from producer.contract import record
 from producer.contract.job import INTERACTIVE
 from producer.settings import ProducerSettings

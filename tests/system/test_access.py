@@ -94,7 +94,7 @@ def test_jobs_of_all_kinds_run_with_each_roles_own_rights(guarded: Guarded, queu
     Limits(guarded.url("limits", "ledger"), "3 per 10 minutes", "3 per 10 minutes").count(
         address="192.0.2.1", customer="gildong"
     )
-    assert stack.queue.client(1).keys(f"{record.LIMITS}:*")
+    assert stack.queue.client(1).keys(record.LIMITS + "*")
     statuses = [str(queue.wait(job.job_id, 60).status) for job in jobs]
     assert statuses == ["issued", "declined", "issued", "issued", "paid", *["issued"] * 20]
     denied = {*guarded.denied(stack.queue), *guarded.denied(stack.vault)}
