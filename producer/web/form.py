@@ -81,7 +81,10 @@ def _sealed(body: bytes, *, is_backend: bool) -> Handed:
 
 def _plain(body: bytes, operation: Operation) -> Handed:
     """The guide's form; the customer_uid that it may hold is not believed, the ticket's is."""
-    fields = dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=30))
+    try:
+        fields = dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=30))
+    except ValueError:
+        raise Problem("refused", "the form has too many fields") from None
     allowed = Card.fields_of_issue if operation is Operation.ISSUE else Card.fields_of_onetime
     card = Card(**{name: value for name, value in fields.items() if name in allowed and value})
     return Handed(fields.get("ticket", ""), None, card, {})

@@ -48,11 +48,11 @@ class WebhookLedger:
         seconds, microseconds = self._store.time()
         return float(seconds) + float(microseconds) / 1e6
 
-    def take_in(self, outcome: Outcome, now: float) -> bool:
-        """Put an outcome in line; False if it is there already."""
+    def take_in(self, outcome: Outcome, now: float, *, once_more: bool = False) -> bool:
+        """Put an outcome in line; False if it was there already, or with ``once_more`` if it waits there."""
         line = outcome.customer_uid or f"/{outcome.merchant_uid}"  # no customer_uid has a slash
-        keys = [record.WEBHOOK + outcome.job_id, record.WEBHOOK_LINE + line, record.WEBHOOK_DUE]
-        return bool(self._take(keys, [outcome.job_id, outcome.model_dump_json(), now, KEPT_S]))
+        keys = [record.WEBHOOK + outcome.job_id, record.WEBHOOK_LINE + line, record.WEBHOOK_DUE, record.WEBHOOK_FAILED]
+        return bool(self._take(keys, [outcome.job_id, outcome.model_dump_json(), now, KEPT_S, int(once_more)]))
 
     def holds_intake(self, owner: str) -> bool:
         """Whether this owner is the one that puts outcomes in line: two would mix up their order."""
@@ -76,13 +76,8 @@ class WebhookLedger:
 
     def resend(self, job_id: str, now: float) -> bool:
         """Put a settled delivery in line once more; False if it is not known any more, or waits already."""
-        key = record.WEBHOOK + job_id
-        text, state = _texts(self._store.hmget(key, ["outcome", "state"]))
-        if text is None or state == "waiting":
-            return False
-        self._store.delete(key)
-        self._store.zrem(record.WEBHOOK_FAILED, job_id)
-        return self.take_in(Outcome.from_json(text), now)
+        (text,) = _texts(self._store.hmget(record.WEBHOOK + job_id, ["outcome"]))
+        return text is not None and self.take_in(Outcome.from_json(text), now, once_more=True)
 
     def waiting(self) -> int:
         """How many lines have a delivery that waits."""

@@ -275,6 +275,8 @@ def test_a_plain_form_works_only_where_it_is_allowed(stage: Stage, queue: Billin
     answer = open_.browser.post(path, data={**fields, "customer_uid": "somebody", "ticket": open_.ticket()})
     assert answer.status_code == 202
     assert stage.ledger.hget(record.JOB + answer.json()["job_id"], "customer_uid") in {b"gildong", "gildong"}
+    endless = {**{f"x{n}": "1" for n in range(40)}, "ticket": open_.ticket()}
+    assert error(open_.browser.post(path, data=endless)) == (422, "refused")
     wrong = open_.browser.post(path, data={**fields, "card_number": "4242424242424241", "ticket": open_.ticket()})
     assert error(wrong) == (422, "refused")
     assert "4242424242424241" not in wrong.text

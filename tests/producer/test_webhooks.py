@@ -260,6 +260,7 @@ def test_what_was_given_up_can_be_sent_once_more(scene: Scene) -> None:
     scene.server.status = 200
 
     assert scene.ledger.resend(job_id, scene.now)
+    assert not scene.ledger.resend(job_id, scene.now)  # it waits already
     assert not scene.ledger.resend(job_id_of("never"), scene.now)
     scene.work()
 
