@@ -124,7 +124,7 @@ class Issuance:
             return self._look_up(lease, turn, ask) if is_look_up else self._send(lease, turn, ask)
         return self._again(lease, turn.delay_s) if is_look_up and isinstance(turn, Wait) else turn
 
-    def _send(self, lease: Lease, permit: Permit, ask: Asking) -> Step:
+    def _send(self, lease: Lease, permit: Permit, ask: Asking, *, is_second: bool = False) -> Step:
         try:
             job, card = self._opener.open(permit.sealed or b"", lease)
         except UnknownKid as error:
@@ -133,25 +133,20 @@ class Issuance:
         except Refused as refusal:
             return End(Status.INVALID, refusal.code)
         try:
-            return self._send_opened(lease, permit, ask, job, card)
+            token = self._tokens.get()
+            step = self._call(lease, permit, job, card, token)
         except TokenUnavailable as error:
             self._report_login(permit, error)
             return Wait(error.delay_s or backoff_s(lease.attempts + 1), error.reason)
-
-    def _send_opened(self, lease: Lease, permit: Permit, ask: Asking, job: Job, card: Card) -> Step:
-        token = self._tokens.get()
-        step = self._call(lease, permit, job, card, token)
         if step is not None:
             return step
-        self._tokens.drop(token)  # it was refused, so nothing was done; once more with a new one, in its turn
+        del card  # the token was refused, so nothing was done: once more with a new one, and sealed until its turn
+        if is_second:
+            self._throttle.report(permit, NO_ANSWER)  # i'mport refuses whatever token it gives: as good as down
+            return Wait(backoff_s(lease.attempts + 1), TOKEN_REFUSED)
+        self._tokens.drop(token)
         again = self._turns.take(ask)
-        if not isinstance(again, Permit):
-            return again
-        step = self._call(lease, again, job, card, self._tokens.get())
-        if step is not None:
-            return step
-        self._throttle.report(again, NO_ANSWER)  # it refuses whatever token it gives: as good as down
-        return Wait(backoff_s(lease.attempts + 1), TOKEN_REFUSED)
+        return self._send(lease, again, ask, is_second=True) if isinstance(again, Permit) else again
 
     def _call(self, lease: Lease, permit: Permit, job: Job, card: Card, token: Held) -> Step | None:
         """Send it, once; None if i'mport refused the token."""
