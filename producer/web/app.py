@@ -11,6 +11,7 @@ server's.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +23,7 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from producer.client import BillingQueue
-from producer.contract.errors import ContractError
+from producer.contract.errors import ContractError, Refused
 from producer.contract.keyfile import WatchedFile
 from producer.contract.names import Operation
 from producer.contract.outcome import Status
@@ -70,7 +71,7 @@ def card_app(
 def _add_routes(app: FastAPI, desk: "Desk") -> None:
     @app.get("/card", response_class=HTMLResponse, summary="The card page")
     async def card(request: HttpRequest, ticket: str = "") -> Response:
-        return page.render(desk.settings, desk.tickets, ticket, request)
+        return await asyncio.to_thread(desk.show, request, ticket)
 
     @app.get("/keys", summary="The key set that cards are sealed to (JWKS), and the server's clock")
     async def keys() -> JSONResponse:
@@ -111,6 +112,14 @@ class Desk:
     def now(self) -> float:
         """The server's clock, Unix seconds."""
         return self.tickets.now()
+
+    def show(self, request: HttpRequest, text: str) -> Response:
+        """The page; it goes on where the ticket's job is, also after a reload or on another device."""
+        ticket, job_id = None, ""
+        with contextlib.suppress(Refused, BrokerUnavailable):
+            ticket = self.tickets.read(text, is_for_reading=True, any_session=True)
+            job_id = "" if self._is_new(ticket) else ticket.job_id
+        return page.render(self.settings, text, ticket, job_id, request)
 
     async def take(self, request: HttpRequest, operation: Operation, wait_s: float) -> JSONResponse:
         """Take a card in, from a page or from another backend."""

@@ -7,33 +7,37 @@ from pathlib import Path
 from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse
 
-from producer.contract.errors import Refused
 from producer.web.settings import WebSettings
-from producer.web.ticket import Tickets
+from producer.web.ticket import Ticket
 
 TEMPLATE = Path(__file__).parent / "static" / "page.html"
 
 
-def render(settings: WebSettings, tickets: Tickets, ticket: str, request: HttpRequest) -> HTMLResponse:
-    """The page for a ticket; one that does not hold is told by the page itself when it is used."""
-    try:
-        amount = tickets.read(ticket, is_for_reading=True, any_session=True).request.amount
-    except Refused:
-        amount = None
+def render(settings: WebSettings, text: str, ticket: Ticket | None, job_id: str, request: HttpRequest) -> HTMLResponse:
+    """The page for a ticket.
+
+    Args:
+        settings: whose page it is.
+        text, ticket: as it came, and read; one that does not hold is told by the page itself when it is used.
+        job_id: of the job that the ticket has begun already, which the page then follows; or empty.
+        request: says which language.
+    """
+    amount = None if ticket is None else ticket.request.amount
     language = _language(request.headers.get("accept-language", ""), settings.language)
     values = {
         "lang": language,
-        "ticket": ticket,
+        "ticket": text,
+        "job": job_id,
         "base": request.scope.get("root_path", ""),
         "terms_url": settings.terms_url,
         "privacy_url": settings.privacy_url,
         "merchant_name": settings.merchant_name,
         "amount_text": "" if amount is None else f"{amount:,}원" if language == "ko" else f"KRW {amount:,}",
     }
-    text = _template()
+    html = _template()
     for name, value in values.items():
-        text = text.replace("{{" + name + "}}", escape(value, quote=True))
-    return HTMLResponse(text, headers={"Content-Language": language})
+        html = html.replace("{{" + name + "}}", escape(value, quote=True))
+    return HTMLResponse(html, headers={"Content-Language": language})
 
 
 def _language(accepted: str, default: str) -> str:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from producer.contract import record
 from producer.contract.job import INTERACTIVE, Request
 from producer.contract.names import Operation
 from producer.contract.outcome import Outcome, Status
+from producer.errors import BrokerUnavailable
 from producer.sealing import SealingKeys
 from producer.web import Tickets, WebSettings, card_app
 from producer.web.api_key import add_api_key
@@ -310,6 +312,21 @@ def test_the_page_escapes_what_it_is_given(shop: Shop) -> None:
 
     assert "<script>alert" not in text
     assert "{{" not in text
+
+
+def test_the_page_goes_on_where_its_ticket_is_and_is_shown_while_the_store_is_gone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = shop.ticket()
+    path = f"/subscription/card?ticket={ticket}"
+    assert 'data-job=""' in shop.browser.get(path).text
+
+    job_id = shop.hand_in(ticket).json()["job_id"]
+
+    assert f'data-job="{job_id}"' in shop.browser.get(path).text
+    monkeypatch.setattr(shop.queue, "outcome", Mock(side_effect=BrokerUnavailable("read", accepted=False)))
+    answer = shop.browser.get(path)
+    assert (answer.status_code, 'data-job=""' in answer.text) == (200, True)
 
 
 def test_the_page_speaks_the_customers_language(shop: Shop) -> None:

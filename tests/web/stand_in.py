@@ -190,7 +190,7 @@ class StandIn:
     def answer(self, job: Job, wait_s: float) -> tuple[int, Json]:
         """Status and body for a job, at once or when it ends."""
         with self._changed:
-            self._changed.wait_for(lambda: self.is_cut or not job.held, timeout=wait_s)
+            self._changed.wait_for(lambda: self.is_cut or not self.holds or not job.held, timeout=wait_s)
             if job.held:
                 return 202, {"job_id": job.job_id, "status_url": f"{BASE}/jobs/{job.job_id}"}
         outcome = outcome_of(job)
@@ -211,6 +211,7 @@ class StandIn:
         slots = {
             "lang": lang,
             "ticket": ticket,
+            "job": job_id_of(ticket) if job_id_of(ticket) in self.jobs else "",
             "base": BASE,
             "terms_url": "https://merchant.example/terms",
             "privacy_url": "https://merchant.example/privacy",

@@ -186,9 +186,9 @@ def test_job_that_the_server_forgot_is_told(customer: Customer, page: Page, stan
     customer.types()
     customer.submits()
     expect(page.locator("#progress_title")).to_have_text(WORKING)
-    stand_in.jobs.clear()
 
-    page.reload()
+    stand_in.jobs.clear()
+    stand_in.release()
 
     customer.sees("결과를 찾을 수 없습니다")
 

@@ -52,7 +52,7 @@ async function answerTo(url, options) {
     const response = await ask(url, { cache: "no-store", ...options });
     const body = await response.json();
     if (response.status === 202) return { open: body.job_id };
-    if (response.ok) return { jobId: body.job_id, settled: { outcome: body.outcome, ticket: body.ticket } };
+    if (response.ok) return { settled: { outcome: body.outcome, ticket: body.ticket } };
     return { error: CODES.has(body.error) ? body.error : (ELSE[response.status] ?? unnamed(response)) };
   } catch {
     // No answer, or none of ours: a gateway's page, a connection that broke.

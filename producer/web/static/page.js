@@ -11,7 +11,7 @@ import { RULES, SHOWN, brandOf, cardFrom, digitsOf, hasLetters } from "./card.js
 import { fetchKeys, look, send } from "./endpoint.js";
 import { NoUsableKey, seal } from "./seal.js";
 import { wordsFor } from "./texts.js";
-import { readTicket, recallJob, rememberJob } from "./ticket.js";
+import { readTicket } from "./ticket.js";
 import { groupWhileTyping } from "./typing.js";
 
 const SETTLED_MS = 100;
@@ -27,7 +27,7 @@ const fields = Object.keys(RULES).map(element);
 const consents = ["terms", "privacy"].map(element);
 const errors = new Map();
 
-const { base } = element("page").dataset;
+const { base, job: begun } = element("page").dataset;
 let { ticket } = element("page").dataset;
 let claims = readTicket(ticket);
 let lang = document.documentElement.lang === "en" ? "en" : "ko";
@@ -224,7 +224,6 @@ async function deliver() {
 
 async function accepted(answer) {
   envelope = null;
-  await rememberJob(ticket, answer.open ?? answer.jobId);
   if (answer.settled) conclude(answer.settled);
   else await follow(answer.open);
 }
@@ -301,15 +300,14 @@ function changeKind() {
   render();
 }
 
-async function begin() {
+function begin() {
   element("loading").remove();
   element("language").hidden = false;
   listen();
   if (!claims) return fail("bad_ticket");
   if (!globalThis.crypto?.subtle || !AbortSignal.timeout) return fail("no_crypto");
   fetchKeys(base).then((found) => (server ??= found), () => null);
-  const jobId = await recallJob(ticket);
-  return jobId ? alone(() => follow(jobId)) : go(FORM);
+  return begun ? alone(() => follow(begun)) : go(FORM);
 }
 
 begin();
