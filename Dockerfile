@@ -12,6 +12,10 @@ FROM dependencies AS producer-dependencies
 RUN python -m venv /venv && /venv/bin/pip install -c requirements.txt ".[producer]" \
  && /venv/bin/pip uninstall --yes iamport-billing-key-worker
 
+FROM dependencies AS web-dependencies
+RUN python -m venv /venv && /venv/bin/pip install -c requirements.txt ".[producer,web]" \
+ && /venv/bin/pip uninstall --yes iamport-billing-key-worker
+
 FROM dependencies AS worker-dependencies
 RUN python -m venv /venv && /venv/bin/pip install -c requirements.txt ".[worker]" \
  && /venv/bin/pip uninstall --yes iamport-billing-key-worker
@@ -31,6 +35,12 @@ COPY --from=producer-dependencies /venv /venv
 COPY producer /app/producer
 ENTRYPOINT ["python", "-m", "producer"]
 CMD ["--help"]
+
+FROM base AS web
+COPY --from=web-dependencies /venv /venv
+COPY producer /app/producer
+ENTRYPOINT ["python", "-m", "producer"]
+CMD ["serve"]
 
 FROM base AS worker
 COPY --from=worker-dependencies /venv /venv

@@ -9,7 +9,7 @@ from tests.servers import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-SEE_CARDS = {"worker", "producer", "vault"}
+SEE_CARDS = {"worker", "producer", "web", "vault"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -55,10 +55,17 @@ def test_only_the_worker_reaches_imp_and_the_stores_reach_nobody() -> None:
     assert masquerade == "false"
 
 
-def test_only_flower_has_a_port_and_only_on_this_machine() -> None:
+def test_only_the_card_page_and_flower_have_a_port_and_only_on_this_machine() -> None:
     ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
 
-    assert ports == {"flower": ["127.0.0.1:5555:5555"]}
+    assert ports == {"flower": ["127.0.0.1:5555:5555"], "web": ["127.0.0.1:8000:8000"]}
+
+
+def test_the_card_page_has_no_way_out_and_webhooks_see_no_card() -> None:
+    assert set(SERVICES["web"]["networks"]) == {"queue", "vault", "front"}
+    assert COMPOSE["networks"]["front"] == COMPOSE["networks"]["monitoring"]
+    assert SERVICES["webhooks"]["networks"] == ["queue", "out"]
+    assert SERVICES["webhooks"]["volumes"] == ["./keys/listener:/keys:ro"]
 
 
 def test_the_vault_writes_nothing() -> None:

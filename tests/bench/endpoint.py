@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import httpcore
@@ -69,7 +69,7 @@ def drive(url: str, bodies: list[bytes], rate_per_s: float) -> list[Shot]:
         bodies: JSON.
         rate_per_s: how many a second.
     """
-    headers = {"Content-Type": "application/json"}
+    headers = [("Content-Type", "application/json")]
     pool = httpcore.ConnectionPool(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
 
     def post(due: float, body: bytes) -> Shot:
@@ -100,9 +100,11 @@ def bodies_for(stack: Stack, requests: int) -> list[bytes]:
         for number in range(requests):
             uid = f"bench-{number}"
             card = Card(card_number=numbered(number), expiry="2031-07", birth="900101", pwd_2digit="12")
-            bound = {"purpose": Operation.ISSUE, "customer_uid": uid, "merchant_uid": None}
-            envelope = keys.seal(card, **bound, iat=now, exp=now + LIFE_S)
-            ticket = tickets.mint(Request(operation=Operation.ISSUE, customer_uid=uid, pg="nice"))
+            asked = Request(operation=Operation.ISSUE, customer_uid=uid, pg="nice")
+            envelope = keys.seal(
+                card, purpose=asked.operation, customer_uid=uid, merchant_uid=None, iat=now, exp=now + LIFE_S
+            )
+            ticket = tickets.mint(asked)
             bodies.append(json.dumps({"ticket": ticket, "envelope": envelope}).encode())
     return bodies
 
@@ -175,7 +177,8 @@ def measure(rate_per_s: float, seconds: float) -> dict[str, object]:
             shots = client.submit(drive, f"{url}/issue-billing", bodies, rate_per_s).result()
             accepted = sum(shot.status == 202 for shot in shots)
             wait_until(lambda: ledger.xlen(OUTCOMES) >= accepted, 60, "the last outcome")
-        issued = sum(json.loads(fields[b"outcome"])["status"] == "issued" for _, fields in ledger.xrange(OUTCOMES))
+        outcomes: Any = ledger.xrange(OUTCOMES)
+        issued = sum(json.loads(fields[b"outcome"])["status"] == "issued" for _, fields in outcomes)
     return report(shots, warm_up, issued)
 
 

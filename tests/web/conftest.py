@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.web.customer import DECLINED, GOOD, Customer, Watch
+from tests.web.customer import DECLINED, GOOD, Customer, Server, Watch
 from tests.web.stand_in import StandIn
 
 CHROMIUM = "/usr/bin/chromium"
@@ -25,6 +25,12 @@ def stand_in() -> Iterator[StandIn]:
 
 
 @pytest.fixture
+def server(stand_in: StandIn) -> Server:
+    """Who serves the page; a module of tests may have another."""
+    return stand_in
+
+
+@pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 390, "height": 844})
     context.set_default_timeout(10_000)
@@ -38,9 +44,9 @@ def page(context: BrowserContext) -> Page:
 
 
 @pytest.fixture
-def watch(page: Page, stand_in: StandIn) -> Iterator[Watch]:
+def watch(page: Page, server: Server) -> Iterator[Watch]:
     """Whatever a test is about: no card in the clear, nobody else asked, no violation, no error."""
-    watch = Watch(page, stand_in)
+    watch = Watch(page, server)
     yield watch
     assert watch.leaked(GOOD) | watch.leaked(DECLINED) == set()
     assert watch.foreign() == []
@@ -49,5 +55,5 @@ def watch(page: Page, stand_in: StandIn) -> Iterator[Watch]:
 
 
 @pytest.fixture
-def customer(page: Page, stand_in: StandIn, watch: Watch) -> Customer:
-    return Customer(page, stand_in)
+def customer(page: Page, server: Server, watch: Watch) -> Customer:
+    return Customer(page, server)

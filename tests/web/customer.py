@@ -1,11 +1,11 @@
 """Somebody at the card page: types, clicks, reads. And somebody who watches the browser meanwhile."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 from playwright.sync_api import ConsoleMessage, Page, Request, expect
 
 from tests.web.leaks import MEMBERS, found_in
-from tests.web.stand_in import StandIn
 
 GOOD, DECLINED = "4242424242424242", "4000000001130105"
 CARD = {"card_number": GOOD, "expiry": "0731", "birth": "900101", "pwd_2digit": "12"}
@@ -15,6 +15,29 @@ window.violations = [];
 addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
   violations.push(`${violatedDirective} ${blockedURI}`));
 """
+
+
+class Heard(Protocol):
+    """Bytes that a server received."""
+
+    @property
+    def raw(self) -> bytes: ...
+
+
+class Server(Protocol):
+    """Who serves the page: the stand-in, or the real one."""
+
+    @property
+    def origin(self) -> str: ...
+
+    @property
+    def received(self) -> Sequence[Heard]: ...
+
+    def mint(self) -> str: ...
+
+    def page_url(self, ticket: str) -> str: ...
+
+    def hold(self) -> None: ...
 
 
 class Sent(NamedTuple):
@@ -33,7 +56,7 @@ class Watch:
         stand_in: the one server that it may talk to.
     """
 
-    def __init__(self, page: Page, stand_in: StandIn) -> None:
+    def __init__(self, page: Page, stand_in: Server) -> None:
         self.page, self.stand_in = page, stand_in
         self.sent: list[Sent] = []
         self.errors: list[str] = []
@@ -77,7 +100,7 @@ class Customer:
         stand_in: the server.
     """
 
-    def __init__(self, page: Page, stand_in: StandIn) -> None:
+    def __init__(self, page: Page, stand_in: Server) -> None:
         self.page, self.stand_in = page, stand_in
 
     def arrives(self, lang: str = "ko", ticket: str | None = None) -> str:

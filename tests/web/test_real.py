@@ -1,0 +1,350 @@
+"""From typing to i'mport and back through the real stack: what the customer is told, and what was done, once."""
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.canary.control import owners
+from tests.canary.needles import Needles, canary
+from tests.fake_iamport import Fault
+from tests.servers import wait_until
+from tests.web.customer import DECLINED, GOOD, Customer, Server, Watch
+from tests.web.leaks import found_in
+from tests.web.real import BASE, IMPATIENT, Site, clear_cards
+
+REGISTERED, WORKING = "카드가 등록되었습니다", "카드를 등록하고 있습니다"
+DECLINED_TITLE = "카드사에서 승인하지 않았습니다"
+UNKNOWN, UNSENT = "전송되었는지 확인하지 못했습니다", "보내지 않았습니다"
+FACTS = ["신한카드", "424242******4242"]
+POST = f"POST {BASE}/issue-billing".encode()
+PATIENCE_MS, USUAL_MS = 30_000, 5_000
+TAG, CARDS = 4711, 10
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may read the memory of another process")
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[Site]:
+    expect.set_options(timeout=PATIENCE_MS)
+    with Site() as site:
+        yield site
+    expect.set_options(timeout=USUAL_MS)
+
+
+@pytest.fixture
+def site(house: Site) -> Iterator[Site]:
+    yield house
+    house.mend()
+
+
+@pytest.fixture
+def server(site: Site) -> Server:
+    return site
+
+
+def hands_in(customer: Customer, ticket: str | None = None, **changes: str) -> str:
+    ticket = customer.arrives(ticket=ticket)
+    customer.types(**changes)
+    customer.submits()
+    return ticket
+
+
+def is_working(page: Page) -> None:
+    expect(page.locator("#progress_title")).to_have_text(WORKING)
+
+
+def sends_again(page: Page) -> None:
+    page.get_by_role("button", name="다시 보내기").click()
+
+
+def test_card_is_registered_once_and_the_page_says_which(customer: Customer, page: Page, site: Site) -> None:
+    ticket = hands_in(customer)
+
+    customer.sees(REGISTERED)
+    assert page.locator("#facts dd").all_inner_texts() == FACTS
+    assert site.keys(ticket) == [GOOD]
+    assert (site.posts(ticket), site.cards_sent(ticket)) == (1, 1)
+
+
+@pytest.mark.parametrize("is_reloaded", [False, True], ids=["at once", "after a reload"])
+def test_declined_card_is_explained_and_another_one_is_registered(
+    customer: Customer, page: Page, site: Site, is_reloaded: bool
+) -> None:
+    ticket = hands_in(customer, card_number=DECLINED)
+    customer.sees(DECLINED_TITLE)
+    assert page.locator("#facts dd").all_inner_texts() == ["F113"]
+    expect(page.locator("#notice_text")).to_contain_text("비밀번호를 확인해 주세요")
+    expect(page.locator("#notice_then")).to_contain_text("다른 카드를 이용해 주세요")
+    if is_reloaded:
+        page.reload()
+    customer.sees_form()
+
+    customer.types()
+    customer.submits()
+
+    customer.sees(REGISTERED)
+    assert page.locator("#facts dd").all_inner_texts() == FACTS
+    assert site.keys(ticket) == [GOOD]
+    assert site.cards_sent(ticket) == 2
+
+
+def test_page_says_that_it_waits_while_iamport_takes_its_time(customer: Customer, page: Page, site: Site) -> None:
+    site.hold()
+    page.clock.install()
+    ticket = hands_in(customer)
+    customer.waits("카드사의 응답을 기다립니다. 몇 초 걸릴 수 있습니다.")
+    wait_until(lambda: site.fake.waiting, what="the card at i'mport")
+
+    page.clock.fast_forward(20_000)
+
+    customer.waits("아직 처리 중입니다. 이 페이지를 닫아도 처리는 계속됩니다.")
+    is_working(page)
+    site.release()
+    customer.sees(REGISTERED)
+    assert site.keys(ticket) == [GOOD]
+
+
+def test_reload_after_the_serving_process_was_killed_shows_the_outcome(
+    customer: Customer, page: Page, site: Site
+) -> None:
+    site.hold()
+    ticket = hands_in(customer)
+    is_working(page)
+
+    site.web.kill()
+    expect(page.locator("#status")).to_contain_text("연결이 끊겨")
+    site.web.start()
+    page.reload()
+
+    is_working(page)
+    site.release()
+    customer.sees(REGISTERED)
+    assert site.keys(ticket) == [GOOD]
+
+
+def test_page_goes_on_by_itself_after_the_serving_process_was_killed(
+    customer: Customer, page: Page, site: Site
+) -> None:
+    site.hold()
+    ticket = hands_in(customer)
+    is_working(page)
+
+    site.web.kill()
+    expect(page.locator("#status")).to_contain_text("연결이 끊겨")
+    site.release()
+    assert site.outcome(ticket).status == "issued"
+    site.web.start()
+
+    customer.sees(REGISTERED)
+    assert page.locator("#facts dd").all_inner_texts() == FACTS
+    assert (site.posts(ticket), site.keys(ticket)) == (1, [GOOD])
+
+
+def test_card_that_the_serving_process_died_over_is_sent_again_without_typing(
+    customer: Customer, page: Page, site: Site
+) -> None:
+    ticket = customer.arrives()
+    customer.types()
+    page.wait_for_load_state("networkidle")
+    os.kill(site.web.process.pid, signal.SIGSTOP)
+    customer.submits()
+    wait_until(lambda: site.posts(ticket), what="the card on its way")
+
+    site.web.kill()
+
+    customer.sees(UNKNOWN)
+    assert not site.is_known(ticket)
+    site.web.start()
+    sends_again(page)
+    customer.sees(REGISTERED)
+    assert site.keys(ticket) == [GOOD]
+
+
+def test_worker_that_is_killed_leaves_one_key_whether_or_not_the_card_had_arrived(
+    customer: Customer, page: Page, context: BrowserContext, site: Site
+) -> None:
+    site.replace_worker(**IMPATIENT)
+    site.hold()
+    other_page = context.new_page()
+    arrived, lost = hands_in(customer), hands_in(Customer(other_page, site))
+    wait_until(lambda: site.fake.waiting == 2, what="both cards at i'mport")
+    is_working(page)
+    is_working(other_page)
+
+    site.worker.kill()
+    site.fake.add_fault(Fault("reset", f"POST /subscribe/customers/{site.uid(lost)}", times=1))
+    site.release()
+    site.replace_worker()
+
+    outcomes = [site.outcome(ticket, within_s=90) for ticket in (arrived, lost)]
+    assert [one.status for one in outcomes] == ["issued", "issued"]
+    assert [site.keys(arrived), site.keys(lost)] == [[GOOD], [GOOD]]
+    for one in (page, other_page):
+        one.reload()
+        Customer(one, site).sees(REGISTERED)
+        assert one.locator("#facts dd").all_inner_texts() == FACTS
+
+
+def test_double_click_is_one_job_and_one_card_at_iamport(customer: Customer, page: Page, site: Site) -> None:
+    ticket = customer.arrives()
+    customer.types()
+
+    page.locator("#submit").dblclick()
+
+    customer.sees(REGISTERED)
+    assert (site.posts(ticket), site.cards_sent(ticket), site.keys(ticket)) == (1, 1, [GOOD])
+
+
+def test_same_page_in_two_tabs_is_one_job(customer: Customer, context: BrowserContext, site: Site) -> None:
+    other = Customer(context.new_page(), site)
+    ticket = customer.arrives()
+    other.arrives(ticket=ticket)
+    for one in (customer, other):
+        one.types()
+
+    for one in (customer, other):
+        one.submits()
+
+    customer.sees(REGISTERED)
+    other.sees(REGISTERED)
+    assert (site.posts(ticket), site.cards_sent(ticket), site.keys(ticket)) == (2, 1, [GOOD])
+
+
+def test_back_button_after_the_outcome_brings_no_card_back(customer: Customer, page: Page, site: Site) -> None:
+    ticket = hands_in(customer)
+    customer.sees(REGISTERED)
+    page.goto(f"{site.origin}/healthz")
+
+    page.go_back()
+
+    customer.sees(REGISTERED)
+    expect(page.locator("#form")).to_be_hidden()
+    assert customer.values() == ["", "", "", ""]
+    assert found_in(customer.dom(), GOOD) == set()
+    assert site.keys(ticket) == [GOOD]
+
+
+def test_card_pressed_for_without_a_connection_is_sent_once_there_is_one(
+    customer: Customer, page: Page, context: BrowserContext, site: Site
+) -> None:
+    ticket = customer.arrives()
+    customer.types()
+    page.wait_for_load_state("networkidle")
+    context.set_offline(True)
+    customer.submits()
+    customer.sees(UNSENT)
+    assert not site.is_known(ticket)
+
+    context.set_offline(False)
+    sends_again(page)
+
+    customer.sees(REGISTERED)
+    assert (site.cards_sent(ticket), site.keys(ticket)) == (1, [GOOD])
+
+
+def test_connection_lost_before_the_answer_is_told_and_sending_again_is_no_second_card(
+    customer: Customer, page: Page, context: BrowserContext, site: Site
+) -> None:
+    with site.web.tap.withholding(POST):
+        ticket = hands_in(customer)
+        assert site.outcome(ticket).status == "issued"
+        context.set_offline(True)
+        customer.sees(UNKNOWN)
+
+    context.set_offline(False)
+    sends_again(page)
+
+    customer.sees(REGISTERED)
+    assert (site.posts(ticket), site.cards_sent(ticket), site.keys(ticket)) == (2, 1, [GOOD])
+
+
+def test_connection_lost_while_waiting_is_told_and_the_outcome_comes_once_it_is_back(
+    customer: Customer, page: Page, context: BrowserContext, site: Site
+) -> None:
+    site.hold()
+    ticket = hands_in(customer)
+    is_working(page)
+    context.set_offline(True)
+    expect(page.locator("#status")).to_contain_text("연결이 끊겨")
+
+    site.release()
+    context.set_offline(False)
+
+    customer.sees(REGISTERED)
+    assert (site.posts(ticket), site.cards_sent(ticket), site.keys(ticket)) == (1, 1, [GOOD])
+
+
+def test_reload_before_the_answer_was_read_shows_the_outcome_and_not_the_form(
+    customer: Customer, page: Page, site: Site
+) -> None:
+    site.hold()
+    with site.web.tap.withholding(POST):
+        ticket = hands_in(customer)
+        wait_until(lambda: site.is_known(ticket), what="a job")
+
+        page.reload()
+
+    is_working(page)
+    expect(page.locator("#form")).to_be_hidden()
+    site.release()
+    customer.sees(REGISTERED)
+    assert (site.posts(ticket), site.cards_sent(ticket), site.keys(ticket)) == (1, 1, [GOOD])
+
+
+def test_outcome_is_shown_on_another_device_too(customer: Customer, page: Page, browser: Browser, site: Site) -> None:
+    ticket = hands_in(customer)
+    customer.sees(REGISTERED)
+
+    with contextlib.closing(browser.new_context()) as elsewhere:
+        other = Customer(elsewhere.new_page(), site)
+        other.arrives(ticket=ticket)
+
+        other.sees(REGISTERED)
+        assert other.page.locator("#facts dd").all_inner_texts() == FACTS
+
+
+@needs_root
+def test_serving_process_never_holds_a_card(customer: Customer, page: Page, watch: Watch, site: Site) -> None:
+    needles, tickets = Needles(TAG, range(CARDS)), []
+    for one in (canary(TAG, index) for index in range(CARDS)):
+        tickets.append(customer.arrives())
+        page.get_by_label("법인" if len(one.birth) == 10 else "개인").check()
+        customer.types(card_number=one.number, birth=one.birth, pwd_2digit=one.pwd_2digit)
+        customer.submits()
+        customer.sees(REGISTERED)
+
+    found = site.web.cards(needles)
+
+    assert [site.keys(ticket) for ticket in tickets] == [[canary(TAG, index).number] for index in range(CARDS)]
+    assert sum(site.posts(ticket) for ticket in tickets) == CARDS
+    assert found == {"memory": set(), "log": set(), "requests": set()}
+    assert clear_cards(needles, *(one.text.encode() for one in watch.sent)) == set()
+
+
+@needs_root
+def test_same_search_finds_every_card_that_a_serving_process_does_hold(page: Page, site: Site) -> None:
+    needles, canaries = Needles(TAG, range(CARDS)), [canary(TAG, index) for index in range(CARDS)]
+    with site.serving(ALLOW_PLAIN_FORM="1") as web:
+        watch = Watch(page, site)
+        begun = [socket.create_connection(("127.0.0.1", web.tap.port)) for _ in canaries]
+        for connection, one in zip(begun, canaries, strict=True):
+            kind = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 9999"
+            head = f"{POST.decode()} HTTP/1.1\r\nHost: {one.place}\r\n{kind}\r\n\r\n"
+            connection.sendall(head.encode() + urlencode(one.members()).encode())
+            page.goto(f"{web.origin}/healthz?{one.number}")
+        with web.log.open("a") as log:
+            log.writelines(f"{one.members()}\n" for one in canaries)
+
+        places = ("memory", "log", "requests")
+        wait_until(lambda: owners(web.cards(needles)["memory"]) == set(range(CARDS)), what="cards in memory")
+
+        assert {name: owners(web.cards(needles)[name]) for name in places} == dict.fromkeys(places, set(range(CARDS)))
+        assert owners(clear_cards(needles, *(one.text.encode() for one in watch.sent))) == set(range(CARDS))
+        for connection in begun:
+            connection.close()
