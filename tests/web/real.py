@@ -26,7 +26,7 @@ from tests.canary.places import file
 from tests.fake_iamport import FakeIamport
 from tests.fake_iamport.call import Call
 from tests.fake_iamport.exchange import Cut, Reply
-from tests.servers import Stack, WorkerProcess, environment, free_port
+from tests.servers import Stack, WorkerProcess, environment, free_port, wait_until
 
 BASE = "/subscription"
 LOOSE = {"LIMIT_PER_ADDRESS": "100000 per minute"}
@@ -91,7 +91,8 @@ class Tap:
         return self
 
     def __exit__(self, *_: object) -> None:
-        _hang_up(self._listener, *self._sockets)
+        _hang_up(self._listener)
+        self.cut()
 
     @contextlib.contextmanager
     def withholding(self, mark: bytes) -> Iterator[None]:
@@ -101,6 +102,10 @@ class Tap:
             yield
         finally:
             self._be_silent_after(b"")
+
+    def cut(self) -> None:
+        """Break every connection."""
+        _hang_up(*self._sockets)
 
     def _be_silent_after(self, mark: bytes) -> None:
         with self._changed:
@@ -285,7 +290,8 @@ class Site:
         return True
 
     def outcome(self, ticket: str, within_s: float = 60) -> Outcome:
-        """What became of the ticket's job, as the merchant's backend hears it."""
+        """What becomes of the ticket's job, as the merchant's backend hears it."""
+        wait_until(lambda: self.is_known(ticket), what="a job")
         return self._queue.wait(self._read(ticket).job_id, within_s)
 
     def keys(self, ticket: str) -> list[str]:
