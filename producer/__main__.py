@@ -1,56 +1,25 @@
 """The producer's commands: ``python -m producer``."""
 
-import contextlib
-import json
 import sys
-from collections.abc import Callable, Iterator
-from functools import wraps
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 import click
-import redis
 
+from producer.cli import before_cards, open_queue, plainly, print_json, stop
 from producer.client import BillingQueue
 from producer.contract.card import Card
-from producer.contract.errors import ContractError, InvalidCard
+from producer.contract.errors import InvalidCard
 from producer.contract.job import Job, Request
-from producer.contract.keyfile import KeyFileError
 from producer.contract.lockdown import MemoryNotLocked, lock_down, start_anew_scrubbed
 from producer.contract.outcome import Outcome
-from producer.errors import BillingError, BrokerUnavailable, SettingsError, UnknownJob
-from producer.settings import ProducerSettings, refuse_worker_secrets
+from producer.errors import SettingsError
+from producer.settings import ProducerSettings
 
-if TYPE_CHECKING:
-    from producer.webhooks.ledger import WebhookLedger
-
-OPEN, OTHER_OUTCOME, UNKNOWN_JOB = 3, 4, 5  # exit codes; 0 issued or paid, 1 a store or setting, 2 bad input
+OPEN, OTHER_OUTCOME = 3, 4  # exit codes; see also producer.cli
 STDIN_LIMIT = 16_384
 ASKED = (("card_number", True), ("expiry", True), ("birth", False), ("pwd_2digit", False))
-
-
-def _stop(message: str, code: int) -> None:
-    click.echo(f"producer: {message}", err=True)
-    sys.exit(code)
-
-
-def _plainly(command: Callable[..., None]) -> Callable[..., None]:
-    """A user's mistake is one line and an exit code, never a traceback."""
-
-    @wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 — any command's
-        try:
-            command(*args, **kwargs)
-        except ContractError as error:
-            _stop(str(error), 2)
-        except UnknownJob as error:
-            _stop(str(error), UNKNOWN_JOB)
-        except BrokerUnavailable as error:
-            key = "" if error.idempotency_key is None else f" ({error.idempotency_key})"
-            _stop(f"{error}{key}", 1)
-        except (BillingError, KeyFileError) as error:
-            _stop(str(error), 1)
-
-    return wrapped
 
 
 def _read_card() -> Card:
@@ -73,28 +42,12 @@ def _read_card() -> Card:
     return card
 
 
-def _before_cards() -> None:
-    """Lock this process down, if it is one of its own: the test suite calls commands in its."""
-    lock_down_process = click.get_current_context().obj
-    if lock_down_process is not None:
-        lock_down_process()
-
-
-def _queue() -> BillingQueue:
-    refuse_worker_secrets()
-    return BillingQueue.from_env()
-
-
-def _print(members: dict[str, Any]) -> None:
-    click.echo(json.dumps(members, ensure_ascii=False))
-
-
 def _print_job(job: Job) -> None:
-    _print({"job_id": job.job_id, "sequence": job.sequence, "expires_at": round(job.expires_at, 3)})
+    print_json({"job_id": job.job_id, "sequence": job.sequence, "expires_at": round(job.expires_at, 3)})
 
 
 def _print_outcome(outcome: Outcome) -> None:
-    _print(outcome.to_dict())
+    print_json(outcome.to_dict())
     sys.exit(0 if outcome.succeeded else OTHER_OUTCOME)
 
 
@@ -125,7 +78,24 @@ def _job_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Commands; those with subcommands of their own are loaded when they are asked for."""
+
+    FAMILIES = ("migrate", "webhooks")
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names."""
+        return sorted([*super().list_commands(ctx), *self.FAMILIES])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One command."""
+        if cmd_name not in self.FAMILIES:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = getattr(import_module(f"producer.{cmd_name}.command"), cmd_name)
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Enqueue i'mport billing-key requests and read their outcomes. Card data comes in on stdin only."""
 
@@ -134,11 +104,11 @@ def main() -> None:
 @click.option("--customer-uid", required=True, metavar="UID", help="Your handle of the billing key.")
 @click.option("--customer-id", metavar="C", help="The gateway's customer id (Toss Payments).")
 @_job_options
-@_plainly
+@plainly
 def issue(wait_s: float | None, **request: Any) -> None:  # noqa: ANN401 — the options above
     """Read one card as JSON on stdin, or ask for it, and enqueue a billing-key request."""
-    _before_cards()
-    with _queue() as queue:
+    before_cards()
+    with open_queue() as queue:
         job = queue.issue(card=_read_card(), **request)
         _print_job(job)
         if wait_s is not None:
@@ -155,11 +125,11 @@ def issue(wait_s: float | None, **request: Any) -> None:  # noqa: ANN401 — the
 @click.option("--tax-free", type=int, metavar="N", help="KRW.")
 @click.option("--product-type", type=click.Choice(["real", "digital"]))
 @_job_options
-@_plainly
+@plainly
 def onetime(wait_s: float | None, **request: Any) -> None:  # noqa: ANN401 — the options above
     """Read one card as on issue, and enqueue a key-in payment with it."""
-    _before_cards()
-    with _queue() as queue:
+    before_cards()
+    with open_queue() as queue:
         job = queue.onetime(card=_read_card(), **request)
         _print_job(job)
         if wait_s is not None:
@@ -169,10 +139,10 @@ def onetime(wait_s: float | None, **request: Any) -> None:  # noqa: ANN401 — t
 @main.command()
 @click.argument("job_id")
 @click.option("--wait", "wait_s", type=click.FloatRange(0, 3600), metavar="S", help="Wait for it that long.")
-@_plainly
+@plainly
 def outcome(job_id: str, wait_s: float | None) -> None:
     """Print the outcome of a job. Exit 0 issued or paid, 3 still open, 4 any other outcome, 5 unknown job."""
-    with _queue() as queue:
+    with open_queue() as queue:
         _await(queue, job_id, wait_s)
 
 
@@ -181,13 +151,13 @@ def outcome(job_id: str, wait_s: float | None) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True)
 @click.option("--prefix", default="/subscription", show_default=True, help="Path under which everything lies.")
 @click.option("--behind", metavar="ADDRESSES", help="Proxies whose X-Forwarded-For and -Proto are believed.")
-@_plainly
+@plainly
 def serve(host: str, port: int, prefix: str, behind: str | None) -> None:
     """Serve the card page and its endpoint."""
     from producer.web.serving import run  # noqa: PLC0415 — the other commands need no web server
 
-    _before_cards()
-    with _queue() as queue:
+    before_cards()
+    with open_queue() as queue:
         run(queue, host, port, prefix, behind)
 
 
@@ -201,21 +171,21 @@ def serve(host: str, port: int, prefix: str, behind: str | None) -> None:
 @click.option(
     "--life", "life_s", type=int, default=1800, show_default=True, metavar="S", help="Seconds it is good for."
 )
-@_plainly
+@plainly
 def ticket(session: str | None, life_s: int, **asked: Any) -> None:  # noqa: ANN401 — the options above
     """Print a ticket for the card page, as your app would make one."""
     from producer.web.ticket import Tickets  # noqa: PLC0415 — as above
 
     operation = "onetime" if asked["merchant_uid"] else "issue"
     request = Request.model_validate({"operation": operation, **{k: v for k, v in asked.items() if v is not None}})
-    with _queue() as queue:
+    with open_queue() as queue:
         click.echo(Tickets.of(queue).mint(request, session=session, life_s=life_s))
 
 
 @main.command("api-key")
 @click.argument("name")
 @click.option("--may", default="issue", show_default=True, metavar="LIST", help="issue, onetime or both.")
-@_plainly
+@plainly
 def api_key(name: str, may: str) -> None:
     """Make an API key for another backend; it is shown once, API_KEYS_FILE keeps its digest."""
     from producer.web.api_key import add_api_key  # noqa: PLC0415 — as above
@@ -225,62 +195,6 @@ def api_key(name: str, may: str) -> None:
     if path is None:
         raise SettingsError("API_KEYS_FILE: is not set")
     click.echo(add_api_key(path, name, [word.strip() for word in may.split(",")]))
-
-
-@main.group()
-def webhooks() -> None:
-    """Tell your server of every outcome: signed, at least once, in order for each customer_uid."""
-
-
-@webhooks.command("run")
-@_plainly
-def webhooks_run() -> None:
-    """Deliver until SIGTERM or Ctrl-C."""
-    from producer.webhooks.running import run  # noqa: PLC0415 — the other commands need no HTTP client
-
-    refuse_worker_secrets()
-    run(ProducerSettings.from_env())
-
-
-@webhooks.command("list")
-@_plainly
-def webhooks_list() -> None:
-    """List what was given up, a line of JSON each; and how much waits, on stderr."""
-    with _webhook_ledger() as ledger:
-        for result, at, answer in ledger.failed():
-            row = {"job_id": result.job_id, "customer_uid": result.customer_uid, "status": result.status}
-            _print({**row, "given_up_at": round(at, 3), "answer": answer})
-        click.echo(f"producer: {ledger.waiting()} waiting", err=True)
-
-
-@webhooks.command("resend")
-@click.argument("job_ids", nargs=-1, metavar="[JOB_ID]...")
-@click.option("--all", "everything", is_flag=True, help="Everything that was given up.")
-@_plainly
-def webhooks_resend(job_ids: tuple[str, ...], *, everything: bool) -> None:
-    """Deliver outcomes once more: those named, or all that were given up."""
-    if everything == bool(job_ids):
-        raise click.UsageError("name job ids, or give --all")
-    with _webhook_ledger() as ledger:
-        wanted = [result.job_id for result, _, _ in ledger.failed()] if everything else job_ids
-        unknown = [job_id for job_id in wanted if not ledger.resend(job_id, ledger.now())]
-        click.echo(f"producer: {len(wanted) - len(unknown)} to be sent once more", err=True)
-        if unknown:
-            _stop(f"not known any more, or waiting already: {', '.join(unknown)}", UNKNOWN_JOB)
-
-
-@contextlib.contextmanager
-def _webhook_ledger() -> Iterator["WebhookLedger"]:
-    from producer.webhooks.ledger import WebhookLedger  # noqa: PLC0415 — as above
-
-    refuse_worker_secrets()
-    ledger = WebhookLedger(ProducerSettings.from_env().ledger_url)
-    try:
-        yield ledger
-    except (redis.RedisError, OSError):
-        raise BrokerUnavailable("read", accepted=None) from None
-    finally:
-        ledger.close()
 
 
 def _lock_down() -> None:
@@ -293,7 +207,7 @@ def _lock_down() -> None:
     try:
         problems = lock_down(require_locked_memory=is_required)
     except MemoryNotLocked as problem:
-        _stop(f"REQUIRE_LOCKED_MEMORY: {problem}", 1)
+        stop(f"REQUIRE_LOCKED_MEMORY: {problem}", 1)
     else:
         for line in problems:
             click.echo(f"producer: warning: {line}", err=True)

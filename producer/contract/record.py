@@ -25,6 +25,8 @@ key                                holds                                        
 ``billing:webhook:failed``         sorted set of those that were given up, by when           never
 ``billing:webhook:intake``         the lock of the one that puts outcomes in line            15 s, renewed
 ``billing:limits:{…}``             cards handed in, by address and by customer               with their window
+``billing:migration:{name}``       hash: ``run state progress updated_at``; who runs it,        7 days after the last
+                                   ``holder held_until``; ``asked throttle`` of its run          checkpoint
 ``billing:sweeper``                the lock of the one sweeper at work                     10 s, renewed
 =================================  ======================================================  =========================
 
@@ -73,6 +75,7 @@ WEBHOOK_DUE = "billing:webhook:due"
 WEBHOOK_FAILED = "billing:webhook:failed"
 WEBHOOK_INTAKE = "billing:webhook:intake"
 LIMITS = "billing:limits:"
+MIGRATION = "billing:migration:"
 KIDS = "billing:kids"
 OUTCOMES = "billing:outcomes"
 RESULT = "celery-task-meta-"

@@ -1,0 +1,61 @@
+"""What commands share: a mistake is one line and an exit code, never a traceback; cards only in a locked process."""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn
+
+import click
+
+from producer.client import BillingQueue
+from producer.contract.errors import ContractError
+from producer.contract.keyfile import KeyFileError
+from producer.errors import BillingError, BrokerUnavailable, UnknownJob
+from producer.settings import refuse_worker_secrets
+
+UNKNOWN_JOB = 5  # exit codes; 1 a store or setting, 2 bad input
+
+
+def stop(message: str, code: int) -> NoReturn:
+    """End with a line on stderr."""
+    click.echo(f"producer: {message}", err=True)
+    sys.exit(code)
+
+
+def plainly(command: Callable[..., None]) -> Callable[..., None]:
+    """A user's mistake is one line and an exit code, never a traceback."""
+
+    @wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:  # noqa: ANN401 — any command's
+        try:
+            command(*args, **kwargs)
+        except ContractError as error:
+            stop(str(error), 2)
+        except UnknownJob as error:
+            stop(str(error), UNKNOWN_JOB)
+        except BrokerUnavailable as error:
+            key = "" if error.idempotency_key is None else f" ({error.idempotency_key})"
+            stop(f"{error}{key}", 1)
+        except (BillingError, KeyFileError) as error:
+            stop(str(error), 1)
+
+    return wrapped
+
+
+def before_cards() -> None:
+    """Lock this process down, if it is one of its own: the test suite calls commands in its."""
+    lock_down_process = click.get_current_context().find_root().obj
+    if lock_down_process is not None:
+        lock_down_process()
+
+
+def open_queue() -> BillingQueue:
+    """The queue of the environment, in a process that holds no worker's secret."""
+    refuse_worker_secrets()
+    return BillingQueue.from_env()
+
+
+def print_json(members: dict[str, Any]) -> None:
+    """One line of JSON."""
+    click.echo(json.dumps(members, ensure_ascii=False))

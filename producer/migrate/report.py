@@ -1,0 +1,145 @@
+"""Report: one row for each row of the source, and a summary in text and as a page. No card number is in any of them.
+
+Each file is written under a temporary name and renamed, so that it is whole or not there.
+"""
+
+import contextlib
+import csv
+import json
+import os
+from collections.abc import Iterable, Iterator
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import TextIO
+
+from producer.contract.outcome import Status
+from producer.migrate.source import Record
+from producer.migrate.workfile import COLUMNS, NOT_SENT, Kept, WorkFile
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+AGAIN = {str(one) for one in (Status.EXPIRED, Status.LOST, Status.INVALID, Status.MISCONFIGURED)} | {NOT_SENT}
+TONES = {"issued": "good", "superseded": "calm", "in_doubt": "calm", "not_sent": "calm"}
+
+
+def cell(text: str) -> str:
+    """A text as a cell that no spreadsheet takes for a formula: an apostrophe before what could begin one."""
+    return f"'{text}" if text.startswith((*FORMULA, "'")) else text
+
+
+def write_report(path: Path, rows: Iterable[Kept]) -> None:
+    """Write the rows, as JSON Lines if the name ends in ``.jsonl``, else as CSV.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with replacing(path) as file:
+        if path.suffix == ".jsonl":
+            for row in rows:
+                file.write(json.dumps(row._asdict(), ensure_ascii=False) + "\n")
+            return
+        writer = csv.writer(file, lineterminator="\r\n")
+        writer.writerow(COLUMNS)
+        for row in rows:
+            writer.writerow(["" if one is None else cell(one) if isinstance(one, str) else one for one in row])
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[TextIO]:
+    """A file that takes another's place when it is whole; readable for its owner only."""
+    new = path.with_name(path.name + ".new")
+    with os.fdopen(
+        os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8", newline=""
+    ) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+class Failed:
+    """Rows of an earlier report that are worth another try: those that were not sent, or whose cause can be mended.
+
+    Args:
+        path: of the report, CSV or JSON Lines.
+
+    Raises:
+        OSError, ValueError, KeyError: it is no report of a migration.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._uids: set[str] = set()
+        self._lines: set[int] = set()
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = map(json.loads, file) if path.suffix == ".jsonl" else csv.DictReader(file)
+            for row in rows:
+                uid, line = row["customer_uid"], int(row["line"])
+                if row["status"] not in AGAIN:
+                    continue
+                uid = uid[1:] if path.suffix != ".jsonl" and uid.startswith("'") else uid
+                if uid and "***" not in uid:
+                    self._uids.add(uid)
+                else:
+                    self._lines.add(line)
+
+    def __len__(self) -> int:
+        return len(self._uids) + len(self._lines)
+
+    def has(self, record: Record) -> bool:
+        """Whether a row of the source is one of them: by its customer_uid, or by its line if it had none."""
+        return record.fields.get("customer_uid") in self._uids or record.line in self._lines
+
+
+class Summary:
+    """Counts of a run by status, reason and card company.
+
+    Args:
+        title: which run it is.
+        work: its rows.
+    """
+
+    def __init__(self, title: str, work: WorkFile) -> None:
+        self.title, self.rows = title, work.rows
+        self.statuses = work.tally(["status"])
+        reasons = work.tally(["status", "code", "pg_code", "message"])
+        self.reasons = [(found, count) for found, count in reasons if found[0] != Status.ISSUED]
+        self.companies = work.tally(["card_name", "status"])
+
+    def text(self) -> str:
+        """For a terminal or a mail."""
+        lines = [self.title, f"{self.rows:,} rows", ""]
+        lines += [f"{count:>12,}  {status}" for (status,), count in self.statuses]
+        lines += ["", "By reason", *(f"{count:>12,}  {_joined(rest)}" for rest, count in self.reasons)]
+        lines += ["", "By card company"]
+        lines += [f"{count:>12,}  {company or '(none)'}, {status}" for (company, status), count in self.companies]
+        return "\n".join(lines) + "\n"
+
+    def page(self) -> str:
+        """One HTML page that needs nothing else."""
+        template = Template(files("producer.migrate").joinpath("summary.html").read_text(encoding="utf-8"))
+        reasons = [(_joined(rest), rest[0], count) for rest, count in self.reasons]
+        companies = [(f"{company or '(none)'}, {status}", status, count) for (company, status), count in self.companies]
+        return template.substitute(
+            title=escape(self.title),
+            rows=f"{self.rows:,}",
+            statuses=_bars([(status, status, count) for (status,), count in self.statuses], self.rows),
+            reasons=_bars(reasons, self.rows),
+            companies=_bars(companies, self.rows),
+        )
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return " · ".join(str(part) for part in parts if part)
+
+
+def _bars(items: Iterable[tuple[str, str, int]], whole: int) -> str:
+    """Rows of a chart: words, and a bar as long as its part of the whole."""
+    parts = [(words, TONES.get(status, "bad"), count, count / max(whole, 1)) for words, status, count in items]
+    rows = [
+        f'<tr><th scope="row">{escape(words)}</th><td class="number">{count:,}</td>'
+        f'<td><svg width="100%" height="12" role="img" aria-label="{part:.1%}">'
+        f'<rect class="{tone}" width="{max(part * 100, 0.3):.2f}%" height="12" rx="2"/></svg></td></tr>'
+        for words, tone, count, part in parts
+    ]
+    return "\n".join(rows) or '<tr><td colspan="3">none</td></tr>'

@@ -1,0 +1,306 @@
+"""Session: one process's part in a run, from taking it in hand to its report, or to where another one can go on."""
+
+import contextlib
+import itertools
+import os
+import signal
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import redis
+
+from producer.client import BillingQueue
+from producer.errors import BrokerUnavailable, SettingsError
+from producer.migrate import control as ledger
+from producer.migrate.control import Checkpoint, Control
+from producer.migrate.display import Display
+from producer.migrate.dry_run import dry_run
+from producer.migrate.pace import Window
+from producer.migrate.report import Failed, Summary, replacing, write_report
+from producer.migrate.rows import Checker
+from producer.migrate.run import Progress, Reader, Run, Stopped, rows_to_send
+from producer.migrate.source import CutOff, Record, SourceError, pairs, records
+from producer.migrate.workfile import WorkFile
+
+ENCRYPTED = {".gpg": "gpg --decrypt", ".pgp": "gpg --decrypt", ".asc": "gpg --decrypt", ".age": "age --decrypt"}
+PLAIN_TEXT = (
+    "this is a plain-text file on a disk; encrypt it, and pipe it in: "
+    "gpg --decrypt export.csv.pgp | python -m producer migrate - --name NAME "
+    "(or --i-know-this-file-holds-card-data)"
+)
+TAKEN_OVER_S = ledger.LEASE_S + 4
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command was given; see its help.
+
+    Args:
+        failed: the report of an earlier run.
+        form: ``csv``, ``jsonl`` or None.
+        mapped: ``COLUMN=FIELD``.
+        expected: rows.
+    """
+
+    resume: bool
+    failed: Path | None
+    report: Path | None
+    form: str | None
+    mapped: tuple[str, ...]
+    encoding: str
+    expiry_format: str
+    pg: str | None
+    channel_key: str | None
+    expected: int | None
+    deadline_s: float | None
+    window: int
+    throttle: float | None
+    memory_mark: float
+    accept_unterminated: bool
+
+    @property
+    def defaults(self) -> dict[str, str]:
+        """Request fields for rows that do not say."""
+        given = {"pg": self.pg, "channel_key": self.channel_key}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def check_count(self, rows: int) -> None:
+        """Fewer or more rows than there should be.
+
+        Raises:
+            CutOff: so it is.
+        """
+        if self.expected not in (None, rows):
+            raise CutOff(f"{self.expected:,} rows were expected, {rows:,} came")
+
+
+class NotNow(Exception):
+    """The migration is not in a state for what is asked; says which."""
+
+
+def read(file: BinaryIO, options: Options) -> Iterator[Record]:
+    """The source's records.
+
+    Raises:
+        SourceError: an option or the header does not hold.
+    """
+    try:
+        "".encode(options.encoding)
+    except LookupError:
+        raise SourceError("--encoding: is not known") from None
+    return records(
+        file,
+        is_json=None if options.form is None else options.form == "jsonl",
+        encoding=options.encoding,
+        names=pairs(options.mapped),
+        must_end=not options.accept_unterminated and not stat.S_ISREG(os.fstat(file.fileno()).st_mode),
+    )
+
+
+def look(file: BinaryIO, options: Options) -> bool:
+    """A dry run; whether every row would be sent.
+
+    Raises:
+        SourceError, CutOff, OSError: of the source, of the report.
+    """
+    checker = Checker(time.time, options.expiry_format, options.defaults)
+    with contextlib.nullcontext() if options.report is None else replacing(options.report) as report:
+        tally = dry_run(read(file, options), checker, report)
+    click.echo(tally.text())
+    options.check_count(tally.rows)
+    return not tally.bad
+
+
+@dataclass
+class Session:
+    """One process's part in a run.
+
+    Args:
+        queue: where jobs go.
+        control: the migration in the ledger.
+        name: of the migration.
+        options: of the command.
+    """
+
+    queue: BillingQueue
+    control: Control
+    name: str
+    options: Options
+
+    def migrate(self, file: BinaryIO) -> bool:
+        """Run to the end; whether every row is issued.
+
+        Raises:
+            NotNow, SourceError, WorkFileError: nothing was sent.
+            Stopped, CutOff: it can be resumed.
+        """
+        options = self.options
+        failed = None if options.failed is None else _failed(options.failed)
+        found = read(file, options)
+        first = list(itertools.islice(found, 1))  # a header that does not hold is told before anything begins
+        known = self._free()
+        number = run_number(self.name, known, is_resume=options.resume, is_again=failed is not None)
+        report = options.report or Path(f"{self.name}.{f'run{number}.' if number > 1 else ''}report.csv")
+        work = self._work_file(report, number)
+        self._take(number)
+        wanted: Iterator[Record] = itertools.chain(first, found)
+        if failed is not None:
+            wanted = filter(failed.has, wanted)
+        progress = Progress(self.name, number, options.expected if failed is None else len(failed))
+        deadline_s = options.deadline_s or self.queue.settings.job_deadline_s
+        prefix = f"migration:{self.name}:{number}:"
+        checker = Checker(time.time, options.expiry_format, options.defaults, prefix, deadline_s)
+        window = Window(deadline_s, options.window, time.monotonic())
+        with self._ending_well(work):
+            self._go(work, window, progress, Reader(rows_to_send(wanted, checker, iter(work))))
+            if failed is None:
+                options.check_count(work.rows)
+            return self._finish(work, progress, report)
+
+    def _free(self) -> Checkpoint | None:
+        """What the ledger knows, once no other process runs the migration; one that was killed holds it a while."""
+        until = time.monotonic() + (TAKEN_OVER_S if self.options.resume else 0)
+        while (known := self.control.checkpoint()) is not None and known.is_held:
+            if time.monotonic() >= until:
+                raise NotNow(f"{self.name} is run by another process")
+            time.sleep(0.5)
+        return known
+
+    def _take(self, number: int) -> None:
+        fields: dict[str, str | int] = {"run": number, "state": ledger.RUNNING}
+        if not self.options.resume:
+            fields |= {"asked": ledger.RUN, "throttle": "", "progress": "{}"}
+        if self.options.throttle:
+            fields["throttle"] = repr(self.options.throttle)
+        try:
+            unlimited = [store for store, used in self.control.memory_used().items() if used is None]
+        except (redis.RedisError, OSError):
+            raise SettingsError("LEDGER_URL, VAULT_URL: one is away, or this Redis user may not use INFO") from None
+        if not self.control.tick(fields).is_ours:
+            raise NotNow(f"{self.name} is run by another process")
+        for store in unlimited:
+            click.echo(f"producer: warning: the {store} has no maxmemory, so it has no --memory-mark", err=True)
+
+    def _work_file(self, report: Path, number: int) -> WorkFile:
+        path = report.with_name(report.name + ".partial")
+        if not self.options.resume:
+            for there in (report, path):
+                if there.exists():
+                    raise NotNow(f"{there} is there already; move it away, or name another --report")
+        return WorkFile(path, self.name, number)
+
+    def _go(self, work: WorkFile, window: Window, progress: Progress, reader: Reader) -> None:
+        display = Display()
+        try:
+            with stopped_by_signals() as is_stopping:
+                reader.start()
+                mark = self.options.memory_mark / 100
+                run = Run(self.queue, self.control, work, window, progress, mark, display.show, is_stopping)
+                run.go(reader)
+        finally:
+            display.close()
+
+    @contextlib.contextmanager
+    def _ending_well(self, work: WorkFile) -> Iterator[None]:
+        """Whatever ends it early leaves what another process can go on with."""
+        try:
+            yield
+        except BaseException as error:
+            work.close()
+            with contextlib.suppress(BrokerUnavailable, SettingsError):
+                self.control.tick({"state": ledger.STOPPED}, lease_s=0)
+            if isinstance(error, Stopped | CutOff):
+                again = f"migrate SOURCE --name {self.name} --resume"
+                raise type(error)(f"{error}; {work.rows:,} rows are read; go on with {again}") from None
+            raise
+
+    def _finish(self, work: WorkFile, progress: Progress, report: Path) -> bool:
+        """Write the report and the summary, and say so in the ledger."""
+        work.commit()
+        summary = Summary(f"{progress.name}, run {progress.run}", work)
+        try:
+            write_report(report, work)
+            for suffix, text in ((".summary.txt", summary.text()), (".summary.html", summary.page())):
+                with replacing(report.with_suffix(suffix)) as file:
+                    file.write(text)
+        except OSError as error:
+            raise Stopped(f"{report}: {error.strerror}") from None
+        asked = self.control.tick({}).asked
+        self.control.tick({"state": ledger.CANCELLED if asked == ledger.CANCEL else ledger.DONE}, lease_s=0)
+        work.remove()
+        click.echo(f"{summary.text()}\nReport: {report}, {report.with_suffix('.summary.html')}")
+        return work.counts["issued"] == work.rows
+
+
+def run_number(name: str, known: Checkpoint | None, *, is_resume: bool, is_again: bool) -> int:
+    """Which run this is.
+
+    Args:
+        known: what the ledger has of the migration.
+        is_resume, is_again: what was asked: to go on, or another run of what failed.
+
+    Raises:
+        NotNow: that is not possible now.
+    """
+    is_stopped = known is not None and known.state not in {ledger.DONE, ledger.CANCELLED}
+    if known is None or (is_resume and not is_stopped):
+        if is_resume:
+            raise NotNow(f"{name} has nothing to resume")
+        return 1
+    if is_resume:
+        return known.run
+    if is_stopped:
+        raise NotNow(f"{name} was stopped at line {known.progress.get('line', 0):,}; go on with --resume")
+    if not is_again:
+        raise NotNow(f"{name} is {known.state}; take another --name, or --only-failed REPORT for another run")
+    return known.run + 1
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM came; the second one ends the process at once."""
+    came: list[int] = []
+
+    def on_signal(number: int, _frame: object) -> None:
+        came.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _failed(path: Path) -> Failed:
+    try:
+        return Failed(path)
+    except (OSError, ValueError, KeyError):
+        raise SourceError(f"{path}: is no report of a migration") from None
+
+
+@contextlib.contextmanager
+def opened(source: str, *, is_plain_allowed: bool) -> Iterator[BinaryIO]:
+    """The source's bytes; from a disk only if that is allowed, since what lies there in plain text is not ours to read.
+
+    Raises:
+        SourceError: it cannot be opened, or lies in plain text.
+    """
+    if decrypt := ENCRYPTED.get(Path(source).suffix):
+        raise SourceError(f"pipe it in: {decrypt} {source} | python -m producer migrate - --name NAME")
+    if source == "-" and sys.stdin.isatty():
+        raise SourceError("stdin is a terminal; pipe the export in")
+    try:
+        with open(0 if source == "-" else source, "rb", closefd=source != "-") as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode) and not is_plain_allowed:
+                raise SourceError(PLAIN_TEXT)
+            yield file
+    except IsADirectoryError as error:
+        raise SourceError(f"{source}: {error.strerror}") from None
