@@ -2,9 +2,9 @@
 
 ::
 
-    DIR/redis/ledger.acl    users of the server of queue and ledger: worker, producer, flower, listener (webhooks),
-                            limits (the card page's counts)
-    DIR/redis/vault.acl     users of the vault: worker, producer; and of both servers: admin, for you alone
+    DIR/redis/ledger.acl    users of the server of queue and ledger: worker, producer, migrator, flower, listener
+                            (webhooks), limits (the card page's counts)
+    DIR/redis/vault.acl     users of the vault: worker, producer, migrator; and of both servers: admin, for you alone
     DIR/{role}/{store}.url  the role's URL, for BROKER_URL_FILE, LEDGER_URL_FILE and VAULT_URL_FILE; 0600
 
 The ACL files hold digests of passwords of 256 random bits. Keys are not told apart by database, so queue and ledger may
@@ -12,8 +12,9 @@ share a server. Redis 6.2 or later. Without a user one may only ask whether the 
 
 A producer can put sealed requests into the vault and ids onto the job queues; it can read neither, not even its own
 (no GET, and no SET, which can answer with the old value). It can write the ledger's records, as accepting a job must.
-Flower hears events and reaches no job queue. It must be allowed to speak on the control channel, or it hears nothing;
-workers do not listen there (``worker_enable_remote_control`` is off).
+A migrator is a producer that also hears all outcomes, and how full the servers are. Flower hears events and reaches no
+job queue. It must be allowed to speak on the control channel, or it hears nothing; workers do not listen there
+(``worker_enable_remote_control`` is off).
 """
 
 import os
@@ -39,6 +40,11 @@ class Role(NamedTuple):
     commands: str
 
 
+PRODUCER_KEYS = f"""interactive migration _kombu.binding* {record.JOB}* {record.OPEN} {record.FRESH}* {record.CUSTOMER}*
+    {record.ENVELOPE}* {record.KIDS}"""
+PRODUCER_COMMANDS = f"""{CONNECT} {SCRIPTS} +lpush +llen +sadd +exists +get +setnx +expireat +hget +hset +hmget +hincrby
+    +persist +zadd"""
+
 LEDGER = {
     "worker": Role(
         keys=f"recovery interactive migration unacked* _kombu.binding* {EVERYTHING} {record.RESULT}*",
@@ -47,11 +53,9 @@ LEDGER = {
             +hexists +hlen +hscan +persist +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zscore +zcard +zcount
             +xadd +publish""",
     ),
-    "producer": Role(
-        keys=f"""interactive migration _kombu.binding* {record.JOB}* {record.OPEN} {record.FRESH}* {record.CUSTOMER}*
-            {record.ENVELOPE}* {record.KIDS}""",
-        commands=f"""{CONNECT} {SCRIPTS} +lpush +llen +sadd +exists +get +setnx +expireat +hget +hset +hmget +hincrby
-            +persist +zadd""",
+    "producer": Role(keys=PRODUCER_KEYS, commands=PRODUCER_COMMANDS),
+    "migrator": Role(
+        keys=f"{PRODUCER_KEYS} {record.OUTCOMES} {record.MIGRATION}*", commands=f"{PRODUCER_COMMANDS} +xread +info"
     ),
     "limits": Role(keys=f"{record.LIMITS}*", commands=f"{CONNECT} {SCRIPTS} +get +set +exists +incrby +expire +pttl"),
     "listener": Role(
@@ -74,6 +78,7 @@ VAULT = {
             +hexists +config|get""",
     ),
     "producer": Role(keys=f"{record.SEALED}*", commands=f"{CONNECT} +setnx +pexpire"),
+    "migrator": Role(keys=f"{record.SEALED}*", commands=f"{CONNECT} +setnx +pexpire +info"),
 }
 
 

@@ -1,5 +1,6 @@
 """Redis users: each role works with its own rights, and with no others. Celery's, Flower's and our own traffic."""
 
+import os
 import subprocess
 import sys
 import urllib.request
@@ -17,7 +18,7 @@ from producer.contract.job import INTERACTIVE, QUEUES
 from producer.settings import ProducerSettings
 from producer.web.guard import Limits
 from tests.fake_iamport import CARDS
-from tests.servers import RedisServer, Stack, environment, free_port, wait_until
+from tests.servers import ROOT, RedisServer, Stack, environment, free_port, wait_until
 from worker import access
 
 
@@ -99,6 +100,35 @@ def test_jobs_of_all_kinds_run_with_each_roles_own_rights(guarded: Guarded, queu
     assert statuses == ["issued", "declined", "issued", "issued", "paid", *["issued"] * 20]
     denied = {*guarded.denied(stack.queue), *guarded.denied(stack.vault)}
     assert {what for _, what in denied} <= {"client", "client|setinfo"}  # which client libraries can do without
+
+
+def test_a_migration_runs_with_the_migrators_rights_and_with_no_others(guarded: Guarded, tmp_path: Path) -> None:
+    stack = guarded.stack
+    stack.worker(concurrency=8, **guarded.stores("worker"))
+    fields = CARDS["visa"].fields()
+    names = ["customer_uid", *fields]
+    rows = [",".join(names), *(",".join([f"uid_{i}", *fields.values()]) for i in range(30))]
+
+    def migrate(role: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "producer", "migrate", "-", "--name", role, "--report", tmp_path / f"{role}.csv"],
+            input="\n".join(rows) + "\n",
+            env={**os.environ, **stack.producer_env, **guarded.stores(role), "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert migrate("migrator").returncode == 0
+    refused_one = migrate("producer")
+    assert (refused_one.returncode, refused_one.stdout) == (1, "")
+    assert refused_one.stderr.splitlines()[-1].startswith("producer: LEDGER_URL: this Redis user may not migrate")
+    denied = {*guarded.denied(stack.queue), *guarded.denied(stack.vault)}
+    assert {(who, what) for who, what in denied if who == "migrator"} <= {
+        ("migrator", "client"),
+        ("migrator", "client|setinfo"),
+    }
 
 
 def test_a_producer_reads_no_sealed_request_no_token_and_no_queue(guarded: Guarded, queue: BillingQueue) -> None:
