@@ -104,7 +104,7 @@ def test_jobs_of_all_kinds_run_with_each_roles_own_rights(guarded: Guarded, queu
 
 def test_a_migration_runs_with_the_migrators_rights_and_with_no_others(guarded: Guarded, tmp_path: Path) -> None:
     stack = guarded.stack
-    stack.worker(concurrency=8, **guarded.stores("worker"))
+    stack.worker(concurrency=8, **guarded.stores("worker"))  # type: ignore[arg-type]
     fields = CARDS["visa"].fields()
     names = ["customer_uid", *fields]
     rows = [",".join(names), *(",".join([f"uid_{i}", *fields.values()]) for i in range(30))]
