@@ -83,6 +83,7 @@ class Tap:
         self.received: list[Stream] = []
         self._to, self._silent_after, self._changed = port, b"", threading.Condition()
         self._sockets: list[socket.socket] = []
+        self._is_unplugged = False
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -91,8 +92,7 @@ class Tap:
         return self
 
     def __exit__(self, *_: object) -> None:
-        _hang_up(self._listener)
-        self.cut()
+        _hang_up(self._listener, *self._sockets)
 
     @contextlib.contextmanager
     def withholding(self, mark: bytes) -> Iterator[None]:
@@ -103,9 +103,15 @@ class Tap:
         finally:
             self._be_silent_after(b"")
 
-    def cut(self) -> None:
-        """Break every connection."""
+    @contextlib.contextmanager
+    def unplugged(self) -> Iterator[None]:
+        """Meanwhile, every connection is broken, new ones at once."""
+        self._is_unplugged = True
         _hang_up(*self._sockets)
+        try:
+            yield
+        finally:
+            self._is_unplugged = False
 
     def _be_silent_after(self, mark: bytes) -> None:
         with self._changed:
@@ -113,32 +119,32 @@ class Tap:
             self._changed.notify_all()
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
+        with self._listener, contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                threading.Thread(target=self._connect, args=(client,), daemon=True).start()
+                threading.Thread(target=self._carry, args=(client,), daemon=True).start()
 
-    def _connect(self, client: socket.socket) -> None:
-        try:
-            server = socket.create_connection(("127.0.0.1", self._to))
-        except OSError:
-            client.close()
-            return
-        stream = Stream()
-        self.received.append(stream)
-        self._sockets += [client, server]
-        threading.Thread(target=self._answer, args=(server, client, stream), daemon=True).start()
-        for data in _pieces(client):
-            stream.raw += data
-            with contextlib.suppress(OSError):
-                server.sendall(data)
-        _hang_up(client, server)
+    def _carry(self, client: socket.socket) -> None:
+        self._sockets.append(client)
+        with client, contextlib.suppress(OSError):
+            if self._is_unplugged:
+                return
+            with socket.create_connection(("127.0.0.1", self._to)) as server:
+                self.received.append(stream := Stream())
+                answering = threading.Thread(target=self._answer, args=(server, client, stream), daemon=True)
+                answering.start()
+                for data in _pieces(client):
+                    stream.raw += data
+                    with contextlib.suppress(OSError):
+                        server.sendall(data)
+                _hang_up(client, server)
+                answering.join()
 
     def _answer(self, server: socket.socket, client: socket.socket, stream: Stream) -> None:
-        for data in _pieces(server):
-            with self._changed:
-                self._changed.wait_for(lambda: not self._silent_after or self._silent_after not in stream.raw)
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            for data in _pieces(server):
+                with self._changed:
+                    self._changed.wait_for(lambda: not self._silent_after or self._silent_after not in stream.raw)
                 client.sendall(data)
         _hang_up(server, client)
 
@@ -151,10 +157,10 @@ def _pieces(source: socket.socket) -> Iterator[bytes]:
 
 
 def _hang_up(*sockets: socket.socket) -> None:
+    """End both ways; who reads them closes them."""
     for one in sockets:
         with contextlib.suppress(OSError):
             one.shutdown(socket.SHUT_RDWR)
-        one.close()
 
 
 class Web(WorkerProcess):

@@ -185,6 +185,7 @@ def test_worker_that_is_killed_leaves_one_key_whether_or_not_the_card_had_arrive
     outcomes = [site.outcome(ticket, within_s=90) for ticket in (arrived, lost)]
     assert [one.status for one in outcomes] == ["issued", "issued"]
     assert [site.keys(arrived), site.keys(lost)] == [[GOOD], [GOOD]]
+    assert [site.cards_sent(arrived), site.cards_sent(lost)] == [1, 2]
     for one in (page, other_page):
         one.reload()
         Customer(one, site).sees(REGISTERED)
@@ -256,13 +257,15 @@ def test_connection_lost_before_the_answer_is_told_and_sending_again_is_no_secon
         ticket = hands_in(customer)
         assert site.outcome(ticket).status == "issued"
         context.set_offline(True)
-        customer.sees(UNKNOWN)
+        with site.web.tap.unplugged():
+            customer.sees(UNKNOWN)
 
     context.set_offline(False)
     sends_again(page)
 
     customer.sees(REGISTERED)
-    assert (site.posts(ticket), site.cards_sent(ticket), site.keys(ticket)) == (2, 1, [GOOD])
+    assert site.posts(ticket) >= 2
+    assert (site.cards_sent(ticket), site.keys(ticket)) == (1, [GOOD])
 
 
 def test_connection_lost_while_waiting_is_told_and_the_outcome_comes_once_it_is_back(
@@ -271,11 +274,12 @@ def test_connection_lost_while_waiting_is_told_and_the_outcome_comes_once_it_is_
     site.hold()
     ticket = hands_in(customer)
     is_working(page)
-    context.set_offline(True)
-    site.web.tap.cut()
-    expect(page.locator("#status")).to_contain_text("연결이 끊겨")
+    with site.web.tap.unplugged():
+        context.set_offline(True)
+        expect(page.locator("#status")).to_contain_text("연결이 끊겨")
+        site.release()
+        assert site.outcome(ticket).status == "issued"
 
-    site.release()
     context.set_offline(False)
 
     customer.sees(REGISTERED)
