@@ -110,7 +110,8 @@ class Summary:
         """For a terminal or a mail."""
         lines = [self.title, f"{self.rows:,} rows", ""]
         lines += [f"{count:>12,}  {status}" for (status,), count in self.statuses]
-        lines += ["", "By reason", *(f"{count:>12,}  {_joined(rest)}" for rest, count in self.reasons)]
+        if self.reasons:
+            lines += ["", "By reason", *(f"{count:>12,}  {_joined(rest)}" for rest, count in self.reasons)]
         lines += ["", "By card company"]
         lines += [f"{count:>12,}  {company or '(none)'}, {status}" for (company, status), count in self.companies]
         return "\n".join(lines) + "\n"

@@ -7,7 +7,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -34,6 +34,7 @@ PLAIN_TEXT = (
     "gpg --decrypt export.csv.pgp | python -m producer migrate - --name NAME "
     "(or --i-know-this-file-holds-card-data)"
 )
+TOLD_EVERY_S = 5.0
 TAKEN_OVER_S = ledger.LEASE_S + 4
 
 
@@ -111,10 +112,20 @@ def look(file: BinaryIO, options: Options) -> bool:
     """
     checker = Checker(time.time, options.expiry_format, options.defaults)
     with contextlib.nullcontext() if options.report is None else replacing(options.report) as report:
-        tally = dry_run(read(file, options), checker, report)
+        tally = dry_run(counted(read(file, options)), checker, report)
     click.echo(tally.text())
     options.check_count(tally.rows)
     return not tally.bad
+
+
+def counted(records: Iterable[Record]) -> Iterator[Record]:
+    """The same; how far it came is told every few seconds, on stderr."""
+    tell_at = time.monotonic() + TOLD_EVERY_S
+    for count, record in enumerate(records, 1):
+        if not count % 1000 and time.monotonic() >= tell_at:
+            tell_at += TOLD_EVERY_S
+            click.echo(f"{count:,} rows", err=True)
+        yield record
 
 
 @dataclass
@@ -298,7 +309,8 @@ def opened(source: str, *, is_plain_allowed: bool) -> Iterator[BinaryIO]:
     if source == "-" and sys.stdin.isatty():
         raise SourceError("stdin is a terminal; pipe the export in")
     try:
-        with open(0 if source == "-" else source, "rb", closefd=source != "-") as file:
+        # Not buffered: closing would wait for the thread that reads.
+        with open(0 if source == "-" else source, "rb", 0, closefd=source != "-") as file:
             if stat.S_ISREG(os.fstat(file.fileno()).st_mode) and not is_plain_allowed:
                 raise SourceError(PLAIN_TEXT)
             yield file

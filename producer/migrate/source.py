@@ -5,6 +5,7 @@ A record that cannot be read is one record with a problem, and the next one is r
 """
 
 import csv
+import select
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO, NamedTuple
@@ -65,7 +66,7 @@ def records(
     """Read an export.
 
     Args:
-        source: its bytes.
+        source: its bytes; not buffered, so that whoever closes it waits for no reader.
         is_json: JSON Lines, or CSV with a header; by its first character if None.
         encoding: Python's name of it; line ends must be those of ASCII.
         names: our field by the export's column, where they differ.
@@ -147,7 +148,8 @@ class _Lines:
 
     def _fill(self) -> bool:
         try:
-            piece = self._source.read1(PIECE)  # type: ignore[attr-defined]
+            while (piece := self._source.read(PIECE)) is None:  # whoever started us made it non-blocking
+                select.select([self._source], [], [])
         except OSError as error:
             raise SourceError(f"line {self.number + 1}: the source broke ({error.strerror})") from None
         self._buffer = self._buffer[self._at :] + piece
