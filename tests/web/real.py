@@ -15,6 +15,7 @@ from typing import Self
 
 from producer import BillingQueue
 from producer.contract.job import Request
+from producer.contract.lockdown import STARTED_ANEW
 from producer.contract.names import Operation
 from producer.contract.outcome import Outcome
 from producer.errors import UnknownJob
@@ -29,6 +30,7 @@ from tests.fake_iamport.exchange import Cut, Reply
 from tests.servers import Stack, WorkerProcess, environment, free_port, wait_until
 
 BASE = "/subscription"
+UNSCRUBBED = {STARTED_ANEW: "1"}  # it keeps the allocator that it has, which overwrites nothing of what is freed
 LOOSE = {"LIMIT_PER_ADDRESS": "100000 per minute"}
 IMPATIENT = {"IMP_CONNECT_TIMEOUT_S": "1", "IMP_READ_TIMEOUT_S": "2"}  # a call's lease is the sum, and 15 s
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import urllib.request
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ from tests.fake_iamport import Fault
 from tests.servers import wait_until
 from tests.web.customer import DECLINED, GOOD, Customer, Server, Watch
 from tests.web.leaks import found_in
-from tests.web.real import BASE, IMPATIENT, Site, clear_cards
+from tests.web.real import BASE, IMPATIENT, UNSCRUBBED, Site, Web, clear_cards
 
 REGISTERED, WORKING = "카드가 등록되었습니다", "카드를 등록하고 있습니다"
 DECLINED_TITLE = "카드사에서 승인하지 않았습니다"
@@ -23,7 +24,8 @@ UNKNOWN, UNSENT = "전송되었는지 확인하지 못했습니다", "보내지 
 FACTS = ["신한카드", "424242******4242"]
 POST = f"POST {BASE}/issue-billing".encode()
 PATIENCE_MS, USUAL_MS = 30_000, 5_000
-TAG, CARDS = 4711, 10
+TAG, EVERYBODY = 4711, set(range(10))
+CANARIES, NEEDLES = [canary(TAG, index) for index in EVERYBODY], Needles(TAG, EVERYBODY)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may read the memory of another process")
 
@@ -315,45 +317,67 @@ def test_outcome_is_shown_on_another_device_too(customer: Customer, page: Page, 
         assert other.page.locator("#facts dd").all_inner_texts() == FACTS
 
 
+@pytest.fixture
+def web(site: Site, request: pytest.FixtureRequest) -> Iterator[Web]:
+    """Who serves meanwhile: a process with settings of its own, given as the parameter."""
+    with site.serving(**request.param) as web:
+        usual, site.web = site.web, web
+        yield web
+        site.web = usual
+
+
 @needs_root
-def test_serving_process_never_holds_a_card(customer: Customer, page: Page, watch: Watch, site: Site) -> None:
-    needles, tickets = Needles(TAG, range(CARDS)), []
-    for one in (canary(TAG, index) for index in range(CARDS)):
+@pytest.mark.parametrize("web", [{}, UNSCRUBBED], ids=["as it is", "never scrubbed"], indirect=True)
+def test_serving_process_never_holds_a_card(web: Web, customer: Customer, page: Page, watch: Watch, site: Site) -> None:
+    tickets = []
+    for one in CANARIES:
         tickets.append(customer.arrives())
         page.locator("#corporate" if len(one.birth) == 10 else "#personal").check()
         customer.types(card_number=one.number, birth=one.birth, pwd_2digit=one.pwd_2digit)
         customer.submits()
         customer.sees(REGISTERED)
 
-    found = site.web.cards(needles)
+    found = web.cards(NEEDLES) | {"browser": left_in_clear(watch)}
 
-    assert [site.keys(ticket) for ticket in tickets] == [[canary(TAG, index).number] for index in range(CARDS)]
-    assert sum(site.posts(ticket) for ticket in tickets) == CARDS
-    assert found == {"memory": set(), "log": set(), "requests": set()}
-    assert clear_cards(needles, *(one.text.encode() for one in watch.sent)) == set()
+    assert [site.keys(ticket) for ticket in tickets] == [[one.number] for one in CANARIES]
+    assert [site.posts(ticket) for ticket in tickets] == [1] * len(CANARIES)
+    assert found == {"memory": set(), "log": set(), "requests": set(), "browser": set()}
 
 
 @needs_root
-def test_same_search_finds_every_card_that_a_serving_process_does_hold(page: Page, site: Site) -> None:
-    needles, canaries = Needles(TAG, range(CARDS)), [canary(TAG, index) for index in range(CARDS)]
-    everybody = set(range(CARDS))
-    with site.serving(ALLOW_PLAIN_FORM="1") as web:
-        watch = Watch(page, site)
-        begun = [socket.create_connection(("127.0.0.1", web.tap.port)) for _ in canaries]
-        for connection, one in zip(begun, canaries, strict=True):
+@pytest.mark.parametrize("web", [{"ALLOW_PLAIN_FORM": "1"}], ids=["plain form"], indirect=True)
+def test_the_search_finds_every_card_that_a_serving_process_holds(web: Web, page: Page, site: Site) -> None:
+    watch = Watch(page, site)
+    with contextlib.ExitStack() as undo, web.log.open("a") as log:
+        for one in CANARIES:
+            begun = undo.enter_context(socket.create_connection(("127.0.0.1", web.tap.port)))
             kind = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 9999"
-            head = f"{POST.decode()} HTTP/1.1\r\nHost: {one.place}\r\n{kind}\r\n\r\n"
-            connection.sendall(head.encode() + urlencode(one.members()).encode())
-            page.goto(f"{web.origin}/healthz?{one.number}")
-        with web.log.open("a") as log:
-            log.writelines(f"{one.members()}\n" for one in canaries)
+            head = f"{POST.decode()} HTTP/1.1\r\nHost: {site.origin}\r\n{kind}\r\n\r\n"
+            begun.sendall(head.encode() + urlencode(one.members()).encode())
+            page.goto(f"{site.origin}/healthz?{one.number}")
+            print(one.members(), file=log, flush=True)
+        wait_until(lambda: holders(web.cards(NEEDLES)["memory"]) == EVERYBODY, what="cards in memory")
 
-        wait_until(lambda: holders(web.cards(needles)["memory"]) == everybody, what="cards in memory")
-        found = web.cards(needles) | {"browser": clear_cards(needles, *(one.text.encode() for one in watch.sent))}
+        found = web.cards(NEEDLES) | {"browser": left_in_clear(watch)}
 
-        assert {name: holders(hits) for name, hits in found.items()} == dict.fromkeys(found, everybody)
-        for connection in begun:
-            connection.close()
+    assert {name: holders(hits) for name, hits in found.items()} == dict.fromkeys(found, EVERYBODY)
+
+
+@needs_root
+@pytest.mark.parametrize("web", [UNSCRUBBED | {"ALLOW_PLAIN_FORM": "1"}], ids=["plain form"], indirect=True)
+def test_the_search_finds_cards_that_an_unscrubbed_process_held_long_ago(web: Web, site: Site) -> None:
+    for one in CANARIES:
+        ticket = site.mint()
+        body = urlencode(one.members() | {"ticket": ticket}).encode()
+        with urllib.request.urlopen(f"{site.origin}{BASE}/issue-billing", body) as answer:
+            answer.read()
+        assert site.outcome(ticket).status == "issued"
+
+    assert holders(web.cards(NEEDLES)["memory"]) != set()
+
+
+def left_in_clear(watch: Watch) -> set[Hit]:
+    return clear_cards(NEEDLES, *(one.text.encode() for one in watch.sent))
 
 
 def holders(hits: set[Hit]) -> set[int]:
