@@ -131,8 +131,8 @@ class Desk:
         if ticket.request.operation is not operation:
             raise Problem("ticket_invalid", "the ticket is for something else")
         address = request.client.host if request.client and key is None else None
-        await asyncio.to_thread(self._enqueue, ticket, handed, address)
-        return await self._answer(request, ticket, wait_s)
+        is_new = await asyncio.to_thread(self._enqueue, ticket, handed, address)
+        return await self._answer(request, ticket, wait_s, is_open=is_new and not wait_s)
 
     async def tell(self, request: HttpRequest, job_id: str, wait_s: float) -> JSONResponse:
         """Tell the holder of a ticket what became of its job."""
@@ -155,8 +155,10 @@ class Desk:
             raise Problem("not_allowed")
         return self.tickets.for_caller(caller.name, handed.request(operation), handed.idempotency_key)
 
-    def _enqueue(self, ticket: Ticket, handed: Handed, address: str | None) -> None:
-        if self._is_new(ticket):
+    def _enqueue(self, ticket: Ticket, handed: Handed, address: str | None) -> bool:
+        """Enqueue the ticket's job; whether this is the first time that it is asked for."""
+        is_new = self._is_new(ticket)
+        if is_new:
             customer = ticket.request.customer_uid or ticket.request.merchant_uid
             self._limits.count(address=address, customer=customer)
         arguments = {name: value for name, value in ticket.request.fields().items() if name != "operation"}
@@ -172,6 +174,7 @@ class Desk:
         except BrokerUnavailable as error:
             if not error.accepted:
                 raise
+        return is_new
 
     def _is_new(self, ticket: Ticket) -> bool:
         """Whether this is the first time that its job is asked for: repeating it is no second card."""
@@ -181,15 +184,15 @@ class Desk:
             return True
         return False
 
-    async def _answer(self, request: HttpRequest, ticket: Ticket, wait_s: float) -> JSONResponse:
-        try:
-            outcome = (
-                await self.queue.await_outcome(ticket.job_id, wait_s)
-                if wait_s
-                else await self.queue.aoutcome(ticket.job_id)
-            )
-        except TimeoutError:
-            outcome = None
+    async def _answer(
+        self, request: HttpRequest, ticket: Ticket, wait_s: float, *, is_open: bool = False
+    ) -> JSONResponse:
+        outcome = None
+        if wait_s:
+            with contextlib.suppress(TimeoutError):
+                outcome = await self.queue.await_outcome(ticket.job_id, wait_s)
+        elif not is_open:
+            outcome = await self.queue.aoutcome(ticket.job_id)
         may_retry = outcome is not None and outcome.status in TRY_AGAIN
         renewed = self.tickets.renewed(ticket) if may_retry else None
         text = self.tickets.text(ticket)
