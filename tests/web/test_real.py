@@ -22,6 +22,7 @@ REGISTERED, WORKING = "카드가 등록되었습니다", "카드를 등록하고
 DECLINED_TITLE = "카드사에서 승인하지 않았습니다"
 UNKNOWN, UNSENT = "전송되었는지 확인하지 못했습니다", "보내지 않았습니다"
 FACTS = ["신한카드", "424242******4242"]
+EARLIER = "4000000000000002"
 POST = f"POST {BASE}/issue-billing".encode()
 PATIENCE_MS, USUAL_MS = 30_000, 5_000
 TAG, EVERYBODY = 4711, set(range(10))
@@ -218,6 +219,27 @@ def test_same_page_in_two_tabs_is_one_job(customer: Customer, context: BrowserCo
     customer.sees(REGISTERED)
     other.sees(REGISTERED)
     assert (site.posts(ticket), site.cards_sent(ticket), site.keys(ticket)) == (2, 1, [GOOD])
+
+
+def test_tab_whose_card_came_second_is_told_that_the_first_one_is_registered(
+    customer: Customer, context: BrowserContext, site: Site
+) -> None:
+    other = Customer(context.new_page(), site)
+    ticket = customer.arrives()
+    other.arrives(ticket=ticket)
+    other.page.bring_to_front()
+    other.types(card_number=EARLIER)
+    other.submits()
+    other.sees(REGISTERED)
+    customer.page.bring_to_front()
+    customer.types()
+
+    customer.submits()
+
+    customer.sees(REGISTERED)
+    expect(customer.page.locator("#notice_then")).to_contain_text("먼저 보내신 카드")
+    expect(other.page.locator("#notice_then")).to_be_empty()
+    assert site.keys(ticket) == [EARLIER]
 
 
 def test_back_button_after_the_outcome_brings_no_card_back(customer: Customer, page: Page, site: Site) -> None:

@@ -40,12 +40,17 @@ const ERRORS = {
 /**
  * @param {object} outcome the outcome's view.
  * @param {boolean} renewed whether a new ticket came with it.
+ * @param {string|null} lastFour of the card that was sealed last on this page.
  */
-export function noticeOfOutcome(outcome, renewed) {
+export function noticeOfOutcome(outcome, renewed, lastFour) {
   const merchantFault = { key: "merchant_fault", tone: BAD };
   const { again, ...notice } = OUTCOMES[outcome.status] ?? NEXT_STEPS[outcome.next_step] ?? merchantFault;
+  const shown = /[0-9]{4}$/.exec(outcome.card_number ?? "")?.[0];
+  // With one ticket, the card that arrived first counts: of a page that was reloaded too soon, or of another tab.
+  const earlier = notice.tone === GOOD && lastFour && shown && shown !== lastFour;
   return {
     ...notice,
+    ...(earlier ? { then: "earlier_card" } : {}),
     ...(again ? { form: renewed, then: renewed ? "type_again" : "start_again" } : {}),
     facts: {
       card_name: outcome.card_name,

@@ -34,6 +34,7 @@ let lang = document.documentElement.lang === "en" ? "en" : "ko";
 let view = {};
 let server = null;
 let envelope = null;
+let lastFour = null;
 let busy = false;
 let pressed = false;
 
@@ -204,6 +205,7 @@ async function sealed() {
   } catch (error) {
     trouble = error instanceof NoUsableKey ? "no_crypto" : "merchant_fault";
   }
+  lastFour = digitsOf(element("card_number").value).slice(-4);
   clearCard();
   if (trouble) fail(trouble);
   return !trouble;
@@ -250,7 +252,7 @@ const isFinal = (code) => ["job_unknown", "bad_ticket", "ticket_expired", "ticke
 
 function conclude({ outcome, ticket: renewed }) {
   if (renewed) renew(renewed);
-  const notice = noticeOfOutcome(outcome, Boolean(renewed));
+  const notice = noticeOfOutcome(outcome, Boolean(renewed), lastFour);
   go({ notice, form: notice.form });
 }
 

@@ -82,6 +82,7 @@ const ko = {
   declined_text_onetime: "결제되지 않았습니다. 카드 번호, 유효기간, 생년월일(법인은 사업자등록번호), 비밀번호를 확인해 주세요. "
     + "비밀번호를 여러 번 틀리면 카드사에서 카드를 잠글 수 있습니다.",
   type_again: "아래에 다시 입력하거나 다른 카드를 이용해 주세요. 입력했던 카드 정보는 지워졌습니다.",
+  earlier_card: "먼저 보내신 카드가 이미 접수되어, 방금 입력하신 카드 대신 그 카드가 등록되었습니다.",
   start_again: "다시 하시려면 {merchant}에서 처음부터 시작해 주세요.",
   superseded: "더 최근에 등록한 카드가 있습니다",
   superseded_text: "나중에 등록한 카드가 사용됩니다. 따로 하실 일은 없습니다.",
@@ -193,6 +194,7 @@ const en = {
   declined_text_onetime: "Nothing was paid. Check the number, the expiry date, the date of birth (for a corporate "
     + "card the business number) and the password. The card company may lock a card after several wrong passwords.",
   type_again: "Enter the details again below, or use another card. What you typed before has been erased.",
+  earlier_card: "A card that was sent before is registered, not the one that you just entered.",
   start_again: "To try again, start once more at {merchant}.",
   superseded: "A newer card is registered",
   superseded_text: "The card registered later is the one in use. There is nothing to do.",
