@@ -1,6 +1,7 @@
 """The command of a migration, and those that look after one from another shell."""
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +22,17 @@ from producer.migrate.workfile import WorkFileError
 from producer.settings import ProducerSettings, refuse_worker_secrets
 
 NOT_ALL, USAGE, RESUMABLE = 1, 2, 3  # exit codes; 0 all issued
+
+
+class Finite(click.FloatRange):
+    """A number within its limits; float() takes ``nan`` and ``inf``, too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 — click's
+        """The number."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
 
 
 class _Migrate(click.Group):
@@ -75,7 +87,7 @@ def migrate() -> None:
 @click.option(
     "--deadline",
     "deadline_s",
-    type=click.FloatRange(60, 604_800),
+    type=Finite(60, 604_800),
     metavar="S",
     help="Seconds until a job is given up; JOB_DEADLINE_S by default.",
 )
@@ -87,10 +99,10 @@ def migrate() -> None:
     metavar="N",
     help="Jobs that may be open at once, at most.",
 )
-@click.option("--throttle", type=click.FloatRange(min=0, min_open=True), metavar="N", help="Rows a second, at most.")
+@click.option("--throttle", type=Finite(min=0, min_open=True), metavar="N", help="Rows a second, at most.")
 @click.option(
     "--memory-mark",
-    type=click.FloatRange(0, 100),
+    type=Finite(0, 100),
     default=80,
     show_default=True,
     metavar="PERCENT",
@@ -117,7 +129,7 @@ def run(source: str, *, name: str | None, is_dry: bool, is_plain_allowed: bool, 
                 with open_queue() as queue, _control(found) as control:
                     is_good = Session(queue, control, found, options).migrate(file)
     except (Stopped, CutOff) as error:
-        stop(str(error), RESUMABLE)
+        stop(str(error), USAGE if is_dry else RESUMABLE)
     except (NotNow, SourceError, WorkFileError) as error:
         stop(str(error), USAGE)
     except OSError as error:
@@ -173,7 +185,7 @@ def resume(name: str) -> None:
 
 @migrate.command()
 @click.argument("name")
-@click.argument("rate", metavar="N", type=click.FloatRange(min=0))
+@click.argument("rate", metavar="N", type=Finite(min=0))
 @plainly
 def throttle(name: str, rate: float) -> None:
     """Send at most N rows a second; 0 takes the throttle away."""

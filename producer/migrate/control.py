@@ -124,8 +124,15 @@ class Control:
             raise _unavailable(error) from None
 
     def now(self) -> float:
-        """Unix seconds of the ledger's clock."""
-        seconds, micros = self._ledger.time()
+        """Unix seconds of the ledger's clock.
+
+        Raises:
+            BrokerUnavailable: the ledger does not answer.
+        """
+        try:
+            seconds, micros = self._ledger.time()
+        except (redis.RedisError, OSError) as error:
+            raise _unavailable(error) from None
         return float(seconds + micros / 1e6)
 
     def listen_from(self, now: float) -> None:

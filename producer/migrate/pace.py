@@ -59,7 +59,7 @@ class Throttle:
         """How many rows may be sent now, of so many."""
         if self.rate is None:
             return wanted
-        self._free_at = max(self._free_at, now - max(1.0, 1 / self.rate))  # what was not used is lost
+        self._free_at = max(self._free_at, now - max(1.0, 2 / self.rate))  # what was not used is lost
         return max(min(wanted, int((now - self._free_at) * self.rate)), 0)
 
     def sent(self, count: int) -> None:

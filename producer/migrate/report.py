@@ -7,6 +7,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from html import escape
 from importlib.resources import files
@@ -14,12 +15,14 @@ from pathlib import Path
 from string import Template
 from typing import TextIO
 
+from producer.contract.names import UID_CHARACTERS
 from producer.contract.outcome import Status
 from producer.migrate.source import Record
 from producer.migrate.workfile import COLUMNS, NOT_SENT, Kept, WorkFile
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 AGAIN = {str(one) for one in (Status.EXPIRED, Status.LOST, Status.INVALID, Status.MISCONFIGURED)} | {NOT_SENT}
+SENT_AS_SHOWN = re.compile(UID_CHARACTERS + "{1,79}")  # a longer one may have been cut
 TONES = {"issued": "good", "superseded": "calm", "in_doubt": "calm", "not_sent": "calm"}
 
 
@@ -49,13 +52,25 @@ def write_report(path: Path, rows: Iterable[Kept]) -> None:
 def replacing(path: Path) -> Iterator[TextIO]:
     """A file that takes another's place when it is whole; readable for its owner only."""
     new = path.with_name(path.name + ".new")
-    with os.fdopen(
-        os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8", newline=""
-    ) as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _reported(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Line, customer_uid and status of each row of a report."""
+    is_json = path.suffix == ".jsonl"
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in map(json.loads, file) if is_json else csv.DictReader(file):
+            uid = row["customer_uid"]
+            yield int(row["line"]), uid.removeprefix("" if is_json else "'"), row["status"]
 
 
 class Failed:
@@ -71,17 +86,17 @@ class Failed:
     def __init__(self, path: Path) -> None:
         self._uids: set[str] = set()
         self._lines: set[int] = set()
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = map(json.loads, file) if path.suffix == ".jsonl" else csv.DictReader(file)
-            for row in rows:
-                uid, line = row["customer_uid"], int(row["line"])
-                if row["status"] not in AGAIN:
-                    continue
-                uid = uid[1:] if path.suffix != ".jsonl" and uid.startswith("'") else uid
-                if uid and "***" not in uid:
+        try:
+            for line, uid, status in _reported(path):
+                if status in AGAIN and uid and "***" not in uid:
                     self._uids.add(uid)
-                else:
+                if status in AGAIN and not SENT_AS_SHOWN.fullmatch(uid):
                     self._lines.add(line)
+            for _, uid, status in _reported(path):
+                if status not in AGAIN:  # its customer stood in the source twice
+                    self._uids.discard(uid)
+        except (TypeError, AttributeError, csv.Error):
+            raise ValueError("is no report") from None
 
     def __len__(self) -> int:
         return len(self._uids) + len(self._lines)

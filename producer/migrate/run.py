@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from itertools import islice
 
 import redis
 
@@ -80,13 +79,20 @@ class Reader(threading.Thread):
         self._ready: queue.Queue[list[Row] | Exception | None] = queue.Queue(READ_AHEAD)
 
     def run(self) -> None:
-        """Read to the end."""
+        """Read to the end; what was read before an error comes before it."""
+        chunk: list[Row] = []
+        end: Exception | None = None
         try:
-            while chunk := list(islice(self._rows, CHUNK)):
-                self._ready.put(chunk)
-            self._ready.put(None)
+            for row in self._rows:
+                chunk.append(row)
+                if len(chunk) == CHUNK or self._ready.empty():  # a slow source's rows wait for no others
+                    self._ready.put(chunk)
+                    chunk = []
         except Exception as error:  # noqa: BLE001 — told to the one that asks next
-            self._ready.put(error)
+            end = error
+        if chunk:
+            self._ready.put(chunk)
+        self._ready.put(end)
 
     def take(self) -> list[Row] | None:
         """The next rows; none if they are not there yet, None at the end.
@@ -116,16 +122,15 @@ def rows_to_send(records: Iterable[Record], checker: Checker, known: Iterator[Ke
     """
     before = next(known, None)
     for record in records:
-        while before is not None and before.line < record.line:
-            before = next(known, None)
-        if before is not None and before.line == record.line:
-            uid = shown(record.fields.get("customer_uid", ""))
-            if before.customer_uid != uid:
-                raise SourceError(f"line {record.line}: is not what this run read there; this is another source")
-            if before.status != OPEN:
+        if before is not None and before.line <= record.line:
+            uid = record.fields.get("customer_uid", "")
+            if before.line < record.line or before.customer_uid not in {uid, shown(uid)}:
+                raise SourceError(f"line {before.line}: is not what this run read there; this is another source")
+            is_open, before = before.status == OPEN, next(known, None)
+            if not is_open:
                 continue
         yield checker.check(record)
-    if any(True for _ in known):
+    if before is not None:
         raise CutOff("the source ends before the last line that this run has read; it was cut off")
 
 
@@ -179,6 +184,12 @@ class Run:
             Stopped: it was asked to stop, or another process took the migration over.
             SourceError: the source broke; what was sent is kept.
         """
+        try:
+            self._go(reader)
+        finally:
+            self._describe(self._clock())
+
+    def _go(self, reader: Reader) -> None:
         self._control.listen_from(self._control.now())
         self._tick(self._clock())
         is_read = False
@@ -193,30 +204,27 @@ class Run:
                 is_read, self._next = chunk is None, chunk or []
                 self.progress.is_read = is_read
             has_sent = self._send(now)
-            self._hear(now, wait_ms=1 if has_sent or self._next else 50)
+            self._hear(now, wait_ms=1 if has_sent else 50)
             if is_read and not self._next and not self._unsent and not self._open:
                 return
 
     # Sending
 
     def _send(self, now: float) -> bool:
-        """Send what may be sent now; whether anything was."""
-        if not self._unsent:
-            self._keep_next(now)
+        """Send what may be sent now; whether any row was dealt with."""
+        has_kept = not self._unsent and self._keep_next(now)
         if not self._unsent or now < self._again_at:
-            return False
+            return has_kept
         if self._asked == ledger.CANCEL:
             self._drop_unsent(now)
+        if self._asked != ledger.RUN or self._full:
             return False
         chunk = self._unsent
         try:
             for _ in self._queue.issue_many(request for _, request in chunk):
                 pass
         except IdempotencyConflict as conflict:  # the others of the chunk go once more, which changes nothing
-            (line,) = (line for line, request in chunk if request.idempotency_key == conflict.idempotency_key)
-            words = "was sent before with other content (pg, channel_key or customer_id)"
-            self._work.settle([Kept(line, "", Status.INVALID, "conflict", message=words)])
-            self._unsent = [one for one in chunk if one[0] != line]
+            self._leave_out(conflict.idempotency_key)
             return True
         except BrokerUnavailable as error:
             self._trouble, self._again_at = str(error).split(";")[0], now + AGAIN_S
@@ -227,6 +235,17 @@ class Run:
         self._open.update(sent)
         self._to_ask += sent if self._is_resumed else ()  # it may have had its outcome while nobody listened
         return True
+
+    def _leave_out(self, key: str) -> None:
+        """One row conflicts. In a run that goes on, it is its own job, sent with other options: awaited as it is."""
+        (line,) = (line for line, request in self._unsent if request.idempotency_key == key)
+        self._unsent = [one for one in self._unsent if one[0] != line]
+        if self._is_resumed:
+            self._open[job_id_of(key)] = line
+            self._to_ask.append(job_id_of(key))
+            return
+        words = "was sent before with other content (pg, channel_key or customer_id)"
+        self._work.settle([Kept(line, "", Status.INVALID, "conflict", message=words)])
 
     def _drop_unsent(self, now: float) -> None:
         """Cancelled while a store failed: what was accepted all the same is awaited, the rest is not sent."""
@@ -244,8 +263,9 @@ class Run:
         )
         self._unsent = []
 
-    def _keep_next(self, now: float) -> None:
-        """Put rows into the work file: those that can be sent now, and those that never will."""
+    def _keep_next(self, now: float) -> bool:
+        """Put rows into the work file: those that can be sent now, and those that never will; whether any was."""
+        before = len(self._next)
         room = self._room(now)
         is_cancelled = self._asked == ledger.CANCEL
         while self._next and (is_cancelled or room > 0 or self._next[0].request is None):
@@ -256,6 +276,7 @@ class Run:
                 self._keep_unsendable(row, NOT_SENT, "cancelled", CANCELLED)
             elif self._keep(row, row.request):
                 room -= 1
+        return len(self._next) < before
 
     def _keep(self, row: Row, request: IssueRequest) -> bool:
         """Keep a row that is about to be sent; whether it is."""

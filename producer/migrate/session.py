@@ -2,13 +2,16 @@
 
 import contextlib
 import itertools
+import json
 import os
+import shlex
 import signal
+import sqlite3
 import stat
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,6 +37,7 @@ PLAIN_TEXT = (
     "gpg --decrypt export.csv.pgp | python -m producer migrate - --name NAME "
     "(or --i-know-this-file-holds-card-data)"
 )
+SIGNS = '\n\r",{}:'  # what tells records and fields apart
 TOLD_EVERY_S = 5.0
 TAKEN_OVER_S = ledger.LEASE_S + 4
 
@@ -92,9 +96,11 @@ def read(file: BinaryIO, options: Options) -> Iterator[Record]:
         SourceError: an option or the header does not hold.
     """
     try:
-        "".encode(options.encoding)
-    except LookupError:
-        raise SourceError("--encoding: is not known") from None
+        is_usable = SIGNS.encode(options.encoding) == SIGNS.encode()
+    except (LookupError, UnicodeError):
+        is_usable = False
+    if not is_usable:
+        raise SourceError("--encoding: is not known, or its line ends and commas are not those of ASCII")
     return records(
         file,
         is_json=None if options.form is None else options.form == "jsonl",
@@ -113,6 +119,8 @@ def look(file: BinaryIO, options: Options) -> bool:
     checker = Checker(time.time, options.expiry_format, options.defaults)
     with contextlib.nullcontext() if options.report is None else replacing(options.report) as report:
         tally = dry_run(counted(read(file, options)), checker, report)
+    if not tally.rows:
+        raise SourceError("the source has a header and no rows")
     click.echo(tally.text())
     options.check_count(tally.rows)
     return not tally.bad
@@ -155,11 +163,16 @@ class Session:
         failed = None if options.failed is None else _failed(options.failed)
         found = read(file, options)
         first = list(itertools.islice(found, 1))  # a header that does not hold is told before anything begins
+        if not first:
+            raise SourceError("the source has a header and no rows")
         known = self._free()
         number = run_number(self.name, known, is_resume=options.resume, is_again=failed is not None)
         report = options.report or Path(f"{self.name}.{f'run{number}.' if number > 1 else ''}report.csv")
+        unlimited = self._unlimited()
         work = self._work_file(report, number)
         self._take(number)
+        for store in unlimited:
+            click.echo(f"producer: warning: the {store} has no maxmemory, so it has no --memory-mark", err=True)
         wanted: Iterator[Record] = itertools.chain(first, found)
         if failed is not None:
             wanted = filter(failed.has, wanted)
@@ -168,7 +181,7 @@ class Session:
         prefix = f"migration:{self.name}:{number}:"
         checker = Checker(time.time, options.expiry_format, options.defaults, prefix, deadline_s)
         window = Window(deadline_s, options.window, time.monotonic())
-        with self._ending_well(work):
+        with self._ending_well(work, progress):
             self._go(work, window, progress, Reader(rows_to_send(wanted, checker, iter(work))))
             if failed is None:
                 options.check_count(work.rows)
@@ -189,14 +202,14 @@ class Session:
             fields |= {"asked": ledger.RUN, "throttle": "", "progress": "{}"}
         if self.options.throttle:
             fields["throttle"] = repr(self.options.throttle)
-        try:
-            unlimited = [store for store, used in self.control.memory_used().items() if used is None]
-        except (redis.RedisError, OSError):
-            raise SettingsError("LEDGER_URL, VAULT_URL: one is away, or this Redis user may not use INFO") from None
         if not self.control.tick(fields).is_ours:
             raise NotNow(f"{self.name} is run by another process")
-        for store in unlimited:
-            click.echo(f"producer: warning: the {store} has no maxmemory, so it has no --memory-mark", err=True)
+
+    def _unlimited(self) -> list[str]:
+        try:
+            return [store for store, used in self.control.memory_used().items() if used is None]
+        except (redis.RedisError, OSError):
+            raise SettingsError("LEDGER_URL, VAULT_URL: one is away, or this Redis user may not use INFO") from None
 
     def _work_file(self, report: Path, number: int) -> WorkFile:
         path = report.with_name(report.name + ".partial")
@@ -218,18 +231,25 @@ class Session:
             display.close()
 
     @contextlib.contextmanager
-    def _ending_well(self, work: WorkFile) -> Iterator[None]:
+    def _ending_well(self, work: WorkFile, progress: Progress) -> Iterator[None]:
         """Whatever ends it early leaves what another process can go on with."""
         try:
             yield
         except BaseException as error:
-            work.close()
+            with contextlib.suppress(sqlite3.Error):
+                work.close()
             with contextlib.suppress(BrokerUnavailable, SettingsError):
-                self.control.tick({"state": ledger.STOPPED}, lease_s=0)
-            if isinstance(error, Stopped | CutOff):
-                again = f"migrate SOURCE --name {self.name} --resume"
-                raise type(error)(f"{error}; {work.rows:,} rows are read; go on with {again}") from None
+                self.control.tick({"state": ledger.STOPPED, "progress": _json(progress)}, lease_s=0)
+            if isinstance(error, Stopped | CutOff | BrokerUnavailable | sqlite3.Error):
+                kind = CutOff if isinstance(error, CutOff) else Stopped
+                raise kind(f"{error}; rows read so far: {work.rows:,}; go on with {self._again()}") from None
             raise
+
+    def _again(self) -> str:
+        """How to go on."""
+        options = {"--only-failed": self.options.failed, "--report": self.options.report}
+        given = [f" {name} {shlex.quote(str(path))}" for name, path in options.items() if path is not None]
+        return f"migrate SOURCE --name {self.name}{''.join(given)} --resume"
 
     def _finish(self, work: WorkFile, progress: Progress, report: Path) -> bool:
         """Write the report and the summary, and say so in the ledger."""
@@ -243,10 +263,15 @@ class Session:
         except OSError as error:
             raise Stopped(f"{report}: {error.strerror}") from None
         asked = self.control.tick({}).asked
-        self.control.tick({"state": ledger.CANCELLED if asked == ledger.CANCEL else ledger.DONE}, lease_s=0)
+        state = ledger.CANCELLED if asked == ledger.CANCEL else ledger.DONE
+        self.control.tick({"state": state, "progress": _json(progress)}, lease_s=0)
         work.remove()
         click.echo(f"{summary.text()}\nReport: {report}, {report.with_suffix('.summary.html')}")
         return work.counts["issued"] == work.rows
+
+
+def _json(progress: Progress) -> str:
+    return json.dumps(asdict(progress))
 
 
 def run_number(name: str, known: Checkpoint | None, *, is_resume: bool, is_again: bool) -> int:
@@ -263,8 +288,10 @@ def run_number(name: str, known: Checkpoint | None, *, is_resume: bool, is_again
     if known is None or (is_resume and not is_stopped):
         if is_resume:
             raise NotNow(f"{name} has nothing to resume")
-        return 1
+        return 2 if is_again else 1
     if is_resume:
+        if is_again != (known.run > 1):  # run 1 sends the whole source, all others what failed
+            raise NotNow(f"run {known.run} of {name} was begun {'with' * (not is_again) or 'without'} --only-failed")
         return known.run
     if is_stopped:
         raise NotNow(f"{name} was stopped at line {known.progress.get('line', 0):,}; go on with --resume")

@@ -17,6 +17,10 @@ RECORD_LIMIT = 65_536  # bytes
 RECORD_LINES = 20  # of a CSV record with line ends in its fields
 PIECE = 65_536
 TOO_LONG, NOT_CSV, NOT_JSON = f"is longer than {RECORD_LIMIT} bytes", "is no CSV", "is no JSON object"
+UNENDED = (
+    "line {}: the last line has no line end; the source may have been cut off there "
+    "(if it is whole, say so with --accept-unterminated)"
+)
 UTF_8_BOM = b"\xef\xbb\xbf"
 REQUEST_FIELDS = ("customer_uid", "pg", "channel_key", "customer_id")
 FIELDS = (*REQUEST_FIELDS, *Card.model_fields)
@@ -99,8 +103,10 @@ class _Lines:
         self._returned: deque[_Line] = deque()
 
     def peek(self) -> bytes:
-        """The first bytes, which stay to be read."""
-        self._fill()
+        """The first bytes, enough to tell what it is, which stay to be read."""
+        while (len(self._buffer) < 4 or not self._buffer.removeprefix(UTF_8_BOM).strip()) and len(self._buffer) < 4096:
+            if not self._fill():
+                break
         return self._buffer[:4096]
 
     def give_back(self, lines: Iterable[_Line]) -> None:
@@ -158,14 +164,11 @@ class _Lines:
 
 
 def _csv_records(lines: _Lines, names: Mapping[str, str], *, must_end: bool) -> Iterator[Record]:
-    header = _header(lines, names)
+    header = _header(lines, names, must_end=must_end)
     width = len(header.cells)
     for line, cells, problem in _rows(lines):
         if not line.is_ended and must_end:
-            raise CutOff(
-                f"line {line.number}: the last line has no line end; the source may have been cut off there "
-                "(if it is whole, say so with --accept-unterminated)"
-            )
+            raise CutOff(UNENDED.format(line.number))
         if problem:
             yield Record(line.number, {}, problem)
         elif cells == header.cells:
@@ -187,18 +190,23 @@ def _rows(lines: _Lines) -> Iterator[tuple[_Line, list[str], str | None]]:
             if following is None:
                 break
             parts.append(following)
-        problem = next((part.problem for part in parts if part.problem), None)
-        cells: list[str] = []
-        if problem is None:
-            try:
-                cells = next(csv.reader([part.text for part in parts], strict=True), [])
-            except csv.Error:
-                problem = NOT_CSV
+        cells, count, problem = _cells(parts)
+        lines.give_back(parts[count:])
         if problem and len(parts) > 1:
-            lines.give_back(parts[1:])
             yield line, [], line.problem or "has a quote that does not end"
         elif cells or problem:
-            yield line._replace(is_ended=parts[-1].is_ended), cells, problem
+            yield line._replace(is_ended=parts[count - 1].is_ended), cells, problem
+
+
+def _cells(parts: list[_Line]) -> tuple[list[str], int, str | None]:
+    """The cells of the row that these lines begin with, how many of the lines are its own, or what is wrong."""
+    if problem := next((part.problem for part in parts if part.problem), None):
+        return [], 1, problem
+    reader = csv.reader([part.text for part in parts], strict=True)
+    try:
+        return next(reader, []), reader.line_num, None  # a quote within an unquoted field begins nothing
+    except csv.Error:
+        return [], 1, NOT_CSV
 
 
 class _Header(NamedTuple):
@@ -206,7 +214,7 @@ class _Header(NamedTuple):
     fields: list[str | None]
 
 
-def _header(lines: _Lines, names: Mapping[str, str]) -> _Header:
+def _header(lines: _Lines, names: Mapping[str, str], *, must_end: bool) -> _Header:
     line, cells, problem = next(_rows(lines), (_Line(1, "", None, is_ended=True), [], "is missing"))
     at = f"line {line.number}: the header"
     if problem:
@@ -221,6 +229,8 @@ def _header(lines: _Lines, names: Mapping[str, str]) -> _Header:
     known = [name for name in fields if name]
     if twice := sorted({name for name in known if known.count(name) > 1}):
         raise SourceError(f"{at} names {', '.join(twice)} twice")
+    if must_end and not line.is_ended:
+        raise CutOff(UNENDED.format(line.number))
     return _Header(cells, fields)
 
 
@@ -231,13 +241,14 @@ def _field(column: str, names: Mapping[str, str]) -> str | None:
 
 def _json_records(lines: _Lines, names: Mapping[str, str]) -> Iterator[Record]:
     for line in lines:
-        if line.problem:
-            yield Record(line.number, {}, line.problem)
-        elif line.text.strip():
+        if not line.problem and not line.text.strip():
+            continue
+        record = Record(line.number, {}, line.problem)
+        if not line.problem:
             record = _json_record(line.number, line.text, names)
-            if record.problem == NOT_JSON and not line.is_ended:
-                raise CutOff(f"line {line.number}: ends in the middle of a record; the source was cut off there")
-            yield record
+        if not line.is_ended and (line.problem or record.problem == NOT_JSON):
+            raise CutOff(f"line {line.number}: ends in the middle of a record; the source was cut off there")
+        yield record
 
 
 def _json_record(line: int, text: str, names: Mapping[str, str]) -> Record:

@@ -4,6 +4,7 @@ A SQLite database: lines, ``customer_uid``, job ids and outcomes; of a card no m
 """
 
 import contextlib
+import fcntl
 import os
 import sqlite3
 from collections import Counter
@@ -85,7 +86,8 @@ class WorkFile:
     def __init__(self, path: Path, name: str, run: int) -> None:
         self.path = path
         try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # SQLite's own locks are of another kind
             self._db = sqlite3.connect(path)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
@@ -94,6 +96,8 @@ class WorkFile:
             if owner is None:
                 self._db.execute("INSERT INTO migration VALUES (?, ?)", (name, run))
                 self._db.commit()
+        except BlockingIOError:
+            raise WorkFileError(f"{path}: is in use by another process") from None
         except (OSError, sqlite3.Error) as error:
             reason = getattr(error, "strerror", None) or "is no work file of a migration"
             raise WorkFileError(f"{path}: {reason}") from None
@@ -145,7 +149,7 @@ class WorkFile:
 
     def __iter__(self) -> Iterator[Kept]:
         """All rows by line, as they were last committed; in whatever thread asks for the first one."""
-        with contextlib.closing(sqlite3.connect(self.path)) as reading:
+        with contextlib.closing(sqlite3.connect(self.path, check_same_thread=False)) as reading:
             for row in reading.execute(f"SELECT {','.join(COLUMNS)} FROM rows ORDER BY line"):  # noqa: S608 — constants
                 yield Kept(*row)
 
@@ -163,6 +167,7 @@ class WorkFile:
         """Close it, all kept."""
         self._db.commit()
         self._db.close()
+        os.close(self._lock)
 
     def remove(self) -> None:
         """It has served."""

@@ -1,0 +1,694 @@
+"""The commands of a migration. Jobs are ended by a thread that stands in for the workers."""
+
+import contextlib
+import csv
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from producer.contract import record
+from producer.contract.names import Operation, job_id_of
+from producer.contract.outcome import Outcome, Status
+from producer.migrate import control as ledger
+from producer.migrate.control import Control
+from producer.migrate.report import write_report
+from producer.migrate.session import stopped_by_signals
+from producer.migrate.workfile import COLUMNS, Kept
+from tests.producer.migrate_stage import MASTERCARD, VISA, customers, export, outcome_of
+from tests.producer.stage import Run, Stage, free_port
+
+PLAIN = "--i-know-this-file-holds-card-data"
+Piped = Callable[[bytes], None]
+
+
+def job(uid: str, run: int = 1) -> str:
+    return job_id_of(f"migration:m:{run}:{uid}")
+
+
+def end_open_jobs(stage: Stage, is_over: threading.Event) -> None:
+    client = stage.ledger
+    while not is_over.wait(0.005):
+        for job_id in client.zrange(record.OPEN, 0, -1):
+            uid = client.hget(record.JOB + job_id, "customer_uid")
+            ended = Outcome(
+                job_id=job_id,
+                status=Status.DECLINED if uid.startswith("poor") else Status.ISSUED,
+                operation=Operation.ISSUE,
+                customer_uid=uid,
+                accepted_at=1,
+                finished_at=2,
+            ).model_dump_json()
+            client.hset(record.JOB + job_id, "outcome", ended)
+            client.zrem(record.OPEN, job_id)
+            client.xadd(record.OUTCOMES, {"outcome": ended})
+
+
+@contextlib.contextmanager
+def beside(action: Callable[[threading.Event], None]) -> Iterator[None]:
+    is_over = threading.Event()
+    thread = threading.Thread(target=action, args=[is_over])
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+@pytest.fixture
+def workers(stage: Stage) -> Iterator[None]:
+    with beside(lambda is_over: end_open_jobs(stage, is_over)):
+        yield
+
+
+@pytest.fixture
+def piped() -> Iterator[Piped]:
+    """Put bytes into a pipe that is stdin."""
+    before = os.dup(0)
+
+    def pipe(data: bytes) -> None:
+        reading, writing = os.pipe()
+        os.write(writing, data)
+        os.close(writing)
+        os.dup2(reading, 0)
+        os.close(reading)
+
+    yield pipe
+    os.dup2(before, 0)
+    os.close(before)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Two customers."""
+    return file(tmp_path, customers("a", "b"))
+
+
+def file(folder: Path, data: bytes, name: str = "m.csv") -> Path:
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+def reported(folder: Path, name: str = "m.report.csv") -> dict[str, str]:
+    """Line: status."""
+    with (folder / name).open(encoding="utf-8", newline="") as report:
+        return {row["line"]: row["status"] for row in csv.DictReader(report)}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def nowhere() -> dict[str, str]:
+    """An environment without stores and keys."""
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    return {"BROKER_URL": url, "LEDGER_URL": url, "VAULT_URL": url, "SEALING_KEYS_FILE": "/nowhere"}
+
+
+# Usage
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(["--format", "xml"], ["--expiry-format", "YY/MM"], ["--window", "0"], ["--window", "1000001"]),
+        *(["--memory-mark", "101"], ["--deadline", "59"], ["--deadline", "604801"], ["--rows", "-1"]),
+        *(["--throttle", "0"], ["--throttle", "-1"], ["--only-failed", "nowhere.csv"], ["--card-number", VISA]),
+    ],
+)
+def test_a_wrong_option_is_exit_code_2_and_nothing_is_sent(
+    stage: Stage, run: Run, source: Path, options: list[str]
+) -> None:
+    result = run("migrate", str(source), PLAIN, *options)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert VISA not in result.stderr
+    assert stage.ledger.keys() == []
+
+
+@pytest.mark.parametrize("options", [["--throttle", "nan"], ["--throttle", "inf"], ["--deadline", "nan"]])
+def test_a_number_that_is_none_is_exit_code_2(run: Run, source: Path, workers: None, options: list[str]) -> None:
+    result = run("migrate", str(source), PLAIN, *options)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Usage" in result.stderr
+
+
+def test_without_a_source_there_is_help(run: Run) -> None:
+    assert run("migrate", "run").exit_code == 2
+    assert "migrate SOURCE" in run("migrate", "--help").stdout
+
+
+def test_a_plain_text_file_is_refused_and_the_better_way_shown(stage: Stage, run: Run, source: Path) -> None:
+    result = run("migrate", str(source))
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "producer: this is a plain-text file on a disk; encrypt it, and pipe it in: gpg --decrypt export.csv.pgp | "
+        "python -m producer migrate - --name NAME (or --i-know-this-file-holds-card-data)\n"
+    )
+    assert stage.ledger.keys() == []
+
+
+def test_a_plain_text_file_is_refused_as_stdin_and_for_a_dry_run_too(run: Run, source: Path, piped: Piped) -> None:
+    piped(b"")
+    with source.open("rb") as opened:
+        os.dup2(opened.fileno(), 0)
+
+    for arguments in (["-", "--name", "m"], ["-", "--dry-run"], [str(source), "--dry-run"]):
+        result = run("migrate", *arguments)
+
+        assert (result.exit_code, "plain-text file" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("x.csv.gpg", "gpg"), ("x.pgp", "gpg"), ("x.asc", "gpg"), ("x.csv.age", "age")],
+)
+def test_an_encrypted_file_is_refused_with_the_pipe_that_decrypts_it(run: Run, name: str, command: str) -> None:
+    result = run("migrate", name, PLAIN)
+
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"producer: pipe it in: {command} --decrypt {name} | python -m producer migrate - --name NAME\n"
+    )
+
+
+@pytest.mark.parametrize(("path", "words"), [("nowhere.csv", "No such file or directory"), (".", "Is a directory")])
+def test_a_source_that_cannot_be_opened_is_one_line(run: Run, path: str, words: str) -> None:
+    result = run("migrate", path, PLAIN)
+
+    assert (result.exit_code, result.stderr) == (2, f"producer: {path}: {words}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--encoding", "klingon"], "--encoding: is not known, or its line ends and commas are not those of ASCII"),
+        (["--encoding", "zlib"], "--encoding: is not known, or its line ends and commas are not those of ASCII"),
+        (["--name", "a b"], "--name: must be 1 to 60 of A-Z a-z 0-9 _ . -"),
+        (["--map", "kard=card_number"], "line 1: the header has no column kard, which --map names"),
+        (
+            ["--map", "expiry=birth"],
+            "line 1: the header names no expiry; say which column it is with --map COLUMN=expiry",
+        ),
+    ],
+)
+def test_an_option_that_does_not_fit_the_source_is_one_line(
+    stage: Stage, run: Run, source: Path, tmp_path: Path, options: list[str], line: str
+) -> None:
+    result = run("migrate", str(source), PLAIN, *options)
+
+    assert (result.exit_code, result.stderr) == (2, f"producer: {line}\n")
+    assert stage.ledger.keys() == []
+    assert names(tmp_path) == ["m.csv"]
+
+
+def test_what_comes_by_stdin_needs_a_name(run: Run, piped: Piped) -> None:
+    piped(customers("a"))
+
+    result = run("migrate", "-")
+
+    assert (result.exit_code, result.stderr) == (2, "producer: --name: is needed for what comes by stdin\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (b"", "line 1: the source is empty"),
+        (b"\xff\xfea\0", "line 1: looks like UTF-16; convert it to UTF-8"),
+        (b"\0" * 100, "line 1: the header has a NUL"),
+        (b"x" * 100_000, "line 1: the header is longer than 65536 bytes"),
+        (
+            VISA.encode(),
+            "line 1: the header names no customer_uid; say which column it is with --map COLUMN=customer_uid",
+        ),
+    ],
+)
+def test_a_source_that_cannot_be_used_is_one_line_with_its_number(
+    stage: Stage, run: Run, tmp_path: Path, data: bytes, line: str
+) -> None:
+    for dry in ([], ["--dry-run"]):
+        result = run("migrate", str(file(tmp_path, data)), PLAIN, *dry)
+
+        assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"producer: {line}\n")
+    assert stage.ledger.keys() == []
+    assert names(tmp_path) == ["m.csv"]
+
+
+# Dry run
+
+
+def test_a_dry_run_needs_no_store_and_no_key(run: Run, source: Path, tmp_path: Path) -> None:
+    result = run("migrate", str(source), PLAIN, "--dry-run", **nowhere())
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert [" ".join(line.split()) for line in result.stdout.splitlines()[:3]] == [
+        "2 rows",
+        "2 would be sent",
+        "0 would not",
+    ]
+    assert names(tmp_path) == ["m.csv"]
+
+
+def test_a_dry_run_of_a_pipe_needs_no_name(run: Run, piped: Piped) -> None:
+    piped(b'{"customer_uid": "a", "card_number": "%s", "expiry": "2031-07"}\n' % VISA.encode())
+
+    result = run("migrate", "-", "--dry-run", **nowhere())
+
+    assert result.exit_code == 0
+    assert "1  would be sent" in result.stdout
+
+
+def test_a_dry_run_of_rows_that_would_not_be_accepted_is_exit_code_1_with_a_report(run: Run, tmp_path: Path) -> None:
+    path = file(tmp_path, export(f"a,{VISA},07/31", f"a,{MASTERCARD},07/31", f"c,{VISA},7/31", "d"))
+
+    result = run(
+        "migrate", "--dry-run", str(path), PLAIN, "--expiry-format", "MM/YY", "--report", "dry.csv", **nowhere()
+    )
+
+    assert result.exit_code == 1
+    assert (tmp_path / "dry.csv").read_text().splitlines() == [
+        "line,customer_uid,problem",
+        '3,a,"customer_uid: stands on an earlier line, too"',
+        "4,c,expiry: must be MM/YY",
+        '5,,"has 1 fields, the header has 3"',
+    ]
+    assert VISA not in result.output
+
+
+def test_a_dry_run_reads_the_encoding_and_the_columns_that_are_named(run: Run, tmp_path: Path) -> None:
+    data = export(f"a,{VISA},2031-07,홍길동", header="고객,card_number,expiry,customer_name").decode().encode("cp949")
+
+    options = ["--encoding", "cp949", "--map", "고객=customer_uid", "--pg", "nice", "--rows", "1"]
+
+    assert run("migrate", str(file(tmp_path, data)), PLAIN, "--dry-run", *options).exit_code == 0
+
+
+def test_a_default_that_does_not_hold_is_told_by_a_dry_run(run: Run, source: Path) -> None:
+    result = run("migrate", str(source), PLAIN, "--dry-run", "--pg", "a b")
+
+    assert result.exit_code == 1
+    assert "  pg: " in result.stdout
+
+
+def test_a_dry_run_of_fewer_rows_than_there_are_is_a_source_error(run: Run, source: Path) -> None:
+    result = run("migrate", str(source), PLAIN, "--dry-run", "--rows", "3")
+
+    assert (result.exit_code, result.stderr) == (2, "producer: 3 rows were expected, 2 came\n")
+
+
+# A run
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_run_whose_rows_are_all_issued_is_exit_code_0_with_report_and_summaries(
+    stage: Stage, run: Run, source: Path, tmp_path: Path
+) -> None:
+    result = run("migrate", str(source), PLAIN, "--pg", "nice", "--deadline", "3600")
+
+    assert result.exit_code == 0, result.output
+    assert reported(tmp_path) == {"2": "issued", "3": "issued"}
+    assert names(tmp_path) == ["m.csv", "m.report.csv", "m.report.summary.html", "m.report.summary.txt"]
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("m.report*")} == {0o600}
+    assert "2  issued" in (tmp_path / "m.report.summary.txt").read_text()
+    assert stage.records() == sorted([job("a"), job("b")])
+    signed = stage.keys.verified(stage.sealed(job("a")))
+    assert (signed.customer_uid, signed.pg) == ("a", "nice")
+    assert signed.expires_at - signed.accepted_at == pytest.approx(3600)
+    assert stage.ledger.hget(record.MIGRATION + "m", "state") == ledger.DONE
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_run_with_rows_that_are_not_issued_is_exit_code_1_and_its_report_complete(
+    stage: Stage, run: Run, piped: Piped, tmp_path: Path
+) -> None:
+    piped(export(f"a,{VISA},2031-07", "=1+1,x,y", "ragged", f"poor,{VISA},2031-07", f"a,{VISA},2031-07"))
+
+    result = run("migrate", "-", "--name", "m", "--report", "out.jsonl", "--rows", "5")
+
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert result.exit_code == 1
+    assert [(row["line"], row["status"]) for row in rows] == [
+        *((2, "issued"), (3, "invalid"), (4, "invalid"), (5, "declined"), (6, "invalid")),
+    ]
+    assert {tuple(row) for row in rows} == {COLUMNS}
+    assert rows[0]["job_id"] == job("a")
+
+
+@pytest.mark.usefixtures("workers")
+def test_no_card_number_is_left_behind(stage: Stage, run: Run, piped: Piped, tmp_path: Path) -> None:
+    data = export(
+        *(f"a,{VISA},2031-07", f"{MASTERCARD},{MASTERCARD},2031-07", f"{VISA},x", f"x,{VISA},{VISA}", f'"{VISA}'),
+        *(f"4242 4242 4242 4242,{VISA},2031-07", f"{VISA}\0,1,2", f"\r{VISA},1,2"),
+    )
+    piped(data)
+
+    result = run("migrate", "-", "--name", "m")
+
+    written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for text in (result.output, written.decode(), stage.everything(but_sealed=True)):
+        assert VISA not in text
+        assert MASTERCARD not in text
+        assert "4242 4242" not in text
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_source_that_was_cut_off_is_exit_code_3_and_the_whole_one_goes_on(
+    stage: Stage, run: Run, piped: Piped, tmp_path: Path
+) -> None:
+    piped(customers("a", "b")[:-3])
+    first = run("migrate", "-", "--name", "m")
+    accepted = stage.records()
+
+    piped(customers("a", "b", "c"))
+    second = run("migrate", "-", "--name", "m", "--resume")
+
+    assert first.exit_code == 3
+    assert first.stderr.splitlines()[-1] == (
+        "producer: line 3: the last line has no line end; the source may have been cut off there (if it is whole, say "
+        "so with --accept-unterminated); rows read so far: 1; go on with migrate SOURCE --name m --resume"
+    )
+    assert len(accepted) == 1
+    assert second.exit_code == 0, second.output
+    assert reported(tmp_path) == {"2": "issued", "3": "issued", "4": "issued"}
+
+
+@pytest.mark.usefixtures("workers")
+def test_fewer_rows_than_there_are_is_exit_code_3_and_the_right_number_goes_on(
+    run: Run, source: Path, tmp_path: Path
+) -> None:
+    first = run("migrate", str(source), PLAIN, "--rows", "3")
+    again = run("migrate", str(source), PLAIN)
+
+    second = run("migrate", str(source), PLAIN, "--resume", "--rows", "2")
+
+    assert (first.exit_code, "3 rows were expected, 2 came" in first.stderr) == (3, True)
+    assert (again.exit_code, again.stderr.startswith("producer: m was stopped at line ")) == (2, True)
+    assert (second.exit_code, reported(tmp_path)) == (0, {"2": "issued", "3": "issued"})
+
+
+def test_a_signal_is_exit_code_3_and_going_on_sends_nothing_twice(
+    stage: Stage, run: Run, source: Path, tmp_path: Path
+) -> None:
+    def interrupt(is_over: threading.Event) -> None:
+        client = stage.ledger
+        while client.zcard(record.OPEN) < 2 and not is_over.wait(0.005):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with beside(interrupt):
+        first = run("migrate", str(source), PLAIN)
+    stopped = names(tmp_path)
+    status = run("migrate", "status", "m")
+    with beside(lambda is_over: end_open_jobs(stage, is_over)):
+        second = run("migrate", str(source), PLAIN, "--resume")
+
+    assert (first.exit_code, "asked to stop; rows read so far: 2;" in first.stderr) == (3, True)
+    assert stopped == ["m.csv", "m.report.csv.partial"]
+    assert "run 1, stopped" in status.stdout
+    assert second.exit_code == 0, second.output
+    assert [stage.ledger.hget(f"{record.CUSTOMER}{uid}", "sequence") for uid in "ab"] == ["1", "1"]
+
+
+def test_a_second_signal_is_left_to_the_system() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+
+    with stopped_by_signals() as is_stopping:
+        first = is_stopping()
+        os.kill(os.getpid(), signal.SIGTERM)
+        second, handler = is_stopping(), signal.getsignal(signal.SIGTERM)
+
+    assert (first, second, handler) == (False, True, signal.SIG_DFL)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_report_that_is_there_is_not_overwritten(stage: Stage, run: Run, source: Path, tmp_path: Path) -> None:
+    for name in ("m.report.csv", "m.report.csv.partial"):
+        path = file(tmp_path, b"before", name)
+
+        result = run("migrate", str(source), PLAIN)
+
+        assert (result.exit_code, path.read_bytes()) == (2, b"before")
+        assert result.stderr == f"producer: {name} is there already; move it away, or name another --report\n"
+        path.unlink()
+    assert stage.ledger.keys() == []
+
+
+def test_a_report_in_a_folder_that_is_not_there_is_one_line(run: Run, source: Path) -> None:
+    result = run("migrate", str(source), PLAIN, "--report", "nowhere/x.csv")
+
+    assert (result.exit_code, result.stderr) == (2, "producer: nowhere/x.csv.partial: No such file or directory\n")
+
+
+def test_a_migration_that_another_process_runs_is_left_alone(stage: Stage, run: Run, source: Path) -> None:
+    other = Control(stage.url(1), stage.vault_url(), "m")
+    other.tick({"run": 1, "state": ledger.RUNNING})
+
+    result = run("migrate", str(source), PLAIN)
+
+    assert (result.exit_code, result.stderr) == (2, "producer: m is run by another process\n")
+    assert other.tick({}).is_ours
+    other.close()
+
+
+def test_a_migration_that_never_began_has_nothing_to_resume(run: Run, source: Path) -> None:
+    result = run("migrate", str(source), PLAIN, "--resume")
+
+    assert (result.exit_code, result.stderr) == (2, "producer: m has nothing to resume\n")
+
+
+@pytest.mark.usefixtures("workers")
+@pytest.mark.parametrize("rows", ["2", "3"])
+def test_status_tells_where_a_run_ended_or_stopped(run: Run, source: Path, rows: str) -> None:
+    run("migrate", str(source), PLAIN, "--rows", rows)
+
+    assert "m: 2 of" in run("migrate", "status", "m").stdout
+    assert "2 issued" in run("migrate", "status", "m").stdout
+
+
+@pytest.mark.usefixtures("workers")
+def test_resuming_with_another_source_is_refused(run: Run, source: Path, tmp_path: Path) -> None:
+    run("migrate", str(source), PLAIN, "--rows", "3")
+    other = file(tmp_path, customers("a", "x", "c"), "other.csv")
+
+    result = run("migrate", str(other), PLAIN, "--name", "m", "--resume")
+
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == (
+        "producer: line 3: is not what this run read there; this is another source"
+    )
+
+
+def test_stores_that_are_away_are_one_line_and_exit_code_1(
+    stage: Stage, run: Run, source: Path, tmp_path: Path
+) -> None:
+    result = run("migrate", str(source), PLAIN, LEDGER_URL=f"redis://:secret@127.0.0.1:{free_port()}/1")
+
+    assert result.exit_code == 1
+    assert result.stderr == "producer: LEDGER_URL: the store cannot be reached, refuses us or does not answer\n"
+    assert names(tmp_path) == ["m.csv"]
+
+
+@contextlib.contextmanager
+def user(stage: Stage, *rules: str) -> Iterator[str]:
+    """The ledger's URL for a Redis user with these rights."""
+    stage.ledger.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">secret", "~*", *rules)
+    try:
+        yield stage.url(1).replace("//", "//narrow:secret@")
+    finally:
+        stage.ledger.execute_command("ACL", "DELUSER", "narrow")
+
+
+def test_a_redis_user_without_the_right_is_told_so_in_one_line(stage: Stage, run: Run, source: Path) -> None:
+    with user(stage, "+@all", "-hmget") as url:
+        for arguments in (["m.csv", PLAIN], ["status", "m"], ["pause", "m"]):
+            result = run("migrate", *arguments, LEDGER_URL=url)
+
+            assert (result.exit_code, result.stdout) == (1, "")
+            assert (
+                result.stderr == "producer: LEDGER_URL: this Redis user may not migrate; use the URL of the migrator\n"
+            )
+
+
+def test_a_redis_user_who_may_not_ask_for_memory_is_told_so_and_nothing_is_left_behind(
+    stage: Stage, run: Run, source: Path, tmp_path: Path
+) -> None:
+    with user(stage, "+@all", "-info") as url:
+        result = run("migrate", str(source), PLAIN, LEDGER_URL=url)
+
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "producer: LEDGER_URL, VAULT_URL: one is away, or this Redis user may not use INFO\n",
+    )
+    assert names(tmp_path) == ["m.csv"]
+
+
+@pytest.mark.usefixtures("workers")
+def test_stores_without_a_limit_are_warned_about(stage: Stage, run: Run, source: Path) -> None:
+    stage.vault.config_set("maxmemory", "1gb")
+
+    result = run("migrate", str(source), PLAIN)
+
+    assert result.stderr.splitlines()[0] == (
+        "producer: warning: the ledger has no maxmemory, so it has no --memory-mark"
+    )
+    assert "the vault has no maxmemory" not in result.stderr
+
+
+# Another run of what failed
+
+
+@pytest.mark.usefixtures("workers")
+def test_another_run_sends_only_what_is_worth_it(stage: Stage, run: Run, tmp_path: Path) -> None:
+    source = file(tmp_path, export(f"a,{VISA},2031-07", f"poor,{VISA},2031-07", "c,x,2031-07", "d"))
+    first = run("migrate", str(source), PLAIN)
+    file(tmp_path, export(f"a,{VISA},2031-07", f"poor,{VISA},2031-07", f"c,{VISA},2031-07", f"d,{VISA},2031-07"))
+
+    refused = run("migrate", str(source), PLAIN)
+    second = run("migrate", str(source), PLAIN, "--only-failed", "m.report.csv")
+
+    assert (first.exit_code, refused.exit_code, second.exit_code) == (1, 2, 0)
+    assert "m is done; take another --name, or --only-failed REPORT" in refused.stderr
+    assert reported(tmp_path, "m.run2.report.csv") == {"4": "issued", "5": "issued"}
+    assert stage.records() == sorted([job("a"), job("poor"), job("c", 2), job("d", 2)])
+
+
+def test_a_file_that_is_no_report_names_no_rows(stage: Stage, run: Run, source: Path) -> None:
+    result = run("migrate", str(source), PLAIN, "--only-failed", str(source))
+
+    assert (result.exit_code, result.stderr) == (2, f"producer: {source}: is no report of a migration\n")
+    assert stage.ledger.keys() == []
+
+
+def stopped_second_run(run: Run, piped: Piped, stage: Stage) -> str:
+    """Stop run 2 of m, which sends again what failed of run 1; what it said last."""
+    control = Control(stage.url(1), stage.vault_url(), "m")
+    control.tick({"run": 1, "state": ledger.DONE}, lease_s=0)
+    control.close()
+    write_report(Path("r.csv"), [Kept.of(2, outcome_of("a")), Kept(3, "b", "invalid", "row")])
+    piped(export(f"a,{VISA},2031-07", "b,x,2031-07", end="\n")[:-1])
+    result = run("migrate", "-", "--name", "m", "--only-failed", "r.csv", "--report", "again.csv")
+    assert result.exit_code == 3
+    return result.stderr.splitlines()[-1]
+
+
+def test_how_to_go_on_names_the_options_that_it_takes(stage: Stage, run: Run, piped: Piped) -> None:
+    words = stopped_second_run(run, piped, stage)
+
+    assert "--only-failed r.csv" in words
+    assert "--report again.csv" in words
+
+
+@pytest.mark.usefixtures("workers")
+def test_going_on_with_another_run_sends_nothing_that_is_issued(stage: Stage, run: Run, piped: Piped) -> None:
+    stopped_second_run(run, piped, stage)
+    piped(export(f"a,{VISA},2031-07", f"b,{VISA},2031-07"))
+
+    run("migrate", "-", "--name", "m", "--resume", "--report", "again.csv")
+
+    assert job("a", 2) not in stage.records()
+
+
+# From another shell
+
+
+@pytest.fixture
+def running(stage: Stage) -> Iterator[Control]:
+    control = Control(stage.url(1), stage.vault_url(), "m")
+    progress = {"name": "m", "run": 2, "line": 8, "counts": {"issued": 1200, "open": 7, "lost": 1}, "throttle": 2.5}
+    control.tick({"run": 2, "state": ledger.RUNNING, "progress": json.dumps(progress)})
+    yield control
+    control.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked", "rate"),
+    [
+        (["pause", "m"], "pause", None),
+        (["resume", "m"], "run", None),
+        (["cancel", "m"], "cancel", None),
+        (["throttle", "m", "12.5"], "run", 12.5),
+        (["throttle", "m", "0"], "run", None),
+    ],
+)
+def test_an_order_is_heard_at_the_next_tick(
+    run: Run, running: Control, arguments: list[str], asked: str, rate: float | None
+) -> None:
+    result = run("migrate", *arguments)
+
+    order = running.tick({})
+    assert (result.exit_code, order.asked, order.throttle, order.is_ours) == (0, asked, rate, True)
+
+
+def test_a_throttle_is_taken_away_again(run: Run, running: Control) -> None:
+    run("migrate", "throttle", "m", "5")
+
+    run("migrate", "throttle", "m", "0")
+
+    assert running.tick({}).throttle is None
+
+
+@pytest.mark.parametrize("rate", ["-1", "x"])
+def test_a_throttle_is_a_number_from_0_on(run: Run, running: Control, rate: str) -> None:
+    assert run("migrate", "throttle", "m", "--", rate).exit_code == 2
+    assert running.tick({}).throttle is None
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf"])
+def test_a_throttle_that_is_no_number_is_refused(run: Run, running: Control, rate: str) -> None:
+    assert run("migrate", "throttle", "m", rate).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments", [["status", "x"], ["pause", "x"], ["resume", "x"], ["throttle", "x", "1"], ["cancel", "x"]]
+)
+def test_a_migration_that_nobody_knows_is_exit_code_2(stage: Stage, run: Run, arguments: list[str]) -> None:
+    result = run("migrate", *arguments)
+
+    assert (result.exit_code, result.stderr) == (2, "producer: x: no migration of that name is known\n")
+    assert stage.ledger.keys() == []
+
+
+@pytest.mark.parametrize("state", [ledger.DONE, ledger.CANCELLED])
+def test_a_migration_that_has_ended_takes_no_orders(run: Run, running: Control, state: str) -> None:
+    running.tick({"state": state}, lease_s=0)
+
+    for arguments in (["pause", "m"], ["throttle", "m", "1"]):
+        result = run("migrate", *arguments)
+
+        assert (result.exit_code, result.stderr) == (2, "producer: m has ended\n")
+    assert state in run("migrate", "status", "m").stdout
+
+
+@pytest.mark.usefixtures("running")
+def test_status_tells_where_a_migration_is(run: Run) -> None:
+    run("migrate", "pause", "m")
+
+    first, second = run("migrate", "status", "m").stdout.splitlines()
+
+    assert first == (
+        "m: 1,208 rows, 1,200 issued, 0 declined, 0 invalid, 7 open, 0 in_doubt, 1 other; 0.0/s (throttled to 2.5/s)"
+    )
+    assert second.startswith("run 2, running, asked to pause, ")
+
+
+@pytest.mark.usefixtures("running")
+def test_status_is_one_json_object_if_it_is_asked_for(run: Run) -> None:
+    found = json.loads(run("migrate", "status", "m", "--json").stdout)
+
+    assert (found["run"], found["state"], found["is_held"], found["asked"]) == (2, "running", True, "run")
+    assert found["progress"]["counts"]["issued"] == 1200
+
+
+def test_a_producer_that_holds_a_workers_secret_does_not_begin(stage: Stage, run: Run, source: Path) -> None:
+    result = run("migrate", str(source), PLAIN, IMP_SECRET="x")
+
+    assert (result.exit_code, result.stderr.startswith("producer: IMP_SECRET: is set")) == (1, True)
+    assert stage.ledger.keys() == []

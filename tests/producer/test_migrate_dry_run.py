@@ -1,0 +1,124 @@
+import io
+import itertools
+from datetime import datetime
+
+import pytest
+
+from producer.contract.card import KOREA
+from producer.migrate.dry_run import TWICE, dry_run
+from producer.migrate.source import Record, records
+from tests.fake_iamport.cards import CARDS
+from tests.producer.migrate_stage import VISA, checker, export, record_of
+
+
+def at(year: int, month: int) -> float:
+    return datetime(year, month, 15, tzinfo=KOREA).timestamp()
+
+
+def test_rows_are_counted_as_good_or_by_what_is_wrong_with_them() -> None:
+    data = export(
+        f"a,{VISA},2031-07",
+        f"b,{VISA},2020-01",
+        f"c,4242424242424241,{'2031-07'}",
+        f"d,{VISA}",
+        "e",
+        f"f,{VISA},2020-01",
+    )
+
+    tally = dry_run(records(io.BytesIO(data), is_json=None), checker())
+
+    assert (tally.rows, tally.good, tally.bad) == (6, 1, 5)
+    assert tally.problems == {
+        "expiry: lies in the past": 2,
+        "card_number: the check digit does not hold (mistyped?)": 1,
+        "has another number of fields than the header": 2,
+    }
+
+
+def test_a_customer_who_comes_again_is_counted_once_as_good() -> None:
+    found = [record_of(2, "a"), record_of(3, "b"), record_of(4, "a", card_number="5555555555554444"), record_of(5, "a")]
+
+    tally = dry_run(found, checker())
+
+    assert (tally.rows, tally.good, tally.bad, tally.duplicates) == (4, 2, 2, 2)
+    assert tally.problems == {TWICE: 2}
+
+
+def test_a_customer_whose_first_row_does_not_hold_is_no_duplicate() -> None:
+    tally = dry_run([record_of(2, "a", expiry="never"), record_of(3, "a")], checker())
+
+    assert (tally.good, tally.duplicates) == (1, 0)
+
+
+def test_cards_are_counted_by_brand_those_that_hold() -> None:
+    names = ("visa", "mastercard", "amex", "jcb", "diners", "domestic", "visa")
+    found = [record_of(line, f"u{line}", card_number=CARDS[name].card_number) for line, name in enumerate(names, 2)]
+
+    tally = dry_run([*found, record_of(9, "u9", card_number="4242424242424241")], checker())
+
+    assert tally.brands == {"visa": 2, "mastercard": 1, "amex": 1, "jcb": 1, "diners": 1, "domestic": 1}
+
+
+@pytest.mark.parametrize(
+    ("now", "soon", "later"),
+    [((2026, 8), "2026-11", "2026-12"), ((2026, 9), "2026-12", "2027-01"), ((2026, 10), "2027-01", "2027-02"),
+     ((2026, 11), "2027-02", "2027-03"), ((2026, 12), "2027-03", "2027-04")],
+)  # fmt: skip
+def test_cards_that_expire_within_three_months_are_counted_across_the_years_end(
+    now: tuple[int, int], soon: str, later: str
+) -> None:
+    this_month = f"{now[0]}-{now[1]:02}"
+    found = [record_of(line, f"u{line}", expiry=text) for line, text in enumerate((this_month, soon, later, "2031-07"))]
+
+    tally = dry_run(found, checker(now=lambda: at(*now)))
+
+    assert (tally.good, tally.expiring_soon, tally.soon) == (4, 2, soon)
+
+
+def test_the_report_lists_what_would_not_be_sent_and_shows_no_card() -> None:
+    report = io.StringIO()
+    found = [
+        *(record_of(2, "a"), record_of(3, "=1+1", expiry="2020-01"), Record(4, {}, "is no CSV"), record_of(5, "a")),
+        record_of(6, VISA),
+    ]
+
+    dry_run(found, checker(), report)
+
+    assert report.getvalue().splitlines() == [
+        "line,customer_uid,problem",
+        "3,'=1+1,expiry: lies in the past",
+        "4,,is no CSV",
+        f'5,a,"{TWICE}"',
+        "6,***,customer_uid: holds the card number",
+    ]
+
+
+def test_the_text_tells_every_count() -> None:
+    found = [record_of(2, "a", expiry="2026-12"), record_of(3, "a"), *(record_of(n, f"u{n}") for n in range(4, 1504))]
+
+    text = dry_run(found, checker()).text()
+
+    assert [" ".join(line.split()) for line in text.splitlines()] == [
+        "1,502 rows",
+        "1,501 would be sent",
+        "1 would not",
+        f"1 {TWICE}",
+        "1 stand on an earlier line, too",
+        "1 expire by 2027-02",
+        "1,501 visa",
+    ]
+
+
+def test_no_rows_are_no_trouble() -> None:
+    tally = dry_run([], checker())
+
+    assert (tally.rows, tally.good, tally.bad) == (0, 0, 0)
+
+
+def test_rows_are_looked_at_as_they_come() -> None:
+    asked = itertools.count(2)
+    found = (record_of(line, f"u{line}") for line in itertools.islice(asked, 5))
+
+    tally = dry_run(found, checker())
+
+    assert (tally.rows, next(asked)) == (5, 7)

@@ -1,0 +1,186 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producer.contract.card import Card
+from producer.migrate.rows import CARD_LIKE, EXPIRY_FORMATS, shown
+from producer.migrate.source import NEEDED, REQUEST_FIELDS, Record
+from producer.order import IssueRequest
+from tests.producer.migrate_stage import EXPIRY, MASTERCARD, VISA, checker, record_of
+
+UIDS_LIKE_CARDS = ["20260101123456", "user_20260101_123456", "550e8400-e29b-41d4-a716-446655440000", MASTERCARD]
+
+
+def test_a_good_record_becomes_a_request() -> None:
+    row = checker().check(record_of(7, "gildong", birth="900101", pg="nice", channel_key="k", customer_id="c"))
+
+    card = Card(card_number=VISA, expiry=EXPIRY, birth="900101")
+    assert (row.line, row.customer_uid, row.problem) == (7, "gildong", None)
+    assert row.request == IssueRequest(
+        customer_uid="gildong",
+        card=card,
+        pg="nice",
+        channel_key="k",
+        customer_id="c",
+        idempotency_key="migration:m:1:gildong",
+        deadline_s=900.0,
+    )
+
+
+def test_defaults_hold_for_rows_that_do_not_say() -> None:
+    rules = checker(defaults={"pg": "nice", "channel_key": "k"})
+
+    silent, saying = rules.check(record_of(2, "a")).request, rules.check(record_of(3, "b", pg="kcp")).request
+
+    assert silent is not None
+    assert saying is not None
+    assert (silent.pg, silent.channel_key) == ("nice", "k")
+    assert (saying.pg, saying.channel_key) == ("kcp", "k")
+
+
+def test_what_the_source_could_not_read_keeps_its_reason() -> None:
+    row = checker().check(Record(9, {}, "is no CSV"))
+
+    assert (row.line, row.customer_uid, row.request, row.problem) == (9, "", None, "is no CSV")
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "month"),
+    [
+        ("YYYY-MM", "2031-07", "2031-07"),
+        ("YYYYMM", "203107", "2031-07"),
+        ("YYMM", "3107", "2031-07"),
+        ("MMYY", "0731", "2031-07"),
+        ("MM/YY", "07/31", "2031-07"),
+        ("MM/YYYY", " 07/2031 ", "2031-07"),
+        ("MM/YY", "7/31", None),
+        ("MMYY", "731", None),
+        ("YYYYMM", "2031-07", None),
+        ("YYMM", "203107", None),
+        ("MMYY", "1331", None),
+        ("YYMM", "3100", None),
+        ("YYYY-MM", "07/31", None),
+        ("YYYYMM", "193107", None),
+    ],
+)
+def test_expiry_is_read_in_the_format_that_is_named_and_in_no_other(form: str, text: str, month: str | None) -> None:
+    row = checker(expiry_format=form).check(record_of(2, "gildong", expiry=text))
+
+    assert (row.request is None) == (month is None)
+    if row.request is not None:
+        assert row.request.card == Card(card_number=VISA, expiry=month)
+    else:
+        assert str(row.problem).startswith("expiry: must be ")
+
+
+def test_every_expiry_format_is_tried_here() -> None:
+    assert EXPIRY_FORMATS.keys() == {"YYYY-MM", "YYYYMM", "YYMM", "MMYY", "MM/YY", "MM/YYYY"}
+
+
+def test_a_month_that_there_is_not_is_told_in_the_format_that_is_named() -> None:
+    assert checker(expiry_format="MM/YY").check(record_of(2, "a", expiry="13/31")).problem == "expiry: must be MM/YY"
+
+
+def test_an_expiry_in_another_format_hides_no_other_problem_of_the_request() -> None:
+    row = checker(expiry_format="MMYY").check(record_of(2, "a b", expiry="2031-07"))
+
+    assert str(row.problem).startswith("customer_uid: ")
+    assert str(row.problem).endswith("; expiry: must be MMYY")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_good"), [(0, True), (864_000 + 15 * 3600 - 1, True), (864_000 + 15 * 3600, False)]
+)
+def test_a_card_is_good_until_its_month_ends_in_korea(seconds: float, is_good: bool) -> None:
+    rules = checker(now=lambda: 1_795_132_800 + seconds)  # from 2026-11-20 00:00 UTC on
+
+    row = rules.check(record_of(2, "gildong", expiry="2026-11"))
+
+    assert row.problem == (None if is_good else "expiry: lies in the past")
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_missing_field_is_named(name: str) -> None:
+    fields = {key: text for key, text in record_of(2, "gildong").fields.items() if key != name}
+
+    assert checker().check(Record(2, fields)).problem == f"{name}: is required"
+
+
+@pytest.mark.parametrize("name", [*(name for name in REQUEST_FIELDS if name != "customer_uid"), *Card.model_fields])
+def test_a_wrong_value_is_told_by_its_field_and_never_shown(name: str) -> None:
+    secret = "\N{ZERO WIDTH SPACE}마법사" * 80
+
+    row = checker().check(record_of(2, "gildong", **{name: secret}))
+
+    assert row.request is None
+    assert str(row.problem).startswith(f"{name}: ")
+    assert "마" not in str(row)
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    row = checker().check(Record(2, {"customer_uid": "a", "pg": "a b", "card_number": "4242", "birth": "x"}))
+
+    assert [part.partition(":")[0] for part in str(row.problem).split("; ")] == ["pg", "card_number", "expiry", "birth"]
+
+
+@pytest.mark.parametrize("uid", [VISA, f"u{VISA}", f"{VISA}@example.com"])
+def test_a_customer_uid_that_holds_the_card_number_is_refused_and_masked(uid: str) -> None:
+    row = checker().check(record_of(2, uid))
+
+    assert (row.request, row.problem) == (None, "customer_uid: holds the card number")
+    assert row.customer_uid == uid.replace(VISA, "***")
+
+
+@pytest.mark.parametrize("uid", ["4242-4242-4242-4242", "4242.4242.4242.4242", "u_4242_42424242_4242"])
+def test_a_customer_uid_that_holds_the_card_number_in_groups_is_refused_and_masked(uid: str) -> None:
+    row = checker().check(record_of(2, uid))
+
+    assert (row.request, row.problem) == (None, "customer_uid: holds the card number")
+    assert "4242" not in row.customer_uid
+
+
+@pytest.mark.parametrize("uid", UIDS_LIKE_CARDS)
+def test_a_customer_uid_that_only_looks_like_a_card_number_is_accepted_as_it_is(uid: str) -> None:
+    row = checker().check(record_of(2, uid))
+
+    assert (row.customer_uid, row.problem) == (uid, None)
+
+
+# What is shown of a row that does not hold
+
+
+@pytest.mark.parametrize(
+    ("uid", "text"),
+    [
+        ("", ""),
+        ("gildong", "gildong"),
+        ("홍 길동", "홍 길동"),
+        ("010-1234-5678", "010-1234-5678"),
+        ("a\nb\x1b[31mc\0", "a b [31mc "),
+        ("\ud800", " "),
+        ("=1+1", "=1+1"),
+        (VISA, "***"),
+        (f"a{VISA}b", "a***b"),
+        ("4242 4242 4242 4242", "***"),
+        ("4242-4242-4242-4242 a 5555.5555.5555.4444", "*** a ***"),
+        ("".join(chr(ord(digit) + 0xFEE0) for digit in VISA), "***"),
+        ("3782822463100", "***"),
+        ("x" * 100, "x" * 80),
+    ],
+)
+def test_of_a_customer_uid_that_does_not_hold_only_harmless_text_is_shown(uid: str, text: str) -> None:
+    assert shown(uid) == text
+
+
+@pytest.mark.parametrize("uid", ["4242 - 4242 - 4242 - 4242", "4242  4242  4242  4242", "4242\t\t4242\t\t4242\t\t4242"])
+def test_a_card_number_with_wide_gaps_is_not_shown(uid: str) -> None:
+    assert "4242" not in shown(uid)
+
+
+def test_no_beginning_of_a_card_number_is_shown_where_the_text_is_cut() -> None:
+    assert "4242" not in shown("x" * 68 + VISA)
+
+
+@given(st.text("0123456789 -.ab", max_size=60), st.integers(0, 60))
+def test_no_run_of_digits_that_a_card_number_could_be_is_shown(text: str, at: int) -> None:
+    assert CARD_LIKE.search(shown(text[:at] + VISA + text[at:])) is None
