@@ -9,7 +9,7 @@ from tests.servers import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-SEE_CARDS = {"worker", "producer", "migrate", "web", "vault"}
+SEE_CARDS = ("worker", "producer", "migrate", "web", "vault")
 
 
 @pytest.mark.parametrize("name", SERVICES)
