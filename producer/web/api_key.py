@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,6 +62,12 @@ class ApiKeys:
         """Whose key that is."""
         digest = sha256(key.encode()).hexdigest()
         return next((caller for known, caller in self._callers.items() if hmac.compare_digest(known, digest)), None)
+
+
+def bearer(headers: Mapping[str, str]) -> str | None:
+    """The API key that a request came with; a page behind HTTP Basic has none."""
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else None
 
 
 def add_api_key(path: Path, name: str, may: Sequence[str]) -> str:

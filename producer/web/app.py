@@ -30,7 +30,7 @@ from producer.contract.outcome import Status
 from producer.errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
 from producer.web import described, page
 from producer.web.answer import Accepted, Problem, problem_of
-from producer.web.api_key import ApiKeys
+from producer.web.api_key import ApiKeys, bearer
 from producer.web.form import Handed, read_handed
 from producer.web.guard import Guard, Limits, check_site
 from producer.web.settings import WebSettings
@@ -69,20 +69,24 @@ def card_app(
 
 
 def _add_routes(app: FastAPI, desk: "Desk") -> None:
-    @app.get("/card", response_class=HTMLResponse, summary="The card page")
+    @app.get("/card", response_class=HTMLResponse, responses=described.PAGE, summary="The card page")
     async def card(request: HttpRequest, ticket: str = "") -> Response:
         return await asyncio.to_thread(desk.show, request, ticket)
 
-    @app.get("/keys", summary="The key set that cards are sealed to (JWKS), and the server's clock")
+    @app.get(
+        "/keys", responses=described.KEYS, summary="The key set that cards are sealed to (JWKS), and the server's clock"
+    )
     async def keys() -> JSONResponse:
         members = {**desk.queue.sealing_keys(), "now": desk.now()}
         return JSONResponse(members, headers={"Cache-Control": f"private, max-age={KEYS_LIFE_S}"})
 
-    @app.post("/issue-billing", **described.POST, summary="Register a card that was sealed in the browser")
+    @app.post(
+        "/issue-billing", **described.post(Operation.ISSUE), summary="Register a card that was sealed in the browser"
+    )
     async def issue_billing(request: HttpRequest, wait: Wait = 0) -> JSONResponse:
         return await desk.take(request, Operation.ISSUE, wait)
 
-    @app.post("/onetime", **described.POST, summary="Pay with a card that was sealed in the browser")
+    @app.post("/onetime", **described.post(Operation.ONETIME), summary="Pay with a card that was sealed in the browser")
     async def onetime(request: HttpRequest, wait: Wait = 0) -> JSONResponse:
         return await desk.take(request, Operation.ONETIME, wait)
 
@@ -123,10 +127,11 @@ class Desk:
 
     async def take(self, request: HttpRequest, operation: Operation, wait_s: float) -> JSONResponse:
         """Take a card in, from a page or from another backend."""
-        key = request.headers.get("authorization")
+        key = bearer(request.headers)
         if key is None:
             check_site(request.headers)
-        handed = await read_handed(request, operation, allow_plain=self.settings.allow_plain_form)
+        plain = self.settings.allow_plain_form
+        handed = await read_handed(request, operation, allow_plain=plain, is_backend=key is not None)
         ticket = self._ticket(request, handed) if key is None else self._own_ticket(key, handed, operation)
         if ticket.request.operation is not operation:
             raise Problem("ticket_invalid", "the ticket is for something else")
@@ -145,10 +150,9 @@ class Desk:
     def _ticket(self, request: HttpRequest, handed: Handed) -> Ticket:
         return self.tickets.read(handed.ticket, session=self._session_of(request))
 
-    def _own_ticket(self, authorization: str, handed: Handed, operation: Operation) -> Ticket:
+    def _own_ticket(self, key: str, handed: Handed, operation: Operation) -> Ticket:
         """Another backend says itself what it wants; its idempotency key makes the ticket."""
-        scheme, _, key = authorization.partition(" ")
-        caller = self._api_keys.get().caller(key) if self._api_keys and scheme.lower() == "bearer" else None
+        caller = self._api_keys.get().caller(key) if self._api_keys else None
         if caller is None:
             raise Problem("api_key_invalid")
         if operation not in caller.may:

@@ -2,6 +2,12 @@
 
 from typing import Any
 
+from fastapi import Security
+from fastapi.security import HTTPBearer
+
+from producer.contract.job import Request
+from producer.contract.names import Operation
+
 TEXT = {"type": "string"}
 ENVELOPE = {"type": "string", "maxLength": 4096, "description": "The sealed card: a compact JWE."}
 OUTCOME = {
@@ -46,10 +52,38 @@ def _json(schema: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-POST: dict[str, Any] = {
-    "responses": _answers(401, 403, 409, 410, 413, 415, 422, 429, 503),
-    "openapi_extra": {"requestBody": {"required": True, "content": _json(OF_A_PAGE)}},
+def _of_a_backend(operation: Operation) -> dict[str, Any]:
+    """What another backend sends: the request's own fields, and an envelope."""
+    fields = Request.model_json_schema()["properties"]
+    needed = ["customer_uid"] if operation is Operation.ISSUE else ["merchant_uid", "amount", "name"]
+    own = {"envelope": ENVELOPE, "idempotency_key": {**TEXT, "minLength": 1, "maxLength": 100}}
+    return {
+        "type": "object",
+        "properties": {name: fields[name] for name in fields if name != "operation"} | own,
+        "required": ["envelope", *needed],
+        "additionalProperties": False,
+    }
+
+
+def post(operation: Operation) -> dict[str, Any]:
+    """A card that is handed in: by a page with a ticket, or by another backend with its API key."""
+    body = {"oneOf": [OF_A_PAGE, _of_a_backend(operation)]}
+    return {
+        "responses": _answers(401, 403, 409, 410, 413, 415, 422, 429, 503),
+        "dependencies": [Security(HTTPBearer(auto_error=False, scheme_name="apiKey"))],
+        "openapi_extra": {"requestBody": {"required": True, "content": _json(body)}, "security": [{}, {"apiKey": []}]},
+    }
+
+
+PAGE: dict[int | str, dict[str, Any]] = {
+    422: {"description": "An error, by its code.", "content": _json(ERROR)},
 }
+JWKS = {
+    "type": "object",
+    "properties": {"keys": {"type": "array", "items": {"type": "object"}}, "now": {"type": "number"}},
+    "required": ["keys", "now"],
+}
+KEYS: dict[int | str, dict[str, Any]] = {200: {"description": "The key set.", "content": _json(JWKS)}}
 GET: dict[str, Any] = {
     "responses": _answers(401, 403, 404, 422, 503),
     "openapi_extra": {"parameters": [{"name": "X-Ticket", "in": "header", "required": True, "schema": TEXT}]},

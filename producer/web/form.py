@@ -48,8 +48,13 @@ class Handed(NamedTuple):
         return Request(**{**fields, "operation": operation})
 
 
-async def read_handed(request: HttpRequest, operation: Operation, *, allow_plain: bool) -> Handed:
+async def read_handed(request: HttpRequest, operation: Operation, *, allow_plain: bool, is_backend: bool) -> Handed:
     """Read a body.
+
+    Args:
+        request, operation: what came, and what it asks.
+        allow_plain: a form with the card in clear may be.
+        is_backend: who came with an API key may say more than a page.
 
     Raises:
         Problem: it is not as it should be.
@@ -61,7 +66,7 @@ async def read_handed(request: HttpRequest, operation: Operation, *, allow_plain
         return _plain(body, operation)
     if kind != JSON:
         raise Problem("not_json")
-    return _sealed(body, is_backend="authorization" in request.headers)
+    return _sealed(body, is_backend=is_backend)
 
 
 def _sealed(body: bytes, *, is_backend: bool) -> Handed:

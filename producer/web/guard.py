@@ -63,7 +63,7 @@ class Guard:
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
     length = Headers(scope=scope).get("content-length", "0")
-    if not length.isdigit() or int(length) > BODY_LIMIT:
+    if not (length.isascii() and length.isdigit()) or len(length) > 9 or int(length) > BODY_LIMIT:
         raise Problem("too_large")
     body = b""
     while True:

@@ -16,6 +16,8 @@ from producer.contract.secrecy import Redacting
 from producer.errors import SettingsError
 from producer.web.app import card_app
 
+KEEP_ALIVE_S = 75  # longer than proxies keep an idle connection, so that they do not send on one that we end
+
 
 def run(queue: BillingQueue, host: str, port: int, prefix: str, behind: str | None) -> None:
     """Serve until SIGTERM or SIGINT.
@@ -42,6 +44,7 @@ def run(queue: BillingQueue, host: str, port: int, prefix: str, behind: str | No
         access_log=False,  # it would hold tickets
         log_config=None,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         proxy_headers=behind is not None,
         forwarded_allow_ips=behind,
         timeout_graceful_shutdown=30,

@@ -184,7 +184,7 @@ def main(rate_per_s: float, seconds: float, times: int) -> None:
         began, (machine, own) = time.monotonic(), cpu_s()
         figures = measure(rate_per_s, seconds)
         machine, own = (now - before for now, before in zip(cpu_s(), (machine, own), strict=True))
-        by_others = (machine - own) / (time.monotonic() - began)
+        by_others = max(0.0, machine - own) / (time.monotonic() - began)
         click.echo(json.dumps({"rate_per_s": rate_per_s, **figures, "cpus_used_by_others": round(by_others, 2)}))
 
 

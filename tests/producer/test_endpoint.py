@@ -307,6 +307,10 @@ def test_another_backend_enqueues_with_its_api_key_and_asks_with_its_ticket(
     assert key not in path.read_text()
 
 
+def test_a_page_behind_http_basic_is_a_page(shop: Shop) -> None:
+    assert shop.hand_in(headers={"Authorization": "Basic c2hvcDpzZXNhbWU="}).status_code == 202
+
+
 def test_the_page_escapes_what_it_is_given(shop: Shop) -> None:
     text = shop.browser.get("/subscription/card", params={"ticket": '"><script>alert(1)</script>'}).text
 
