@@ -1,18 +1,22 @@
 """The HTTP client against the fake i'mport: what leaves, and what is known of it afterwards."""
 
 import contextlib
+import gc
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 import pytest
+import requests
 from pydantic import SecretStr
 
 from producer.contract.card import Card
 from producer.contract.job import Job
 from producer.contract.names import Operation
 from tests.fake_iamport import CARDS, FakeIamport, Fault
+from tests.fake_iamport.faults import Kind as FaultKind
 from tests.servers import free_port
 from tests.worker.leases import JOB_ID
 from worker.iamport.client import IamportClient, hyphenated
@@ -269,3 +273,58 @@ def test_a_proxy_that_drips_its_answer_is_cut_at_the_total_deadline() -> None:
 
     assert answer == NOT_SENT
     assert time.monotonic() - began < 4
+
+
+HOLDERS = (Card, FrameType, requests.PreparedRequest)  # whose repr does not show what they hold
+
+
+def left_in_cycles(call: Callable[[], object]) -> list[str]:
+    """The types of what a call left behind that only the collector could free, and that had its card."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        call()
+        gc.collect()
+        digits = CARDS["visa"].card_number[-4:]
+        return sorted({type(one).__name__ for one in gc.garbage if isinstance(one, HOLDERS) or digits in repr(one)})
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+@pytest.fixture(scope="module")
+def tls_fake() -> Iterator[FakeIamport]:
+    with FakeIamport(tls=True) as one:
+        yield one
+
+
+@pytest.mark.parametrize("kind", ["reset", "lost_answer", "server_error", "rate_limit", "hang", "slow_drip", None])
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_no_card_waits_for_the_garbage_collector_however_a_call_ends(
+    fake: FakeIamport, tls_fake: FakeIamport, kind: FaultKind | None, *, is_tls: bool
+) -> None:
+    imp = tls_fake if is_tls else fake
+    ca_file = str(tls_fake.ca_file) if is_tls else None
+    client = IamportClient(imp.url, ca_file=ca_file, connect_timeout_s=1, read_timeout_s=0.3, slack_s=0.5)
+    token = token_of(client, imp)
+
+    def call() -> None:
+        if kind is not None:
+            imp.add_fault(Fault(kind, times=1))
+        client.issue(job(), card(), token)
+
+    call()
+
+    assert left_in_cycles(call) == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_no_card_waits_for_the_garbage_collector_when_nobody_answers(scheme: str) -> None:
+    client = IamportClient(f"{scheme}://127.0.0.1:{free_port()}", connect_timeout_s=1)
+    with raw_server(b"no TLS", hold=threading.Event()) as url:
+        no_tls = IamportClient(url.replace("http:", f"{scheme}:"), connect_timeout_s=1, read_timeout_s=0.3, slack_s=0.5)
+
+        for one in (client, no_tls):
+            assert left_in_cycles(lambda one=one: one.issue(job(), card(), "t")) == []  # type: ignore[misc]
