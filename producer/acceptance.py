@@ -17,6 +17,7 @@ from producer.contract.envelope import Envelope
 from producer.contract.errors import Refused
 from producer.contract.job import Request
 from producer.contract.outcome import Outcome
+from producer.contract.secrecy import take_apart
 from producer.errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
 
 # For each connection and answer: a store that is down or silent fails a call within 5 s. Stores that answer just in
@@ -140,13 +141,15 @@ class Acceptance:
         pool = store.connection_pool
         try:
             connection = pool.get_connection()
-        except (redis.RedisError, OSError):
+        except (redis.RedisError, OSError) as error:
+            take_apart(error)
             raise BrokerUnavailable(step, accepted=False, idempotency_key=key) from None
         try:
             connection.send_packed_command(connection.pack_commands(commands))
             return [_read_reply(connection) for _ in commands]
-        except (redis.RedisError, OSError):
+        except (redis.RedisError, OSError) as error:
             connection.disconnect()
+            take_apart(error)
         finally:
             pool.release(connection)
         raise BrokerUnavailable(step, accepted=None, idempotency_key=key)

@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError as KombuOperationalError
 from kombu.pools import ProducerPool
 
 from producer.contract.job import TASK_NAME
+from producer.contract.secrecy import take_apart
 from producer.contract.transport import transport
 from producer.errors import BrokerUnavailable
 
@@ -65,7 +66,8 @@ class Publisher:
                     with producer.batch(max_size=len(jobs)):
                         for job_id, queue in jobs:
                             self._send(producer, job_id, queue)
-        except self._failures:
+        except self._failures as error:
+            take_apart(error)
             raise BrokerUnavailable("publish", accepted=True, idempotency_key=idempotency_key) from None
 
     def _send(self, producer: object, job_id: str, queue: str) -> None:

@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
+from producer.contract.secrecy import take_apart
 from producer.contract.transport import SOCKET
 from worker.errors import StoreUnavailable
 
@@ -67,8 +68,8 @@ class Link:
             try:
                 self._send(command)
                 return self._read()
-            except FAILURES:
-                self._drop()
+            except FAILURES as error:
+                self._drop(error)
                 if is_last:
                     break
         raise StoreUnavailable("the store does not answer")
@@ -102,15 +103,15 @@ class Link:
         """Send a repeatable command now; the returned function reads the answer, or does it all again if that fails."""
         try:
             self._send(command)
-        except FAILURES:
-            self._drop()
+        except FAILURES as error:
+            self._drop(error)
             return lambda: self.call(*command)
 
         def answer() -> Any:  # noqa: ANN401 — as call
             try:
                 return self._read()
-            except FAILURES:
-                self._drop()
+            except FAILURES as error:
+                self._drop(error)
                 return self.call(*command)
 
         return answer
@@ -123,8 +124,8 @@ class Link:
         self._told.append(command)
         try:
             self._send_told()
-        except FAILURES:
-            self._drop()
+        except FAILURES as error:
+            self._drop(error)
 
     def _send(self, command: tuple[Argument, ...]) -> None:
         self._send_told()
@@ -143,9 +144,11 @@ class Link:
             del self._told[0]
         return self._connection.read_response()
 
-    def _drop(self) -> None:
+    def _drop(self, error: BaseException | None = None) -> None:
         self._told_here = 0
         self._connection.disconnect()
+        if error is not None:
+            take_apart(error)
 
 
 class Links:

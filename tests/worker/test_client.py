@@ -1,15 +1,12 @@
 """The HTTP client against the fake i'mport: what leaves, and what is known of it afterwards."""
 
 import contextlib
-import gc
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Iterator
 
 import pytest
-import requests
 from pydantic import SecretStr
 
 from producer.contract.card import Card
@@ -18,6 +15,7 @@ from producer.contract.names import Operation
 from tests.fake_iamport import CARDS, FakeIamport, Fault
 from tests.fake_iamport.faults import Kind as FaultKind
 from tests.servers import free_port
+from tests.worker.cycles import left_in_cycles
 from tests.worker.leases import JOB_ID
 from worker.iamport.client import IamportClient, hyphenated
 from worker.iamport.meaning import Kind, understand
@@ -273,25 +271,6 @@ def test_a_proxy_that_drips_its_answer_is_cut_at_the_total_deadline() -> None:
 
     assert answer == NOT_SENT
     assert time.monotonic() - began < 4
-
-
-HOLDERS = (Card, FrameType, requests.PreparedRequest)  # whose repr does not show what they hold
-
-
-def left_in_cycles(call: Callable[[], object]) -> list[str]:
-    """The types of what a call left behind that only the collector could free, and that had its card."""
-    gc.collect()
-    gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        call()
-        gc.collect()
-        digits = CARDS["visa"].card_number[-4:]
-        return sorted({type(one).__name__ for one in gc.garbage if isinstance(one, HOLDERS) or digits in repr(one)})
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
 
 
 @pytest.fixture(scope="module")

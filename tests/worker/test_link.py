@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import RedisServer
+from tests.worker.cycles import left_in_cycles
 from worker.errors import StoreUnavailable
 from worker.link import Link, Links, Script
 
@@ -103,3 +104,26 @@ def test_a_store_that_cannot_write_just_now_is_unavailable(store: RedisServer, w
 
     with pytest.raises(StoreUnavailable):
         Link(store.url()).run(script, ["k"])
+
+
+class InHand:
+    """What a caller of a link has in hand when its store dies: a card, say."""
+
+
+def test_a_store_that_dies_keeps_nothing_of_what_its_callers_had_in_hand(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as server:
+        link = Link(server.url())
+        link.call("PING")
+        server.kill()
+
+        def call() -> None:
+            in_hand = InHand()
+            answer = link.begin("PING")
+            link.tell("PING")
+            with pytest.raises(StoreUnavailable):
+                answer()
+            with pytest.raises(StoreUnavailable):
+                link.call("PING")
+            del in_hand
+
+        assert left_in_cycles(call, InHand) == []

@@ -7,7 +7,6 @@ Source: i'mport's V1 API documentation, as quoted at each call.
 
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +16,7 @@ from pydantic import SecretStr
 
 from producer.contract.card import Card
 from producer.contract.job import Job
+from producer.contract.secrecy import take_apart
 from worker import metrics
 from worker.iamport.models import Answer
 from worker.iamport.watched import Call, Watchdog, WatchedAdapter
@@ -133,7 +133,7 @@ class IamportClient:
                     return Answer.read(response.status_code, body, response.headers.get("Retry-After"))
             except (requests.RequestException, OSError, ValueError, *self._session_errors) as error:
                 # What was caught holds the request and its body: it goes no further, not even as __context__.
-                _empty(error)
+                take_apart(error)
                 return Answer(0, was_sent=call.has_left)
 
     @property
@@ -147,27 +147,6 @@ class IamportClient:
         return session
 
     _session_errors = WatchedAdapter.errors
-
-
-def _empty(error: BaseException) -> None:
-    """Take apart what an exception holds.
-
-    urllib3's hold their own frames, which hold the body and, by way of those that called them, the card, until the
-    garbage collector comes by; and in an idle worker it does not.
-    """
-    seen: set[int] = set()
-    left = [error]
-    while left:
-        one = left.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        held = (one.__cause__, one.__context__, *one.args, *vars(one).values())
-        left += [other for other in held if isinstance(other, BaseException)]
-        traceback.clear_frames(one.__traceback__)
-        one.__traceback__ = one.__cause__ = one.__context__ = None
-        one.args = ()
-        vars(one).clear()
 
 
 def _body(job: Job, fields: tuple[str, ...], card: Card, card_fields: frozenset[str]) -> dict[str, Any]:
