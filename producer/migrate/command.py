@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from producer.cli import before_cards, open_queue, plainly, print_json, stop
+from producer.errors import BrokerUnavailable, SettingsError
 from producer.migrate import control as ledger
 from producer.migrate.control import Checkpoint, Control
 from producer.migrate.display import line
@@ -130,7 +131,7 @@ def run(source: str, *, name: str | None, is_dry: bool, is_plain_allowed: bool, 
                     is_good = Session(queue, control, found, options).migrate(file)
     except (Stopped, CutOff) as error:
         stop(str(error), USAGE if is_dry else RESUMABLE)
-    except (NotNow, SourceError, WorkFileError) as error:
+    except (NotNow, SourceError, WorkFileError, SettingsError, BrokerUnavailable) as error:
         stop(str(error), USAGE)
     except OSError as error:
         stop(f"{error.filename}: {error.strerror}", USAGE)

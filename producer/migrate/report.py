@@ -15,8 +15,9 @@ from pathlib import Path
 from string import Template
 from typing import TextIO
 
-from producer.contract.names import UID_CHARACTERS
+from producer.contract.names import UID_CHARACTERS, job_id_of
 from producer.contract.outcome import Status
+from producer.migrate.rows import key_prefix
 from producer.migrate.source import Record
 from producer.migrate.workfile import COLUMNS, NOT_SENT, Kept, WorkFile
 
@@ -64,13 +65,13 @@ def replacing(path: Path) -> Iterator[TextIO]:
         new.unlink(missing_ok=True)
 
 
-def _reported(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Line, customer_uid and status of each row of a report."""
+def _reported(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
+    """Line, customer_uid, status and job id of each row of a report."""
     is_json = path.suffix == ".jsonl"
     with path.open(encoding="utf-8", newline="") as file:
         for row in map(json.loads, file) if is_json else csv.DictReader(file):
             uid = row["customer_uid"]
-            yield int(row["line"]), uid.removeprefix("" if is_json else "'"), row["status"]
+            yield int(row["line"]), uid.removeprefix("" if is_json else "'"), row["status"], row["job_id"]
 
 
 class Failed:
@@ -86,17 +87,23 @@ class Failed:
     def __init__(self, path: Path) -> None:
         self._uids: set[str] = set()
         self._lines: set[int] = set()
+        self._sent: tuple[str, str] | None = None  # the first row that was sent: its customer_uid and job
         try:
-            for line, uid, status in _reported(path):
+            for line, uid, status, job_id in _reported(path):
+                self._sent = self._sent or ((uid, job_id) if job_id else None)
                 if status in AGAIN and uid and "***" not in uid:
                     self._uids.add(uid)
                 if status in AGAIN and not SENT_AS_SHOWN.fullmatch(uid):
                     self._lines.add(line)
-            for _, uid, status in _reported(path):
+            for _, uid, status, _ in _reported(path):
                 if status not in AGAIN:  # its customer stood in the source twice
                     self._uids.discard(uid)
         except (TypeError, AttributeError, csv.Error):
             raise ValueError("is no report") from None
+
+    def is_of(self, name: str, run: int) -> bool:
+        """Whether it is the report of that run: what a run between issued must not be sent again."""
+        return self._sent is None or self._sent[1] == job_id_of(key_prefix(name, run) + self._sent[0])
 
     def __len__(self) -> int:
         return len(self._uids) + len(self._lines)

@@ -26,6 +26,11 @@ EXPIRY_FORMATS = {
 }
 
 
+def key_prefix(name: str, run: int) -> str:
+    """What the idempotency keys of a run begin with; the ``customer_uid`` follows."""
+    return f"migration:{name}:{run}:"
+
+
 class Row(NamedTuple):
     """A row that was looked at.
 

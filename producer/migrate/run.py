@@ -5,6 +5,7 @@ work file before it is sent, and its job id follows from migration, run and ``cu
 process, going on sends nothing twice, for as long as the ledger remembers jobs (7 days after their outcome).
 """
 
+import contextlib
 import json
 import queue
 import threading
@@ -76,22 +77,18 @@ class Reader(threading.Thread):
     def __init__(self, rows: Iterator[Row]) -> None:
         super().__init__(name="source", daemon=True)
         self._rows = rows
-        self._ready: queue.Queue[list[Row] | Exception | None] = queue.Queue(READ_AHEAD)
+        self._ready: queue.Queue[Row | Exception | None] = queue.Queue(READ_AHEAD * CHUNK)
+        self._is_ended = False
+        self._error: Exception | None = None
 
     def run(self) -> None:
         """Read to the end; what was read before an error comes before it."""
-        chunk: list[Row] = []
         end: Exception | None = None
         try:
             for row in self._rows:
-                chunk.append(row)
-                if len(chunk) == CHUNK or self._ready.empty():  # a slow source's rows wait for no others
-                    self._ready.put(chunk)
-                    chunk = []
+                self._ready.put(row)
         except Exception as error:  # noqa: BLE001 — told to the one that asks next
             end = error
-        if chunk:
-            self._ready.put(chunk)
         self._ready.put(end)
 
     def take(self) -> list[Row] | None:
@@ -100,13 +97,19 @@ class Reader(threading.Thread):
         Raises:
             SourceError: the source broke, or cannot be used.
         """
-        try:
-            chunk = self._ready.get_nowait()
-        except queue.Empty:
-            return []
-        if isinstance(chunk, Exception):
-            raise chunk
-        return chunk
+        taken: list[Row] = []
+        with contextlib.suppress(queue.Empty):
+            while not self._is_ended and len(taken) < CHUNK:
+                one = self._ready.get_nowait()
+                if isinstance(one, Row):
+                    taken.append(one)
+                else:
+                    self._is_ended, self._error = True, one
+        if self._is_ended and not taken:
+            if self._error is not None:
+                raise self._error
+            return None
+        return taken
 
 
 def rows_to_send(records: Iterable[Record], checker: Checker, known: Iterator[Kept]) -> Iterator[Row]:

@@ -26,7 +26,7 @@ from producer.migrate.display import Display
 from producer.migrate.dry_run import dry_run
 from producer.migrate.pace import Window
 from producer.migrate.report import Failed, Summary, replacing, write_report
-from producer.migrate.rows import Checker
+from producer.migrate.rows import Checker, key_prefix
 from producer.migrate.run import Progress, Reader, Run, Stopped, rows_to_send
 from producer.migrate.source import CutOff, Record, SourceError, pairs, records
 from producer.migrate.workfile import WorkFile
@@ -167,6 +167,8 @@ class Session:
             raise SourceError("the source has a header and no rows")
         known = self._free()
         number = run_number(self.name, known, is_resume=options.resume, is_again=failed is not None)
+        if failed is not None and known is not None and not failed.is_of(self.name, number - 1):
+            raise NotNow(f"{options.failed} is not the report of run {number - 1}")
         report = options.report or Path(f"{self.name}.{f'run{number}.' if number > 1 else ''}report.csv")
         unlimited = self._unlimited()
         work = self._work_file(report, number)
@@ -178,11 +180,10 @@ class Session:
             wanted = filter(failed.has, wanted)
         progress = Progress(self.name, number, options.expected if failed is None else len(failed))
         deadline_s = options.deadline_s or self.queue.settings.job_deadline_s
-        prefix = f"migration:{self.name}:{number}:"
-        checker = Checker(time.time, options.expiry_format, options.defaults, prefix, deadline_s)
+        checker = Checker(time.time, options.expiry_format, options.defaults, key_prefix(self.name, number), deadline_s)
         window = Window(deadline_s, options.window, time.monotonic())
-        with self._ending_well(work, progress):
-            self._go(work, window, progress, Reader(rows_to_send(wanted, checker, iter(work))))
+        with self._ending_well(work, progress), stopped_by_signals() as is_stopping:
+            self._go(work, window, progress, Reader(rows_to_send(wanted, checker, iter(work))), is_stopping)
             if failed is None:
                 options.check_count(work.rows)
             return self._finish(work, progress, report)
@@ -212,21 +213,24 @@ class Session:
             raise SettingsError("LEDGER_URL, VAULT_URL: one is away, or this Redis user may not use INFO") from None
 
     def _work_file(self, report: Path, number: int) -> WorkFile:
-        path = report.with_name(report.name + ".partial")
-        if not self.options.resume:
-            for there in (report, path):
-                if there.exists():
-                    raise NotNow(f"{there} is there already; move it away, or name another --report")
-        return WorkFile(path, self.name, number)
+        words = "is there already; move it away, or name another --report"
+        if report.exists() and not self.options.resume:
+            raise NotNow(f"{report} {words}")
+        work = WorkFile(report.with_name(report.name + ".partial"), self.name, number)
+        if work.rows and not self.options.resume:
+            work.close()
+            raise NotNow(f"{work.path} {words}")
+        return work
 
-    def _go(self, work: WorkFile, window: Window, progress: Progress, reader: Reader) -> None:
+    def _go(
+        self, work: WorkFile, window: Window, progress: Progress, reader: Reader, is_stopping: Callable[[], bool]
+    ) -> None:
         display = Display()
         try:
-            with stopped_by_signals() as is_stopping:
-                reader.start()
-                mark = self.options.memory_mark / 100
-                run = Run(self.queue, self.control, work, window, progress, mark, display.show, is_stopping)
-                run.go(reader)
+            reader.start()
+            mark = self.options.memory_mark / 100
+            run = Run(self.queue, self.control, work, window, progress, mark, display.show, is_stopping)
+            run.go(reader)
         finally:
             display.close()
 

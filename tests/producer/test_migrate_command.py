@@ -430,13 +430,14 @@ def test_a_second_signal_is_left_to_the_system() -> None:
 
 
 def test_a_report_that_is_there_is_not_overwritten(stage: Stage, run: Run, source: Path, tmp_path: Path) -> None:
-    for name in ("m.report.csv", "m.report.csv.partial"):
-        path = file(tmp_path, b"before", name)
+    words = "m.report.csv is there already; move it away, or name another --report"
+    for name, problem in (("m.report.csv", words), ("m.report.csv.partial", "is no work file of a migration")):
+        path = file(tmp_path, b"before" * 500, name)
 
         result = run("migrate", str(source), PLAIN)
 
-        assert (result.exit_code, path.read_bytes()) == (2, b"before")
-        assert result.stderr == f"producer: {name} is there already; move it away, or name another --report\n"
+        assert (result.exit_code, path.read_bytes()) == (2, b"before" * 500)
+        assert problem in result.stderr
         path.unlink()
     assert stage.ledger.keys() == []
 
@@ -486,12 +487,12 @@ def test_resuming_with_another_source_is_refused(run: Run, source: Path, tmp_pat
     )
 
 
-def test_stores_that_are_away_are_one_line_and_exit_code_1(
+def test_stores_that_are_away_are_one_line_and_exit_code_2(
     stage: Stage, run: Run, source: Path, tmp_path: Path
 ) -> None:
     result = run("migrate", str(source), PLAIN, LEDGER_URL=f"redis://:secret@127.0.0.1:{free_port()}/1")
 
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stderr == "producer: LEDGER_URL: the store cannot be reached, refuses us or does not answer\n"
     assert names(tmp_path) == ["m.csv"]
 
@@ -508,10 +509,10 @@ def user(stage: Stage, *rules: str) -> Iterator[str]:
 
 def test_a_redis_user_without_the_right_is_told_so_in_one_line(stage: Stage, run: Run, source: Path) -> None:
     with user(stage, "+@all", "-hmget") as url:
-        for arguments in (["m.csv", PLAIN], ["status", "m"], ["pause", "m"]):
+        for code, *arguments in ((2, "m.csv", PLAIN), (1, "status", "m"), (1, "pause", "m")):
             result = run("migrate", *arguments, LEDGER_URL=url)
 
-            assert (result.exit_code, result.stdout) == (1, "")
+            assert (result.exit_code, result.stdout) == (code, "")
             assert (
                 result.stderr == "producer: LEDGER_URL: this Redis user may not migrate; use the URL of the migrator\n"
             )
@@ -524,7 +525,7 @@ def test_a_redis_user_who_may_not_ask_for_memory_is_told_so_and_nothing_is_left_
         result = run("migrate", str(source), PLAIN, LEDGER_URL=url)
 
     assert (result.exit_code, result.stderr) == (
-        1,
+        2,
         "producer: LEDGER_URL, VAULT_URL: one is away, or this Redis user may not use INFO\n",
     )
     assert names(tmp_path) == ["m.csv"]
@@ -690,5 +691,19 @@ def test_status_is_one_json_object_if_it_is_asked_for(run: Run) -> None:
 def test_a_producer_that_holds_a_workers_secret_does_not_begin(stage: Stage, run: Run, source: Path) -> None:
     result = run("migrate", str(source), PLAIN, IMP_SECRET="x")
 
-    assert (result.exit_code, result.stderr.startswith("producer: IMP_SECRET: is set")) == (1, True)
+    assert (result.exit_code, result.stderr.startswith("producer: IMP_SECRET: is set")) == (2, True)
     assert stage.ledger.keys() == []
+
+
+@pytest.mark.usefixtures("workers")
+def test_the_report_of_an_earlier_run_sends_nothing_that_a_later_one_issued(
+    run: Run, source: Path, tmp_path: Path
+) -> None:
+    source.write_text(source.read_text() + "broken,4242424242424241,2031-07,900101,12\n")
+    first = run("migrate", str(source), PLAIN)
+    second = run("migrate", str(source), PLAIN, "--only-failed", "m.report.csv")
+
+    third = run("migrate", str(source), PLAIN, "--only-failed", "m.report.csv")
+
+    assert (first.exit_code, second.exit_code) == (1, 1)
+    assert (third.exit_code, third.stderr) == (2, "producer: m.report.csv is not the report of run 2\n")

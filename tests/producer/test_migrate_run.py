@@ -402,13 +402,13 @@ def test_a_reader_gives_rows_in_order_then_nothing_then_the_end() -> None:
     early = reader.take()
     reader.run()
 
-    chunks = [reader.take() for _ in range(4)]
+    chunks = [reader.take() for _ in range(3)]
 
     assert early == []
     lengths = [len(chunk) for chunk in chunks if chunk]
-    assert lengths == [1, CHUNK, 49]
+    assert lengths == [CHUNK, 50]
     assert [row.line for chunk in chunks if chunk for row in chunk] == list(range(2, 152))
-    assert chunks[3] is None
+    assert chunks[2] is None
 
 
 # Resuming

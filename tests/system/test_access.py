@@ -122,7 +122,7 @@ def test_a_migration_runs_with_the_migrators_rights_and_with_no_others(guarded: 
 
     assert migrate("migrator").returncode == 0
     refused_one = migrate("producer")
-    assert (refused_one.returncode, refused_one.stdout) == (1, "")
+    assert (refused_one.returncode, refused_one.stdout) == (2, "")
     assert refused_one.stderr.splitlines()[-1].startswith("producer: LEDGER_URL: this Redis user may not migrate")
     denied = {*guarded.denied(stack.queue), *guarded.denied(stack.vault)}
     assert {(who, what) for who, what in denied if who == "migrator"} <= {

@@ -1,0 +1,44 @@
+"""The short forms of `python -m tests.migration`: a migration with real stores, real workers and the fake i'mport."""
+
+import pytest
+
+from tests.migration.kills import kills
+from tests.migration.orders import orders
+from tests.migration.stops import STORIES, ledger
+from tests.migration.volume import volume
+
+ROWS = 120
+
+
+def test_export_of_a_thousand_rows_is_issued_whole_and_its_numbers_stay_off_the_disk() -> None:
+    figures = volume(1000)
+
+    assert figures["broken"] == []
+    assert figures["statuses"] == {"issued": 1000}
+    assert figures["numbers_found"] == 0
+
+
+def test_killed_producers_and_workers_send_no_card_twice_and_the_report_is_whole() -> None:
+    figures = kills(300, 2, 2, seed=1, hurry=True)
+
+    assert figures["broken"] == []
+    assert (figures["rows"], figures["applied_twice"]) == (300, 0)
+
+
+def test_pause_throttle_resume_and_cancel_take_effect_within_two_seconds() -> None:
+    figures = orders(4000, watch_s=3)
+
+    assert figures["broken"] == []
+
+
+def test_migration_goes_on_by_itself_when_the_ledger_comes_back() -> None:
+    figures = ledger(ROWS, hurry=True)
+
+    assert figures["broken"] == []
+
+
+@pytest.mark.parametrize("story", sorted(STORIES.keys() - {"ledger"}))
+def test_migration_that_is_stopped_goes_on_and_sends_no_card_twice(story: str) -> None:
+    figures = STORIES[story](ROWS)
+
+    assert figures["broken"] == []
