@@ -42,7 +42,7 @@ canary: install ## the search for card data in every place; the last line is one
 
 web: install ## the card page in a real browser; needs chromium and npm
 	npm ci --ignore-scripts --no-audit --no-fund --prefix tests/web
-	$(BIN)/python -m pytest tests/web
+	$(BIN)/python -m pytest tests/web -n 2 --dist loadfile
 
 fuzz: install ## a million mutated jobs and envelopes; the last line is one JSON object
 	@$(BIN)/python -m tests.fuzz
