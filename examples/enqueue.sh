@@ -8,8 +8,9 @@
 # arguments.
 set -eu
 
+: "${BILLING_URL:?is not set}" "${BILLING_API_KEY:?is not set}"
 exec 4<&0
-printf 'Authorization: Bearer %s\n' "${BILLING_API_KEY:?}" |
+printf 'Authorization: Bearer %s\n' "$BILLING_API_KEY" |
   curl --silent --show-error --fail-with-body --max-time 40 \
     --header @/dev/fd/3 --header 'Content-Type: application/json' --data-binary @- \
-    "${BILLING_URL:?}/issue-billing?wait=20" 3<&0 0<&4
+    "$BILLING_URL/issue-billing?wait=20" 3<&0 0<&4

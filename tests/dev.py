@@ -31,8 +31,8 @@ def main() -> int:
         undo.enter_context(WorkerProcess(stack.worker_env, stack.folder / "logs", command=command))
         page, flower = free_port(), free_port()
         try:
-            log = stack.folder / "logs" / "page.log"
-            undo.enter_context(running(["-m", "producer", "serve", f"--port={page}"], ROOT, log, stack.producer_env))
+            log, shop = stack.folder / "logs" / "page.log", {"MERCHANT_NAME": "무지개 서점", **stack.producer_env}
+            undo.enter_context(running(["-m", "producer", "serve", f"--port={page}"], ROOT, log, shop))
             # In another folder: Celery would read the workers' celeryconfig.py here.
             command = ["-m", "celery", f"--broker={stack.queue.url(0)}", "flower", f"--port={flower}"]
             command.append("--address=127.0.0.1")

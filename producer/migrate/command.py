@@ -221,6 +221,8 @@ def _known(control: Control, name: str) -> Checkpoint:
 
 def _ask(name: str, **fields: str) -> None:
     with _control(name) as control:
-        if _known(control, name).state in {ledger.DONE, ledger.CANCELLED}:
+        known = _known(control, name)
+        if known.state in {ledger.DONE, ledger.CANCELLED}:
             stop(f"{name} has ended", USAGE)
         control.ask(**fields)
+    click.echo("noted" if known.is_held else f"noted; nobody runs {name} now, it is heeded by --resume")

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from producer.contract.card import KOREA
 from producer.migrate.report import cell
-from producer.migrate.rows import Checker, Row
+from producer.migrate.rows import Checker, Row, reason
 from producer.migrate.source import Record
 
 SOON_MONTHS = 3
@@ -43,7 +43,7 @@ class Tally:
         """For a terminal."""
         lines = [(self.rows, "rows"), (self.good, "would be sent"), (self.bad, "would not")]
         lines += [(count, f"  {problem}") for problem, count in self.problems.most_common(30)]
-        lines += [(self.duplicates, "stand on an earlier line, too"), (self.expiring_soon, f"expire by {self.soon}")]
+        lines += [(self.expiring_soon, f"of those to be sent expire within {SOON_MONTHS} months (by {self.soon})")]
         lines += [(count, brand) for brand, count in self.brands.most_common()]
         return "\n".join(f"{count:>12,}  {words}" for count, words in lines)
 
@@ -62,7 +62,7 @@ class Tally:
                 self.brands[card.brand] += 1
                 self.expiring_soon += card.expiry.get_secret_value() <= self.soon
         if row.problem:
-            self.problems.update(_kinds(row.problem))
+            self.problems[reason(row.problem)] += 1
         return row
 
 
@@ -84,11 +84,6 @@ def dry_run(records: Iterable[Record], checker: Checker, report: TextIO | None =
         if row.problem and writer is not None:
             writer.writerow([row.line, cell(row.customer_uid), row.problem])
     return tally
-
-
-def _kinds(problem: str) -> list[str]:
-    """The reasons in a row's problem, without what differs from row to row."""
-    return ["has another number of fields than the header" if "fields, the header" in problem else problem]
 
 
 def _month_after(now: float, months: int) -> str:

@@ -8,6 +8,7 @@ import csv
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from html import escape
 from importlib.resources import files
@@ -17,13 +18,14 @@ from typing import TextIO
 
 from producer.contract.names import UID_CHARACTERS, job_id_of
 from producer.contract.outcome import Status
-from producer.migrate.rows import key_prefix
+from producer.migrate.rows import key_prefix, reason
 from producer.migrate.source import Record
 from producer.migrate.workfile import COLUMNS, NOT_SENT, Kept, WorkFile
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 AGAIN = {str(one) for one in (Status.EXPIRED, Status.LOST, Status.INVALID, Status.MISCONFIGURED)} | {NOT_SENT}
 SENT_AS_SHOWN = re.compile(UID_CHARACTERS + "{1,79}")  # a longer one may have been cut
+REASONS = 30  # that a summary lists
 TONES = {"issued": "good", "superseded": "calm", "in_doubt": "calm", "not_sent": "calm"}
 
 
@@ -43,6 +45,7 @@ def write_report(path: Path, rows: Iterable[Kept]) -> None:
             for row in rows:
                 file.write(json.dumps(row._asdict(), ensure_ascii=False) + "\n")
             return
+        file.write("\ufeff")  # or Excel takes it for the encoding of its country
         writer = csv.writer(file, lineterminator="\r\n")
         writer.writerow(COLUMNS)
         for row in rows:
@@ -68,7 +71,7 @@ def replacing(path: Path) -> Iterator[TextIO]:
 def _reported(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
     """Line, customer_uid, status and job id of each row of a report."""
     is_json = path.suffix == ".jsonl"
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         for row in map(json.loads, file) if is_json else csv.DictReader(file):
             uid = row["customer_uid"]
             yield int(row["line"]), uid.removeprefix("" if is_json else "'"), row["status"], row["job_id"]
@@ -124,8 +127,12 @@ class Summary:
     def __init__(self, title: str, work: WorkFile) -> None:
         self.title, self.rows = title, work.rows
         self.statuses = work.tally(["status"])
-        reasons = work.tally(["status", "code", "pg_code", "message"])
-        self.reasons = [(found, count) for found, count in reasons if found[0] != Status.ISSUED]
+        reasons = work.tally(["status", "code", "pg_code", "message"], limit=1000)
+        counts: Counter[tuple[str, ...]] = Counter()
+        for (status, *rest, message), count in reasons:
+            if status != Status.ISSUED:
+                counts[status, *rest, reason(message)] += count
+        self.reasons = counts.most_common(REASONS)
         self.companies = work.tally(["card_name", "status"])
 
     def text(self) -> str:

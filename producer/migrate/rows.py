@@ -31,6 +31,13 @@ def key_prefix(name: str, run: int) -> str:
     return f"migration:{name}:{run}:"
 
 
+def reason(problem: str) -> str:
+    """A row's problem without what differs from row to row."""
+    if "fields, the header" in problem:
+        return "has another number of fields than the header"
+    return re.sub(r"stands on line \d+, too", "stands on an earlier line, too", problem)
+
+
 class Row(NamedTuple):
     """A row that was looked at.
 

@@ -168,7 +168,7 @@ class Session:
         known = self._free()
         number = run_number(self.name, known, is_resume=options.resume, is_again=failed is not None)
         if failed is not None and known is not None and not failed.is_of(self.name, number - 1):
-            raise NotNow(f"{options.failed} is not the report of run {number - 1}")
+            raise NotNow(f"{options.failed} is not the report of run {number - 1}, which was the last one")
         report = options.report or Path(f"{self.name}.{f'run{number}.' if number > 1 else ''}report.csv")
         unlimited = self._unlimited()
         work = self._work_file(report, number)
@@ -270,7 +270,8 @@ class Session:
         state = ledger.CANCELLED if asked == ledger.CANCEL else ledger.DONE
         self.control.tick({"state": state, "progress": _json(progress)}, lease_s=0)
         work.remove()
-        click.echo(f"{summary.text()}\nReport: {report}, {report.with_suffix('.summary.html')}")
+        beside = (report.with_suffix(suffix) for suffix in (".summary.txt", ".summary.html"))
+        click.echo(f"{summary.text()}\nReport: {', '.join(map(str, (report, *beside)))}")
         return work.counts["issued"] == work.rows
 
 

@@ -15,6 +15,7 @@ from producer.client import BillingQueue
 from producer.contract.secrecy import Redacting
 from producer.errors import SettingsError
 from producer.web.app import card_app
+from producer.web.settings import WebSettings
 
 KEEP_ALIVE_S = 75  # longer than proxies keep an idle connection, so that they do not send on one that we end
 
@@ -36,6 +37,9 @@ def run(queue: BillingQueue, host: str, port: int, prefix: str, behind: str | No
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Redacting(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    settings = WebSettings.from_env()
+    for name in {"terms_url", "privacy_url"} - settings.model_fields_set:
+        logging.getLogger(__name__).warning("%s: is not set; customers agree to a placeholder", name.upper())
     app = Starlette(routes=[Route("/healthz", _health), Mount(prefix, _app(queue))])
     config = uvicorn.Config(
         app,

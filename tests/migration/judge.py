@@ -55,7 +55,7 @@ def judge(export: Export, report: Path, fake: FakeIamport) -> Verdict:
 
 def read(report: Path) -> list[dict[str, str]]:
     """The rows of a report."""
-    with report.open(encoding="utf-8", newline="") as file:
+    with report.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 

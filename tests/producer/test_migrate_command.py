@@ -97,7 +97,7 @@ def file(folder: Path, data: bytes, name: str = "m.csv") -> Path:
 
 def reported(folder: Path, name: str = "m.report.csv") -> dict[str, str]:
     """Line: status."""
-    with (folder / name).open(encoding="utf-8", newline="") as report:
+    with (folder / name).open(encoding="utf-8-sig", newline="") as report:
         return {row["line"]: row["status"] for row in csv.DictReader(report)}
 
 
@@ -706,4 +706,7 @@ def test_the_report_of_an_earlier_run_sends_nothing_that_a_later_one_issued(
     third = run("migrate", str(source), PLAIN, "--only-failed", "m.report.csv")
 
     assert (first.exit_code, second.exit_code) == (1, 1)
-    assert (third.exit_code, third.stderr) == (2, "producer: m.report.csv is not the report of run 2\n")
+    assert (third.exit_code, third.stderr) == (
+        2,
+        "producer: m.report.csv is not the report of run 2, which was the last one\n",
+    )

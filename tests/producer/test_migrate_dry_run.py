@@ -103,8 +103,7 @@ def test_the_text_tells_every_count() -> None:
         "1,501 would be sent",
         "1 would not",
         f"1 {TWICE}",
-        "1 stand on an earlier line, too",
-        "1 expire by 2027-02",
+        "1 of those to be sent expire within 3 months (by 2027-02)",
         "1,501 visa",
     ]
 

@@ -42,7 +42,7 @@ def test_a_csv_report_has_a_row_for_each_row_with_all_columns(tmp_path: Path) ->
     write_report(tmp_path / "report.csv", rows)
 
     finished = str(outcome.finished_at)
-    header, *found = csv.reader((tmp_path / "report.csv").open(encoding="utf-8", newline=""))
+    header, *found = csv.reader((tmp_path / "report.csv").open(encoding="utf-8-sig", newline=""))
     assert tuple(header) == COLUMNS
     assert found == [
         ["2", "'=a", "declined", "'-1", "", '\'-"카드", 틀림\n', "", "424242******4242", outcome.job_id, finished],
