@@ -18,7 +18,7 @@ ALL, NOT_ALL, USAGE, RESUMABLE = 0, 1, 2, 3
 WITHIN_S, QUIET_S = 3.0, 10.0
 FILLING = 500  # rows, which a small disk has no room for
 RATE = "150"
-SLOWLY, UNHURRIED = "--throttle=40", "--throttle=1000"
+SLOWEST, SLOWLY, UNHURRIED = "--throttle=5", "--throttle=40", "--throttle=1000"
 Story = Callable[[int], Figures]
 
 
@@ -146,14 +146,14 @@ def second_run_stopped(rows: int) -> Figures:
     """A second run that is stopped goes on, as its message says, with what had failed and nothing else."""
     export, name = Export(rows), "again"
     with _stage() as stage:
-        with stage.produce(export, name, SLOWLY) as producer:
-            stage.until_applied(rows // 10, producer)
+        with stage.produce(export, name, SLOWEST) as producer:
+            stage.until_applied(rows // 20, producer)
             stage.command("cancel", name)
             producer.wait(60)
         issued = stage.applied()
         failed = f"--only-failed={stage.report(name)}"
         with stage.produce(export, name, failed, SLOWLY, report="again2") as producer:
-            stage.until_applied(issued + (rows - issued) // 10, producer)
+            stage.until_applied(issued + (rows - issued) // 10 + 1, producer)
             producer.signal(signal.SIGTERM)
             code = producer.wait(30)
         with stage.produce(export, name, "--resume", UNHURRIED, report="again2") as producer:
