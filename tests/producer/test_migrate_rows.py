@@ -131,6 +131,13 @@ def test_a_customer_uid_that_holds_the_card_number_is_refused_and_masked(uid: st
     assert row.customer_uid == uid.replace(VISA, "***")
 
 
+@pytest.mark.parametrize("name", ["pg", "channel_key", "customer_id"])
+def test_no_field_outside_the_seal_may_hold_the_card_number(name: str) -> None:
+    row = checker().check(record_of(2, "gildong", **{name: VISA}))
+
+    assert (row.request, row.problem) == (None, f"{name}: holds the card number")
+
+
 @pytest.mark.parametrize("uid", ["4242-4242-4242-4242", "4242.4242.4242.4242", "u_4242_42424242_4242"])
 def test_a_customer_uid_that_holds_the_card_number_in_groups_is_refused_and_masked(uid: str) -> None:
     row = checker().check(record_of(2, uid))
