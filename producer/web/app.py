@@ -80,13 +80,11 @@ def _add_routes(app: FastAPI, desk: "Desk") -> None:
         members = {**desk.queue.sealing_keys(), "now": desk.now()}
         return JSONResponse(members, headers={"Cache-Control": f"private, max-age={KEYS_LIFE_S}"})
 
-    @app.post(
-        "/issue-billing", **described.post(Operation.ISSUE), summary="Register a card that was sealed in the browser"
-    )
+    @app.post("/issue-billing", **described.post(Operation.ISSUE), summary="Register a card that was sealed elsewhere")
     async def issue_billing(request: HttpRequest, wait: Wait = 0) -> JSONResponse:
         return await desk.take(request, Operation.ISSUE, wait)
 
-    @app.post("/onetime", **described.post(Operation.ONETIME), summary="Pay with a card that was sealed in the browser")
+    @app.post("/onetime", **described.post(Operation.ONETIME), summary="Pay with a card that was sealed elsewhere")
     async def onetime(request: HttpRequest, wait: Wait = 0) -> JSONResponse:
         return await desk.take(request, Operation.ONETIME, wait)
 

@@ -5,7 +5,6 @@ import signal
 import sys
 
 import uvicorn
-from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -40,7 +39,7 @@ def run(queue: BillingQueue, host: str, port: int, prefix: str, behind: str | No
     settings = WebSettings.from_env()
     for name in {"terms_url", "privacy_url"} - settings.model_fields_set:
         logging.getLogger(__name__).warning("%s: is not set; customers agree to a placeholder", name.upper())
-    app = Starlette(routes=[Route("/healthz", _health), Mount(prefix, _app(queue))])
+    app = Starlette(routes=[Route("/healthz", _health), Mount(prefix, card_app(queue, settings))])
     config = uvicorn.Config(
         app,
         host=host,
@@ -59,10 +58,6 @@ def run(queue: BillingQueue, host: str, port: int, prefix: str, behind: str | No
     server.run()
     if not server.started:
         raise SettingsError("--port: cannot listen there")
-
-
-def _app(queue: BillingQueue) -> FastAPI:
-    return card_app(queue)
 
 
 async def _health(_request: Request) -> PlainTextResponse:
