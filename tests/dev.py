@@ -19,7 +19,8 @@ from producer.contract.job import Request
 from producer.contract.names import Operation
 from producer.web import Tickets
 from tests.fake_iamport import FakeIamport
-from tests.servers import ROOT, Stack, WorkerProcess, environment, free_port, wait_until
+from tests.servers import environment, free_port, wait_until
+from tests.stack import Stack, WorkerProcess
 
 TICKET_LIFE_S = 86_400
 
@@ -32,9 +33,9 @@ def main() -> int:
         page, flower = free_port(), free_port()
         try:
             log, shop = stack.folder / "logs" / "page.log", {"MERCHANT_NAME": "무지개 서점", **stack.producer_env}
-            undo.enter_context(running(["-m", "producer", "serve", f"--port={page}"], ROOT, log, shop))
+            undo.enter_context(running(["-m", "producer", "serve", f"--port={page}"], stack.folder, log, shop))
             # In another folder: Celery would read the workers' celeryconfig.py here.
-            command = ["-m", "celery", f"--broker={stack.queue.url(0)}", "flower", f"--port={flower}"]
+            command = ["-m", "celery", f"--broker={stack.queue.url(0, 'flower')}", "flower", f"--port={flower}"]
             command.append("--address=127.0.0.1")
             log = stack.folder / "logs" / "flower.log"
             undo.enter_context(running(command, stack.folder, log, {"FLOWER_UNAUTHENTICATED_API": "true"}))

@@ -107,7 +107,7 @@ def consume(arguments: tuple[str, ...]) -> None:
         click.echo(f"worker: warning: {line}", err=True)
     from worker.celery import app  # noqa: PLC0415 — the other commands need no Celery
 
-    app.worker_main(["worker", "--without-gossip", "--without-mingle", "--without-heartbeat", *arguments])
+    app.worker_main(["worker", "--without-heartbeat", *arguments])
 
 
 @main.command()

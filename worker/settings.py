@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from producer.contract.settings import BrokerUrl, SettingProblem, StoreUrl, explain, from_files
+from producer.contract.settings import BrokerUrl, SettingProblem, StoreUrl, explain, from_files, layered
 from worker.errors import SettingsError
 
 ENV_FILE = ".env.worker"
@@ -71,7 +71,7 @@ class WorkerSettings(BaseSettings):
             SettingsError: one line that names the variable and the rule, never the value.
         """
         try:
-            given: dict[str, Any] = dict(from_files({**dotenv_values(ENV_FILE), **os.environ}, SECRETS))
+            given: dict[str, Any] = dict(from_files(layered(dotenv_values(ENV_FILE), os.environ), SECRETS))
             settings = cls(**given)
         except ValidationError as error:
             line = explain(error)

@@ -56,6 +56,12 @@ StoreUrl = Annotated[str, _url(STORE_SCHEMES)]
 BrokerUrl = Annotated[str, _url(BROKER_SCHEMES)]
 
 
+def layered(dotenv: Mapping[str, str | None], environ: Mapping[str, str]) -> dict[str, str | None]:
+    """The environment over a ``.env`` file; ``NAME`` in the one also hides ``NAME_FILE`` in the other."""
+    hidden = {f"{name}_FILE" for name in environ} | {name.removesuffix("_FILE") for name in environ}
+    return {**{name: value for name, value in dotenv.items() if name not in hidden}, **environ}
+
+
 def from_files(environ: Mapping[str, str | None], names: Iterable[str]) -> dict[str, str]:
     """The values of variables that are given as files: ``NAME_FILE`` names the file that holds ``NAME``.
 

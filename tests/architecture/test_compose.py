@@ -1,5 +1,7 @@
 """What docker-compose.yml promises of its containers, as far as it can be read off."""
 
+import re
+import shlex
 from typing import Any
 
 import pytest
@@ -28,7 +30,7 @@ def test_a_container_has_no_rights_that_it_does_not_need(name: str) -> None:
 def test_no_container_runs_as_root(name: str) -> None:
     service = SERVICES[name]
     if "image" in service:
-        assert service["user"] == "redis"
+        assert service["user"] == "999:999"
     else:
         stages = (ROOT / "Dockerfile").read_text().split("FROM ")
         stage = next(one for one in stages if one.splitlines()[0].endswith(f" AS {service['build']['target']}"))
@@ -46,10 +48,13 @@ def test_what_holds_cards_is_not_swapped(name: str) -> None:
 def test_only_the_worker_reaches_imp_and_the_stores_reach_nobody() -> None:
     reach = {name for name, service in SERVICES.items() if "imp" in service["networks"]}
 
-    assert reach == {"worker", "fake-iamport"}
+    assert reach == {"worker", "doctor"}
+    assert SERVICES["fake-iamport"]["networks"] == ["demo"]
     assert SERVICES["ledger"]["networks"] == ["queue"]
     assert SERVICES["vault"]["networks"] == ["vault"]
-    assert COMPOSE["networks"]["queue"] == COMPOSE["networks"]["vault"] == {"internal": True}
+    assert {name for name, network in COMPOSE["networks"].items() if network == {"internal": True}} == {
+        *("queue", "vault", "demo"),
+    }
     assert "vault" not in SERVICES["flower"]["networks"]
     masquerade = COMPOSE["networks"]["monitoring"]["driver_opts"]["com.docker.network.bridge.enable_ip_masquerade"]
     assert masquerade == "false"
@@ -74,6 +79,26 @@ def test_the_vault_writes_nothing() -> None:
     assert '--save "" --appendonly no' in command
     assert "--repl-diskless-sync yes --repl-diskless-load swapdb" in command
     assert all("/data" not in volume for volume in SERVICES["vault"]["volumes"])
+
+
+def test_the_ledger_has_on_the_disk_what_it_answered_and_room_to_rewrite_its_file() -> None:
+    options = shlex.split(SERVICES["ledger"]["command"])
+    most = options[options.index("--maxmemory") + 1]
+
+    assert options[options.index("--appendonly") :][:4] == ["--appendonly", "yes", "--appendfsync", "always"]
+    assert options[options.index("--maxmemory-policy") + 1] == "noeviction"
+    assert in_bytes(SERVICES["ledger"]["mem_limit"]) >= 2 * in_bytes(most)
+
+
+def in_bytes(size: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)([mg])b?", size).groups()  # type: ignore[union-attr]
+    return int(number) << {"m": 20, "g": 30}[unit]
+
+
+def test_no_secret_is_in_a_containers_environment() -> None:
+    for service in SERVICES.values():
+        names = service.get("environment", {})
+        assert not [name for name in names if re.search(r"SECRET|PASSWORD|_URL$", name)]
 
 
 @pytest.mark.parametrize("name", ["ledger", "vault"])

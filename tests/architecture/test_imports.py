@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.servers import ROOT, Stack, free_port
+from tests.servers import ROOT, free_port
+from tests.stack import Stack
 
 NOT_OF_THE_CONTRACT = {"celery", "kombu", "redis", "joserfc", "cryptography", "click", "worker", "requests"}
 NO_WORKER = 'raise ImportError("this process must do without the worker")\n'
@@ -18,7 +19,6 @@ def modules_after(program: str, environ: dict[str, str] | None = None) -> set[st
     whole = f"{program}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))\n"
     done = subprocess.run(
         [sys.executable, "-c", whole],
-        cwd=ROOT,
         env={**os.environ, **(environ or {})},
         capture_output=True,
         text=True,
@@ -116,7 +116,8 @@ def test_producer_and_contract_pass_their_tests_with_the_worker_deleted(tmp_path
     leave = shutil.ignore_patterns("__pycache__", ".*_cache", "*.pyc", "redis.log")
     for folder in ("producer", "tests"):
         shutil.copytree(ROOT / folder, half / folder, ignore=leave)
-    shutil.copy(ROOT / "pyproject.toml", half)
+    for name in ("pyproject.toml", "docker-compose.yml"):
+        shutil.copy(ROOT / name, half)
     installed = tmp_path / "installed"
     installed.mkdir()
     (installed / "worker.py").write_text(NO_WORKER)  # should one be installed beside the checkout

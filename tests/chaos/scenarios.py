@@ -27,7 +27,7 @@ def storm(
 ) -> Figures:
     """Jobs of all kinds, declines, lost answers, and whole worker groups killed at random moments."""
     settings = {"LOOK_UP_FOR_S": str(look_up_for_s), **quick}
-    with Stage(seed, persists=bool(redis_restarts), declines=0.1, **settings) as stage:
+    with Stage(seed, declines=0.1, **settings) as stage:
         trouble(stage.fake, seed)
         payments = jobs // 10
         stage.issue(jobs - payments - jobs // 10)
@@ -105,8 +105,8 @@ def flush(jobs: int, seed: int) -> Figures:
 
 
 def restarts(jobs: int, times: int, seed: int) -> Figures:
-    """The queue's and ledger's server killed and restarted under load, appendfsync always."""
-    with Stage(seed, persists=True, IMP_RATE_PER_S="200") as stage:
+    """The queue's and ledger's server killed and restarted under load."""
+    with Stage(seed, IMP_RATE_PER_S="200") as stage:
         stage.start_workers(2)
         stage.issue(jobs // 2)
         resumed = []

@@ -8,13 +8,13 @@ from typing import Any, Self
 
 import redis
 
-from producer import BillingQueue, BrokerUnavailable, Card, IssueRequest
+from producer import BrokerUnavailable, Card, IssueRequest
 from producer.contract import record
 from producer.contract.job import INTERACTIVE
-from producer.settings import ProducerSettings
 from tests.chaos.judge import Sent
 from tests.fake_iamport import CARDS, FakeIamport, numbered
-from tests.servers import Stack, WorkerProcess, environment, wait_until
+from tests.servers import wait_until
+from tests.stack import Stack, WorkerProcess
 
 PLAIN = {name: value for name, value in CARDS["visa"].fields().items() if name != "card_number"}
 
@@ -24,15 +24,14 @@ class Stage:
 
     Args:
         seed: of everything random.
-        persists: whether the queue's and ledger's server keeps an append-only file.
         declines: the part of the cards that are declined; the others are each a card of its own.
         worker: settings of the workers beyond the stack's.
     """
 
-    def __init__(self, seed: int = 0, *, persists: bool = False, declines: float = 0.0, **worker: str) -> None:
+    def __init__(self, seed: int = 0, *, declines: float = 0.0, **worker: str) -> None:
         self.declines = declines
         self.random = random.Random(seed)
-        self.stack = Stack(FakeIamport(), persists=persists)
+        self.stack = Stack(FakeIamport())
         self.settings = worker
         self.sent: list[Sent] = []
         self.workers: list[WorkerProcess] = []
@@ -43,8 +42,8 @@ class Stage:
         return self.stack.fake
 
     @property
-    def ledger(self) -> redis.Redis:
-        return self.stack.queue.client(1)
+    def ledger(self) -> Any:
+        return self.stack.ledger
 
     def start_workers(self, groups: int, *, processes: int = 2, concurrency: int = 16) -> None:
         for _ in range(groups):
@@ -125,8 +124,7 @@ class Stage:
 
     def __enter__(self) -> Self:
         self.stack.__enter__()
-        with environment(self.stack.producer_env):
-            self.queue = BillingQueue(ProducerSettings.from_env())
+        self.queue = self.stack.billing_queue()
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -7,7 +7,8 @@ from producer.acceptance import ACCEPT_SHA, Acceptance, Accepted, Asked
 from producer.contract import record
 from producer.contract.job import Request
 from producer.contract.names import Operation, job_id_of
-from tests.producer.stage import Stage, free_port
+from tests.producer.stage import Stage
+from tests.servers import free_port
 
 
 def asked(key: str, uid: str = "gildong", **changes: Any) -> Asked:

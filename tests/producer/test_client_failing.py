@@ -13,7 +13,8 @@ from producer import (
 )
 from producer.contract.names import job_id_of
 from tests.fake_iamport.cards import CARDS
-from tests.producer.stage import Stage, free_port
+from tests.producer.stage import Stage
+from tests.servers import free_port
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from producer.client import CHUNK
 from producer.contract import record
 from producer.contract.names import job_id_of
 from tests.fake_iamport.cards import CARDS
-from tests.producer.stage import Stage, free_port
+from tests.producer.stage import Stage
+from tests.servers import free_port
 
 
 def requests(count: int, card: Card) -> Iterator[IssueRequest | Mapping[str, Any]]:

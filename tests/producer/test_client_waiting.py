@@ -7,7 +7,8 @@ import pytest
 from producer import BillingQueue, BrokerUnavailable, Card, Outcome, Status, UnknownJob
 from producer.client import POLL_MOST_S
 from producer.contract.names import job_id_of
-from tests.producer.stage import Stage, free_port
+from tests.producer.stage import Stage
+from tests.servers import free_port
 
 
 class Clock:

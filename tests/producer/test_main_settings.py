@@ -8,7 +8,8 @@ from click.testing import Result
 
 from producer.contract.names import job_id_of
 from producer.settings import NOT_FOR_PRODUCERS
-from tests.producer.stage import Run, Stage, free_port
+from tests.producer.stage import Run, Stage
+from tests.servers import free_port
 
 PASSWORD = "hunter2"
 ISSUE = ("issue", "--customer-uid", "gildong")

@@ -20,7 +20,8 @@ from producer.migrate.report import write_report
 from producer.migrate.session import stopped_by_signals
 from producer.migrate.workfile import COLUMNS, Kept
 from tests.producer.migrate_stage import MASTERCARD, VISA, customers, export, outcome_of
-from tests.producer.stage import Run, Stage, free_port
+from tests.producer.stage import Run, Stage
+from tests.servers import free_port
 
 PLAIN = "--i-know-this-file-holds-card-data"
 Piped = Callable[[bytes], None]

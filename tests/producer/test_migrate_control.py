@@ -11,7 +11,8 @@ from producer.contract.outcome import Status
 from producer.errors import BrokerUnavailable, SettingsError
 from producer.migrate.control import CANCEL, DONE, LEASE_S, NAME, PAUSE, RUN, RUNNING, STOPPED, Checkpoint, Control
 from tests.producer.migrate_stage import job_of, outcome_of
-from tests.producer.stage import Stage, free_port
+from tests.producer.stage import Stage
+from tests.servers import free_port
 
 KEY = record.MIGRATION + "m"
 

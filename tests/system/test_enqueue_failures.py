@@ -23,7 +23,8 @@ from producer.publishing import Publisher
 from producer.sealing import SigningKey
 from producer.settings import ProducerSettings
 from tests.fake_iamport.cards import CARDS, numbered
-from tests.servers import RedisServer, Stack, wait_until
+from tests.servers import RedisServer, wait_until
+from tests.stack import Stack
 
 WITHIN_S = 5.0
 HURRIED_S = 0.5  # instead of ANSWER_TIMEOUT_S
@@ -103,21 +104,20 @@ class ThreeStores(Stack):
     """A stack whose ledger is a server of its own; each store is reached through a proxy."""
 
     def __init__(self) -> None:
-        super().__init__(persists=True)
-        self.ledger = RedisServer(self.folder / "ledger", persists=True)
+        super().__init__()
+        self.ledger_server = RedisServer(self.folder / "ledger", "ledger", access=self.keys)
         self.proxies: dict[str, Proxy] = {}
 
     @property
     def servers(self) -> dict[str, RedisServer]:
-        return {"ledger": self.ledger, "vault": self.vault, "queue": self.queue}
+        return {"ledger": self.ledger_server, "vault": self.vault, "queue": self.queue}
 
-    @property
-    def stores(self) -> dict[str, str]:
-        return {"BROKER_URL": self.queue.url(0), "LEDGER_URL": self.ledger.url(1), "VAULT_URL": self.vault.url(0)}
+    def stores(self, user: str) -> dict[str, str]:
+        return {**super().stores(user), "LEDGER_URL": self.ledger_server.url(1, user)}
 
     def __enter__(self) -> Self:
         super().__enter__()
-        self._undo.enter_context(self.ledger)
+        self._undo.enter_context(self.ledger_server)
         for name, server in self.servers.items():
             self.proxies[name] = self._undo.enter_context(Proxy(server.port))
         return self
@@ -130,9 +130,9 @@ class ThreeStores(Stack):
     def settings(self, *, by_proxy: bool = False) -> ProducerSettings:
         given: dict[str, Any] = {name.lower(): value for name, value in self.producer_env.items()}
         if by_proxy:
-            ports = {name: f"redis://127.0.0.1:{proxy.port}" for name, proxy in self.proxies.items()}
-            given["ledger_url"], given["vault_url"] = f"{ports['ledger']}/1", f"{ports['vault']}/0"
-            given["broker_url"] = f"{ports['queue']}/0"
+            for name, setting in (("ledger", "ledger_url"), ("vault", "vault_url"), ("queue", "broker_url")):
+                ports = f":{self.servers[name].port}/", f":{self.proxies[name].port}/"
+                given[setting] = given[setting].replace(*ports)
         return ProducerSettings(_env_file=None, **given)
 
     def records(self) -> list[str]:
@@ -147,7 +147,7 @@ class ThreeStores(Stack):
 
     @property
     def ledger_client(self) -> Any:
-        return self.ledger.client(1)
+        return self.ledger_server.client(1)
 
 
 @pytest.fixture(scope="module")

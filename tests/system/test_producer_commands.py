@@ -19,7 +19,8 @@ import pytest
 
 from producer.contract.names import job_id_of
 from tests.fake_iamport.cards import CARDS, SampleCard
-from tests.servers import ROOT, Stack, free_port, wait_until
+from tests.servers import ROOT, free_port, wait_until
+from tests.stack import Stack
 
 VISA, MISTYPED = CARDS["visa"].card_number, "4242424242424241"
 ISSUE = ("issue", "--customer-uid", "gildong")

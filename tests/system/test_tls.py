@@ -13,7 +13,8 @@ from producer import BillingQueue, BrokerUnavailable, Card
 from producer.settings import ProducerSettings
 from tests.fake_iamport import CARDS
 from tests.fake_iamport.certificate import server_context
-from tests.servers import Stack, environment
+from tests.servers import environment
+from tests.stack import Stack
 from tests.system.test_worker_commands import worker
 
 

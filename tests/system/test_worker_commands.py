@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import ROOT, Stack
+from tests.stack import Stack
 
 
 def worker(stack: Stack, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -14,7 +14,6 @@ def worker(stack: Stack, *arguments: str, **environ: str) -> subprocess.Complete
 
     return subprocess.run(
         [sys.executable, "-m", "worker", *arguments],
-        cwd=ROOT,
         env={**os.environ, **stack.worker_env, **environ},
         capture_output=True,
         text=True,
@@ -71,7 +70,6 @@ def test_the_plain_celery_command_says_the_same_in_one_line(stack: Stack) -> Non
 
     done = subprocess.run(
         [sys.executable, "-m", "celery", "-A", "worker", "worker", "-P", "threads"],
-        cwd=ROOT,
         env={**os.environ, **stack.worker_env, "IMP_API_URL": "http://sesame"},
         capture_output=True,
         text=True,
