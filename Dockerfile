@@ -30,6 +30,7 @@ RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin bill
  && mkdir /demo && chown billing /demo
 USER billing
 
+# Each half's code is compiled in the image: commands and health checks start without compiling it anew.
 FROM base AS producer
 COPY --from=producer-dependencies /venv /venv
 COPY producer /app/producer
