@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import click
-import redis
 
 from producer.contract.keyfile import KeyFileError
 from producer.contract.lockdown import MemoryNotLocked, end_with_parent, lock_down, start_anew_scrubbed
@@ -139,9 +138,6 @@ def _entry() -> None:
         main()
     except (WorkerError, KeyFileError) as error:
         click.echo(f"worker: {error}", err=True)
-        sys.exit(1)
-    except redis.RedisError:
-        click.echo("worker: LEDGER_URL: the store refuses a command; see python -m worker acl", err=True)
         sys.exit(1)
 
 

@@ -16,6 +16,7 @@ import structlog
 
 from producer.contract.job import QUEUES, RECOVERY
 from worker import metrics
+from worker.errors import WorkerError
 from worker.ledger import Ledger
 
 PERIOD_S = 0.5
@@ -36,6 +37,7 @@ class Sweeper:
         depths: how many messages each of :data:`QUEUES` holds.
         migration_room: ids of migrations on the recovery queue at most; customers wait behind them.
         clock: monotonic seconds.
+        alive: called each time the loop goes round.
     """
 
     def __init__(
@@ -46,9 +48,10 @@ class Sweeper:
         *,
         migration_room: int = ROOM,
         clock: Callable[[], float] = time.monotonic,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._ledger, self._publish, self._depths, self._clock = ledger, publish, depths, clock
-        self._migration_room = migration_room
+        self._migration_room, self._alive = migration_room, alive
         self._owner = secrets.token_hex(8)
         self._empty_since: dict[str, float] = {}
         self._stopped = threading.Event()
@@ -98,10 +101,12 @@ class Sweeper:
     def _run(self) -> None:
         problem = ""
         while not self._stopped.wait(PERIOD_S):
+            self._alive()
             try:
                 self.sweep()
                 problem = ""
             except Exception as error:  # noqa: BLE001 — the sweeper outlives whatever a store's or broker's client raises
-                if problem != type(error).__name__:
-                    problem = type(error).__name__
+                words = str(error) if isinstance(error, WorkerError) else type(error).__name__
+                if problem != words:
+                    problem = words
                     log.warning("sweeper waits", problem=problem)

@@ -14,14 +14,15 @@ from typing import Any, Self
 
 import pytest
 
-from producer import BillingQueue, BrokerUnavailable, Card, Job, Outcome, Status, acceptance, client, publishing
-from producer.acceptance import ANSWER_TIMEOUT_S, Accepted, Asked
+from producer import BillingQueue, BrokerUnavailable, Card, Job, Outcome, Status, client, publishing, store
+from producer.acceptance import Acceptance, Accepted, Asked
 from producer.contract import record
 from producer.contract.job import INTERACTIVE, Request
 from producer.contract.names import Operation, job_id_of
 from producer.publishing import Publisher
 from producer.sealing import SigningKey
 from producer.settings import ProducerSettings
+from producer.store import ANSWER_TIMEOUT_S
 from tests.fake_iamport.cards import CARDS, numbered
 from tests.servers import RedisServer, wait_until
 from tests.stack import Stack
@@ -166,7 +167,7 @@ def stores(machines: ThreeStores) -> ThreeStores:
 def patience(answer_timeout_s: float) -> Iterator[None]:
     """Producers made meanwhile give a silent store up sooner: for what is promised of the how, and not of the when."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (acceptance, publishing):
+        for module in (store, publishing):
             patch.setattr(module, "ANSWER_TIMEOUT_S", answer_timeout_s)
         yield
 
@@ -456,7 +457,7 @@ def fail(stores: ThreeStores, queue: BillingQueue, trouble: str) -> dict[str, Br
 
 def overlap(stores: ThreeStores, queue: BillingQueue) -> Outcome:
     """A repeat is accepted, and goes on only when its job is finished."""
-    repeat = acceptance.Acceptance(stores.ledger.url(1), stores.vault.url(0))
+    repeat = Acceptance(stores.ledger_server.url(1), stores.vault.url(0))
     request = Request(operation=Operation.ISSUE, customer_uid="overlapped")
     asked = Asked(job_id_of("overlapped"), "overlapped", request, INTERACTIVE, 900.0, "", None)
     (accepted,) = repeat.accept([asked])
