@@ -147,7 +147,8 @@ class Acceptance:
         if word == "conflict":
             return IdempotencyConflict(key)
         if word == "full":
-            full = f"{place('ledger', self._ledger.url)}: {FULL}"
+            store = self._vault if rest == ["vault"] else self._ledger
+            full = f"{place(store.name, store.url)}: {FULL}"
             return BrokerUnavailable("accept", accepted=False, idempotency_key=key, trouble=full)
         if not rest:
             return Refused(word)

@@ -3,8 +3,9 @@
 Wakes what is due (a retry, a lease that ran out, a deadline), and re-publishes what was lost on the way: a never
 claimed job is missing only if jobs accepted well after it in the same queue have been claimed, or the queue has been
 empty for a while. A backlog that merely waits is left alone, and no more is published than ``recovery`` has room for.
+Has new jobs refused while a store is nearly full.
 
-Key: ``billing:sweeper``, the lock of the one at work.
+Keys: ``billing:sweeper``, the lock of the one at work, and ``billing:full``.
 """
 
 import secrets
@@ -73,6 +74,7 @@ class Sweeper:
         if not self._ledger.hold_sweeper(self._owner, LOCK_LIFE_S):
             self._empty_since.clear()
             return 0
+        self._watch_room()
         depths = dict(zip(QUEUES, self._depths(), strict=True))
         room = ROOM - depths[RECOVERY]
         if room <= 0:
@@ -88,6 +90,13 @@ class Sweeper:
             self._publish(due)
             metrics.SWEPT.inc(len(due))
         return len(due)
+
+    def _watch_room(self) -> None:
+        full, is_new = self._ledger.refuse_jobs_while_full()
+        if is_new and full:
+            log.error("jobs are refused: a store is nearly full", store=full)
+        elif is_new:
+            log.info("jobs are accepted again: there is room")
 
     def _empty_for(self, depths: dict[str, int]) -> list[float]:
         now = self._clock()

@@ -28,7 +28,7 @@ key                                holds                                        
 ``billing:migration:{name}``       hash: ``run state progress updated_at``; who runs it,        7 days after the last
                                    ``holder held_until``; ``asked throttle`` of its run          checkpoint
 ``billing:sweeper``                the lock of the one sweeper at work                     10 s, renewed
-``billing:full``                   present while jobs are refused, for want of memory      when there is room again
+``billing:full``                   the store that is nearly full, while jobs are refused     when there is room again
 =================================  ======================================================  =========================
 
 Vault (memory only):

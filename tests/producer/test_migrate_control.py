@@ -259,9 +259,7 @@ def test_a_ledger_that_is_away_is_told_so_without_its_password() -> None:
     gone = Control(f"redis://u:secret@127.0.0.1:{free_port()}/1", f"redis://127.0.0.1:{free_port()}/0", "m")
 
     for call in (lambda: gone.tick({"run": 1}), gone.checkpoint, lambda: gone.ask(asked=PAUSE)):
-        with pytest.raises(
-            BrokerUnavailable, match=r"^LEDGER_URL: ledger at .*, user u: refuses "
-        ) as caught:
+        with pytest.raises(BrokerUnavailable, match=r"^LEDGER_URL: ledger at .*, user u: refuses ") as caught:
             call()
         assert "secret" not in str(caught.value)
     for listen in (lambda: gone.heard(wait_ms=1), lambda: gone.outcomes(["j"]), gone.memory_used):
