@@ -13,10 +13,11 @@ from worker import access
 from worker import keygen as keys
 from worker import retire as retirement
 from worker.assembly import open_keyrings
-from worker.doctor import examine
+from worker.doctor import FAIL, examine
 from worker.errors import SettingsError, WorkerError
 from worker.exposition import metrics_served
 from worker.settings import WorkerSettings
+from worker.start_check import check_stores
 from worker.supervision import supervise
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -91,7 +92,8 @@ def run(processes: int, concurrency: int, log_level: str, *, events: bool) -> No
     """Run the workers: scrubbing allocator, locked memory, no core dumps, then Celery with the threads pool."""
     _lock_down()
     settings = WorkerSettings.from_env()
-    open_keyrings(settings)  # a bad setting is said once, before any process starts
+    open_keyrings(settings)  # what is bad is said once, before any process starts
+    check_stores(settings, tell=lambda words: click.echo(f"worker: {words}", err=True))
     arguments = ["-P", "threads", "-l", log_level, *(["-E"] if events else [])]
     with metrics_served(settings) as environ:
         sys.exit(supervise(processes, concurrency, arguments, environ))
@@ -114,13 +116,16 @@ def consume(arguments: tuple[str, ...]) -> None:
     "--without-login", is_flag=True, help="Do not ask i'mport for a token: for a health check that runs often."
 )
 def doctor(*, without_login: bool) -> None:
-    """Check keys, stores, i'mport's login and the lock-down; exit 1 if any fails."""
-    settings = WorkerSettings.from_env()
+    """Check settings, keys, stores, users, clocks, i'mport's login and the lock-down; exit 1 if any fails.
+
+    It sees most under its own Redis user: the URLs in DIR/doctor, as `python -m worker acl DIR` writes them.
+    """
     start_anew_scrubbed()
+    settings, wrong = WorkerSettings.as_far_as_possible()
     is_well = True
-    for finding in examine(settings, with_login=not without_login):
-        is_well = is_well and finding.is_well
-        click.echo(f"{'ok  ' if finding.is_well else 'FAIL'}  {finding.what}: {finding.words}")
+    for what, mark, words in examine(settings, wrong, with_login=not without_login):
+        is_well = is_well and mark != FAIL
+        click.echo(f"{mark:4}  {what}: {words}")
     sys.exit(0 if is_well else 1)
 
 

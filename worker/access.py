@@ -98,7 +98,9 @@ VAULT = {
 
 NOT_FOR = {("flower", "ledger"), ("listener", "broker"), ("limits", "broker")}
 BOTH = {
-    "doctor": Role(keys=f"%R~{record.SWEEPER}", commands=f"{CONNECT} +time +info +exists +config|get +acl|getuser"),
+    "doctor": Role(
+        keys=f"%R~{record.SWEEPER}", commands=f"{CONNECT} +time +info +exists +config|get +acl|getuser +acl|dryrun"
+    ),
     "admin": Role(keys="*", commands="&* +@all"),
 }
 

@@ -22,6 +22,7 @@ from worker.errors import SettingsError, StoreUnavailable
 from worker.link import Link, Links
 from worker.logs import set_up_logs
 from worker.settings import WorkerSettings
+from worker.start_check import check_stores
 from worker.sweeper import Sweeper
 
 intake.install()
@@ -46,6 +47,7 @@ def _set_up_logs(loglevel: int = 0, **_: Any) -> None:  # noqa: ANN401 — Celer
 def _check_settings(**_: Any) -> None:  # noqa: ANN401 — Celery's
     try:
         this_worker()
+        check_stores(WorkerSettings.from_env(), tell=log.warning)
         if WorkerSettings.from_env().require_locked_memory:
             lock_down(require_locked_memory=True)
     except SettingsError as problem:

@@ -24,8 +24,8 @@ class Memory(NamedTuple):
     most: int
 
 
-def read_info(link: Link, section: str) -> dict[str, str]:
-    """A section of what INFO says.
+def read_info(link: Link, section: str = "default") -> dict[str, str]:
+    """What INFO says, by its own names.
 
     Raises:
         StoreUnavailable: no answer, or no right to ask.
