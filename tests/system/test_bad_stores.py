@@ -75,8 +75,10 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", BAD)
-@pytest.mark.parametrize("store", ["LEDGER_URL", "VAULT_URL", "BROKER_URL"])
+@pytest.mark.parametrize(
+    ("store", "name"),
+    [*(("LEDGER_URL", name) for name in BAD), ("VAULT_URL", "wrong password"), ("BROKER_URL", "nobody listens")],
+)
 def test_the_doctor_names_a_store_that_cannot_be_used(stack: Stack, store: str, name: str) -> None:
     bad, url = BAD[name], stack.stores("doctor")[store]
 
