@@ -93,7 +93,7 @@ def test_message_carries_nothing_but_the_job_id(stage: Stage, queue: BillingQueu
 
 
 def test_no_card_data_lies_anywhere_and_no_envelope_outside_the_vault(stage: Stage, queue: BillingQueue) -> None:
-    # With a business number: six digits of a birth date are in an instant, a digest or a job id by chance.
+    # With a business number: six digits of a birth date may stand in an instant, a digest or a job id by chance.
     secrets = {"customer_name": "홍길동이라는이름", "customer_tel": "010-9876-5432", "birth": "1234567891"}
     card = Card(**(CARDS["visa"].fields() | secrets))
 
