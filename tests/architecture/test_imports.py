@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.servers import ROOT, Stack, free_port
+from tests.ports import dead_port
+from tests.servers import ROOT, Stack
 
 NOT_OF_THE_CONTRACT = {"celery", "kombu", "redis", "joserfc", "cryptography", "click", "worker", "requests"}
 NO_WORKER = 'raise ImportError("this process must do without the worker")\n'
@@ -71,7 +72,7 @@ def test_every_name_that_the_producer_offers_is_there() -> None:
 def test_producer_process_that_enqueues_loads_no_worker() -> None:
     """Whatever becomes of its jobs, so that nothing is loaded on the way of a failure either."""
     with Stack() as stack:
-        dead = f"redis://127.0.0.1:{free_port()}/1"
+        dead = f"redis://127.0.0.1:{dead_port()}/1"
         program = (
             "import os\n"
             "from producer import BillingQueue, BrokerUnavailable, Card\n"

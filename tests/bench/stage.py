@@ -17,7 +17,8 @@ from typing import Self
 import redis
 
 from producer.settings import ProducerSettings
-from tests.servers import ROOT, RedisServer, WorkerProcess, environment, free_port, wait_until
+from tests.ports import free_port
+from tests.servers import ROOT, RedisServer, WorkerProcess, environment, wait_until
 from worker import keygen
 
 THREADS = 32

@@ -23,7 +23,8 @@ from tests.canary.stage import Flower, Scene, Told, page, scratch, tls_redis
 from tests.canary.tracer import Tracer
 from tests.chaos.rubbish import message, rubbish
 from tests.fake_iamport import Fault
-from tests.servers import READY, ROOT, free_port, wait_until
+from tests.ports import free_port
+from tests.servers import READY, ROOT, wait_until
 
 ISSUES = "POST /subscribe/"
 RETRIED: tuple[Literal["lost_answer", "reset", "server_error", "rate_limit", "token_expired"], ...] = (

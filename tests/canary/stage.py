@@ -22,7 +22,8 @@ from tests.fake_iamport import FakeIamport
 from tests.fake_iamport.call import Call
 from tests.fake_iamport.certificate import server_context
 from tests.fake_iamport.exchange import Cut, Reply
-from tests.servers import ROOT, RedisServer, Stack, WorkerProcess, free_port, redis_executable, wait_until
+from tests.ports import free_port
+from tests.servers import ROOT, RedisServer, Stack, WorkerProcess, redis_executable, wait_until
 
 WORKER = {"IMP_CONNECT_TIMEOUT_S": "1", "IMP_READ_TIMEOUT_S": "5", "LOOK_UP_FOR_S": "1", "IMP_RATE_PER_S": "10000"}
 IN_FOLDER = 'cd "$0" && ulimit -c unlimited && exec "$@"'

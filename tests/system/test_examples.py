@@ -17,7 +17,8 @@ from producer.sealing import SealingKeys
 from producer.web.api_key import add_api_key
 from tests.dev import answers, running
 from tests.fake_iamport.cards import CARDS
-from tests.servers import ROOT, Stack, free_port, wait_until
+from tests.ports import free_port
+from tests.servers import ROOT, Stack, wait_until
 
 EXAMPLES = ROOT / "examples"
 SEALING_KEYS = "keys/producer/sealing.public.jwks.json"

@@ -12,7 +12,8 @@ from producer import BillingQueue, Card, IssueRequest, Outcome
 from producer.contract import record
 from producer.contract.job import INTERACTIVE
 from tests.fake_iamport import CARDS, FakeIamport, Fault, numbered
-from tests.servers import Stack, WorkerProcess, free_port, wait_until
+from tests.ports import free_port
+from tests.servers import Stack, WorkerProcess, wait_until
 
 BUSINESS = CARDS["corporate"].birth  # the six digits of a birth date may stand in any log or digest by chance
 

@@ -10,7 +10,8 @@ from producer.contract.job import INTERACTIVE, QUEUES
 from producer.contract.names import job_id_of
 from producer.publishing import Publisher
 from tests.fake_iamport import CARDS
-from tests.servers import Stack, free_port, wait_until
+from tests.ports import free_port
+from tests.servers import Stack, wait_until
 from tests.system.test_worker_commands import one_line, worker
 
 

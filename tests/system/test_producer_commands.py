@@ -19,7 +19,8 @@ import pytest
 
 from producer.contract.names import job_id_of
 from tests.fake_iamport.cards import CARDS, SampleCard
-from tests.servers import ROOT, Stack, free_port, wait_until
+from tests.ports import dead_port
+from tests.servers import ROOT, Stack, wait_until
 
 VISA, MISTYPED = CARDS["visa"].card_number, "4242424242424241"
 ISSUE = ("issue", "--customer-uid", "gildong")
@@ -115,7 +116,7 @@ def test_workers_secret_in_the_env_file_stops_a_producer(idle: Stack, tmp_path: 
 
 def test_unreachable_queue_is_named_and_its_password_is_not(idle: Stack) -> None:
     def enqueue(scheme: str) -> subprocess.CompletedProcess[str]:
-        url = f"{scheme}://user:{PASSWORD}@127.0.0.1:{free_port()}/0"
+        url = f"{scheme}://user:{PASSWORD}@127.0.0.1:{dead_port()}/0"
         return run(idle, *ISSUE, "--idempotency-key", f"by-{scheme}", changes={"BROKER_URL": url})
 
     with ThreadPoolExecutor() as both:

@@ -27,7 +27,8 @@ from tests.canary.places import file
 from tests.fake_iamport import FakeIamport
 from tests.fake_iamport.call import Call
 from tests.fake_iamport.exchange import Cut, Reply
-from tests.servers import Stack, WorkerProcess, environment, free_port, wait_until
+from tests.ports import free_port
+from tests.servers import Stack, WorkerProcess, environment, wait_until
 
 BASE = "/subscription"
 UNSCRUBBED = {STARTED_ANEW: "1"}  # it keeps the allocator that it has, which overwrites nothing of what is freed
