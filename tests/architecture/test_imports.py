@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.ports import dead_port
 from tests.servers import ROOT, Stack
 
@@ -112,6 +114,7 @@ def test_contracts_of_import_linter_are_kept() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.timeout(1200)
 def test_producer_and_contract_pass_their_tests_with_the_worker_deleted(tmp_path: Path) -> None:
     half = tmp_path / "half"
     leave = shutil.ignore_patterns("__pycache__", ".*_cache", "*.pyc", "redis.log")
