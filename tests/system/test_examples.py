@@ -23,12 +23,12 @@ from tests.servers import ROOT, Stack, wait_until
 EXAMPLES = ROOT / "examples"
 SEALING_KEYS = "keys/producer/sealing.public.jwks.json"
 VISA = CARDS["visa"].card_number
-LIFE_S, TIMEOUT_S = 600, 60
+LIFE_S, TIMEOUT_S = 600, 240
 IMPATIENT = """
 const ask = fetch;
 globalThis.fetch = (url, options) => {
   console.error("asked");
-  return ask(String(url).replace("wait=20", "wait=0.3"), options);
+  return ask(String(url).replace("wait=20", "wait=0.05"), options);
 };
 """  # what is loaded before the example: no answer is waited for long
 
@@ -83,7 +83,7 @@ def shop() -> Iterator[Shop]:
             environ = {**stack.producer_env, "API_KEYS_FILE": str(api_keys), "SEALING_KEYS_FILE": str(keys)}
             serve = ["-m", "producer", "serve", f"--port={port}"]
             undo.enter_context(running(serve, ROOT, stack.folder / "logs" / "serve.log", environ))
-        wait_until(lambda: all(map(answers, ports.values())), what="the endpoints")
+        wait_until(lambda: all(map(answers, ports.values())), TIMEOUT_S, "the endpoints")
         urls = {curve: f"http://127.0.0.1:{port}/subscription" for curve, port in ports.items()}
         yield Shop(stack, urls, api_key)
 
