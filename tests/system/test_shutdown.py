@@ -36,7 +36,7 @@ def leased(stack: Stack, jobs: list[Job]) -> list[Job]:
     return [job for job in jobs if stack.queue.client(1).hexists(record.JOB + job.job_id, "lease")]
 
 
-def reasons(stack: Stack, jobs: list[Job]) -> list[bytes | None]:
+def reasons(stack: Stack, jobs: list[Job]) -> list[object]:
     return [stack.queue.client(1).hget(record.JOB + job.job_id, "reason") for job in jobs]
 
 
