@@ -19,7 +19,8 @@ from producer.contract.job import Request
 from producer.contract.names import Operation
 from producer.web import Tickets
 from tests.fake_iamport import FakeIamport
-from tests.servers import environment, free_port, wait_until
+from tests.ports import free_port
+from tests.servers import environment, wait_until
 from tests.stack import Stack, WorkerProcess
 
 TICKET_LIFE_S = 86_400

@@ -10,7 +10,6 @@ import os
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import redis
 import yaml  # type: ignore[import-untyped]
 
 from tests.fake_iamport.certificate import server_context
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 Service = Literal["ledger", "vault"]
@@ -61,13 +61,6 @@ def leave_checkout() -> None:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.chdir(folder)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 30, what: str = "the condition") -> None:

@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.servers import ROOT, free_port
+import pytest
+
+from tests.ports import dead_port
+from tests.servers import ROOT
 from tests.stack import Stack
 
 NOT_OF_THE_CONTRACT = {"celery", "kombu", "redis", "joserfc", "cryptography", "click", "worker", "requests"}
@@ -71,7 +74,7 @@ def test_every_name_that_the_producer_offers_is_there() -> None:
 def test_producer_process_that_enqueues_loads_no_worker() -> None:
     """Whatever becomes of its jobs, so that nothing is loaded on the way of a failure either."""
     with Stack() as stack:
-        dead = f"redis://127.0.0.1:{free_port()}/1"
+        dead = f"redis://127.0.0.1:{dead_port()}/1"
         program = (
             "import os\n"
             "from producer import BillingQueue, BrokerUnavailable, Card\n"
@@ -111,6 +114,7 @@ def test_contracts_of_import_linter_are_kept() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.timeout(1200)
 def test_producer_and_contract_pass_their_tests_with_the_worker_deleted(tmp_path: Path) -> None:
     half = tmp_path / "half"
     leave = shutil.ignore_patterns("__pycache__", ".*_cache", "*.pyc", "redis.log")

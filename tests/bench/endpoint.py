@@ -37,7 +37,8 @@ from producer.settings import ProducerSettings
 from producer.web import Tickets
 from tests.dev import answers, running
 from tests.fake_iamport.cards import numbered
-from tests.servers import environment, free_port, wait_until
+from tests.ports import free_port
+from tests.servers import environment, wait_until
 from tests.stack import Stack, WorkerProcess
 
 WARM_UP_S = 5.0

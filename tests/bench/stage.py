@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Self
 
 from producer.settings import ProducerSettings
-from tests.servers import ROOT, environment, free_port, wait_until
+from tests.ports import free_port
+from tests.servers import ROOT, environment, wait_until
 from tests.stack import Stack, WorkerProcess
 
 THREADS = 32

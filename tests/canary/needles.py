@@ -1,7 +1,8 @@
 """The canaries of a run, and every form that their values could be found in.
 
 All values of a run begin with its tag, so that a search looks for a few anchors and then asks a table. Two digits of a
-password and six of a birth date are no needles by themselves: they are searched together with their member's name.
+password and six of a birth date are no needles by themselves: they are searched together with their member's name. Ten
+of a business number are one where they stand apart; elsewhere instants, measurements and hashes have them by chance.
 """
 
 import base64
@@ -127,7 +128,11 @@ def _forms() -> Iterator[_Form]:
 
 SEPARATOR = rb"(?:[^0-9A-Za-z%]|%[0-9A-Fa-f]{2}){0,3}"
 ASSIGNED = rb"(?:[\"'\\ :=>(,]|%(?:22|27|3A|3D|20|5C)|&(?:quot|#34|#39|#x27);){1,12}"
-BIRTH = re.compile(rb"birth" + ASSIGNED + rb"([0-9]{6})(?![0-9])")
+NAMED = rb"birth" + ASSIGNED
+BIRTH = re.compile(NAMED + rb"([0-9]{6})(?![0-9])")
+# After the first digit, which is a literal to look for: it stands apart, or behind an escape that ends in digits.
+BEGUN = rb"(?:(?<![0-9A-Fa-f.]8)|(?<=%[0-9A-Fa-f]{2}8)|(?<=\\x[0-9A-Fa-f]{2}8)|(?<=\\u[0-9A-Fa-f]{4}8))"
+ENDED = rb"(?![0-9A-Fa-f]|\.[0-9])"
 PASSWORD = re.compile(rb"pwd_2digit" + ASSIGNED + rb"([0-9]{2})(?![0-9])")
 SEALED = re.compile(rb"eyJhbGciOiJ(?:FQ0RILUVT|FZDI1NTE5)|eyJlcGsiOn")  # how sealed cards and signed requests begin
 NOT_DIGITS = re.compile(rb"%[0-9A-Fa-f]{2}|[^0-9]")
@@ -149,8 +154,9 @@ class Needles:
         self._numbers = {one.number.encode(): one.place for one in canaries}
         self._businesses = {one.birth.encode(): one.place for one in canaries if len(one.birth) == 10}
         self._births = {one.birth.encode(): one.place for one in canaries if len(one.birth) == 6}
-        self._number = _digits(f"400002{tag:04d}", 6)
-        self._business = _digits(f"8{tag:04d}", 5)
+        self._number = re.compile(_digits(f"400002{tag:04d}", 6))
+        self._named_business = re.compile(NAMED + _digits(f"8{tag:04d}", 5))
+        self._business = re.compile(_apart(f"{tag:04d}"))
         begins = {"number": f"400002{tag:04d}", "business": f"8{tag:04d}", "name": MARK, "mail": f"cnry{tag:04d}"}
         # With NULs and without them: without, text in UTF-16 and UTF-32 looks like ASCII.
         self._tables: tuple[_Table, _Table] = {}, {}
@@ -181,6 +187,7 @@ class Needles:
         found = set()
         for pattern, values, kind in (
             (self._number, self._numbers, "number"),
+            (self._named_business, self._businesses, "birth"),
             (self._business, self._businesses, "birth"),
         ):
             for match in pattern.finditer(data):
@@ -206,8 +213,14 @@ def _look_up(data: bytes, tables: _Table) -> set[Hit]:
     return found
 
 
-def _digits(begin: str, more: int) -> re.Pattern[bytes]:
-    return re.compile(SEPARATOR.join(digit.encode() for digit in begin) + (SEPARATOR + rb"[0-9]") * more)
+def _digits(begin: str, more: int) -> bytes:
+    """Digits with whatever separates them."""
+    return SEPARATOR.join(digit.encode() for digit in begin) + (SEPARATOR + rb"[0-9]") * more
+
+
+def _apart(tag: str) -> bytes:
+    """A business number that stands apart, plain or as it is written: 3-2-5."""
+    return b"8" + BEGUN + f"{tag[:2]}[- ]?{tag[2:]}[- ]?[0-9]{{5}}".encode() + ENDED
 
 
 def _urlsafe(text: bytes) -> bytes:

@@ -23,7 +23,8 @@ from tests.canary.stage import Flower, Scene, Told, page, scratch, tls_redis
 from tests.canary.tracer import Tracer
 from tests.chaos.rubbish import message, rubbish
 from tests.fake_iamport import Fault
-from tests.servers import ROOT, free_port, wait_until
+from tests.ports import free_port
+from tests.servers import ROOT, wait_until
 from tests.stack import READY
 
 ISSUES = "POST /subscribe/"

@@ -19,7 +19,8 @@ from tests.canary.tracer import Tracer
 from tests.fake_iamport import FakeIamport
 from tests.fake_iamport.call import Call
 from tests.fake_iamport.exchange import Cut, Reply
-from tests.servers import ROOT, free_port, wait_until
+from tests.ports import free_port
+from tests.servers import ROOT, wait_until
 from tests.stack import Stack, WorkerProcess
 
 WORKER = {"IMP_CONNECT_TIMEOUT_S": "1", "IMP_READ_TIMEOUT_S": "5", "LOOK_UP_FOR_S": "1", "IMP_RATE_PER_S": "10000"}

@@ -83,6 +83,26 @@ def test_grouped_number_is_found_in_base64(separator: str) -> None:
     assert {hit.owner for hit in NEEDLES.find(base64.b64encode(groups.encode()))} == {33}
 
 
+@pytest.mark.parametrize("form", ["({})", "a\\x00{}x", '\\u0022{}"', "%22{}%22", "사업자{}입니다", "\0P{}\0"])
+def test_business_number_is_found_where_it_stands_apart(form: str) -> None:
+    digits = COMPANY.birth
+
+    for text in (digits, f"{digits[:3]}-{digits[3:5]}-{digits[5:]}"):
+        assert {(36, "birth", "digits")} == NEEDLES.find(form.format(text).encode())
+
+
+@pytest.mark.parametrize(
+    "form", ["1{}:{}{}:{}{}.{}{}{}{}{}0Z", "176400{}{}{}{}.{}{}{}{}{}{}", "0.{}{}{}{}{}{}{}{}{}{}7"]
+)
+def test_digits_of_an_instant_or_a_measurement_are_no_business_number(form: str) -> None:
+    assert NEEDLES.find(form.format(*COMPANY.birth).encode()) == set()
+
+
+@pytest.mark.parametrize("form", ["c0{}d", "{}ff-8", "{}.25", "1{}"])
+def test_digits_within_a_hash_or_a_greater_number_are_no_business_number(form: str) -> None:
+    assert NEEDLES.find(form.format(COMPANY.birth).encode()) == set()
+
+
 def test_what_outcomes_may_show_is_no_hit() -> None:
     shown = f"{PRIVATE.number[:6]}******{PRIVATE.number[-4:]} birth: wrong, at 0.{PRIVATE.birth}, pwd_2digit: no"
 
@@ -145,10 +165,11 @@ def test_any_hit_and_any_missed_plant_fails_a_run() -> None:
     assert failures({**well, "lock_down_cpu_percent": 12.0}) != []
 
 
+@pytest.mark.timeout(1200)
 def test_short_form_finds_no_card_data_but_what_was_planted() -> None:
     command = [sys.executable, "-m", "tests.canary", "--quick"]
 
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=115, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1100, check=False)
 
     assert done.stdout, done.stderr[-3000:]
     figures = json.loads(done.stdout.splitlines()[-1])

@@ -7,8 +7,8 @@ from producer.acceptance import ACCEPT_SHA, Acceptance, Accepted, Asked
 from producer.contract import record
 from producer.contract.job import Request
 from producer.contract.names import Operation, job_id_of
+from tests.ports import dead_port
 from tests.producer.stage import Stage
-from tests.servers import free_port
 
 
 def asked(key: str, uid: str = "gildong", **changes: Any) -> Asked:
@@ -168,7 +168,7 @@ def test_forgotten_connection_is_made_anew(stage: Stage, acceptance: Acceptance)
 
 @pytest.mark.parametrize("password", ["", ":wr0ng-passw0rd@"])
 def test_error_says_which_store_where_and_why_and_no_password(password: str) -> None:
-    port = free_port()
+    port = dead_port()
     acceptance = Acceptance(f"redis://{password}127.0.0.1:{port}/1", "redis://127.0.0.1/0")
 
     with pytest.raises(BrokerUnavailable) as caught:

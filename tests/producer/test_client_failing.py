@@ -13,8 +13,8 @@ from producer import (
 )
 from producer.contract.names import job_id_of
 from tests.fake_iamport.cards import CARDS
+from tests.ports import dead_port
 from tests.producer.stage import Stage
-from tests.servers import free_port
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_idempotency_key_that_is_no_text_is_an_invalid_request(queue: BillingQue
 
 
 def test_ledger_out_of_reach_means_nothing_happened(stage: Stage, card: Card) -> None:
-    settings = stage.settings(ledger_url=f"redis://127.0.0.1:{free_port()}/1")
+    settings = stage.settings(ledger_url=f"redis://127.0.0.1:{dead_port()}/1")
 
     with BillingQueue(settings) as queue, pytest.raises(BrokerUnavailable) as caught:
         queue.issue(customer_uid="gildong", card=card)
@@ -91,7 +91,7 @@ def test_ledger_out_of_reach_means_nothing_happened(stage: Stage, card: Card) ->
 
 
 def test_key_that_was_made_for_a_failed_request_completes_it(stage: Stage, queue: BillingQueue, card: Card) -> None:
-    settings = stage.settings(vault_url=f"redis://127.0.0.1:{free_port()}/0")
+    settings = stage.settings(vault_url=f"redis://127.0.0.1:{dead_port()}/0")
     with BillingQueue(settings) as failing, pytest.raises(BrokerUnavailable) as caught:
         failing.issue(customer_uid="gildong", card=card)
     accepted = stage.records()

@@ -19,8 +19,8 @@ from producer.client import CHUNK
 from producer.contract import record
 from producer.contract.names import job_id_of
 from tests.fake_iamport.cards import CARDS
+from tests.ports import dead_port
 from tests.producer.stage import Stage
-from tests.servers import free_port
 
 
 def requests(count: int, card: Card) -> Iterator[IssueRequest | Mapping[str, Any]]:
@@ -150,7 +150,7 @@ def test_malformed_request_stops_its_chunk_before_it_is_accepted(stage: Stage, q
 
 
 def test_dead_vault_names_the_first_key_of_the_chunk(stage: Stage, card: Card) -> None:
-    settings = stage.settings(vault_url=f"redis://127.0.0.1:{free_port()}/0")
+    settings = stage.settings(vault_url=f"redis://127.0.0.1:{dead_port()}/0")
 
     with BillingQueue(settings) as queue, pytest.raises(BrokerUnavailable) as caught:
         list(queue.issue_many(requests(3, card)))

@@ -8,8 +8,8 @@ from click.testing import Result
 
 from producer.contract.names import job_id_of
 from producer.settings import NOT_FOR_PRODUCERS
+from tests.ports import dead_port
 from tests.producer.stage import Run, Stage
-from tests.servers import free_port
 
 PASSWORD = "hunter2"
 ISSUE = ("issue", "--customer-uid", "gildong")
@@ -148,7 +148,7 @@ def test_url_given_twice_or_as_a_missing_file_is_named(run: Run, tmp_path: Path)
     ("name", "known"), [("LEDGER_URL", "nothing happened"), ("VAULT_URL", "acceptance is unknown")]
 )
 def test_store_out_of_reach_gives_the_key_to_try_again_with(run: Run, name: str, known: str) -> None:
-    url = f"redis://:{PASSWORD}@127.0.0.1:{free_port()}/1"
+    url = f"redis://:{PASSWORD}@127.0.0.1:{dead_port()}/1"
 
     result = run(*ISSUE, "--idempotency-key", "try-again", **{name: url})
 
@@ -158,6 +158,6 @@ def test_store_out_of_reach_gives_the_key_to_try_again_with(run: Run, name: str,
 
 
 def test_outcome_of_a_ledger_out_of_reach_is_not_unknown(run: Run) -> None:
-    result = run("outcome", job_id_of("k"), LEDGER_URL=f"redis://:{PASSWORD}@127.0.0.1:{free_port()}/1")
+    result = run("outcome", job_id_of("k"), LEDGER_URL=f"redis://:{PASSWORD}@127.0.0.1:{dead_port()}/1")
 
     assert_one_line(result, "LEDGER_URL: ledger at 127.0.0.1:")

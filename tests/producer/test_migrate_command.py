@@ -19,9 +19,9 @@ from producer.migrate.control import Control
 from producer.migrate.report import write_report
 from producer.migrate.session import stopped_by_signals
 from producer.migrate.workfile import COLUMNS, Kept
+from tests.ports import dead_port
 from tests.producer.migrate_stage import MASTERCARD, VISA, customers, export, outcome_of
 from tests.producer.stage import Run, Stage
-from tests.servers import free_port
 
 PLAIN = "--i-know-this-file-holds-card-data"
 Piped = Callable[[bytes], None]
@@ -108,7 +108,7 @@ def names(folder: Path) -> list[str]:
 
 def nowhere() -> dict[str, str]:
     """An environment without stores and keys."""
-    url = f"redis://127.0.0.1:{free_port()}/0"
+    url = f"redis://127.0.0.1:{dead_port()}/0"
     return {"BROKER_URL": url, "LEDGER_URL": url, "VAULT_URL": url, "SEALING_KEYS_FILE": "/nowhere"}
 
 
@@ -491,7 +491,7 @@ def test_resuming_with_another_source_is_refused(run: Run, source: Path, tmp_pat
 def test_stores_that_are_away_are_one_line_and_exit_code_2(
     stage: Stage, run: Run, source: Path, tmp_path: Path
 ) -> None:
-    result = run("migrate", str(source), PLAIN, LEDGER_URL=f"redis://:secret@127.0.0.1:{free_port()}/1")
+    result = run("migrate", str(source), PLAIN, LEDGER_URL=f"redis://:secret@127.0.0.1:{dead_port()}/1")
 
     assert result.exit_code == 2
     assert result.stderr.startswith("producer: LEDGER_URL: ledger at 127.0.0.1:")

@@ -9,9 +9,9 @@ from producer.contract import record
 from producer.contract.outcome import Status
 from producer.errors import BrokerUnavailable
 from producer.migrate.control import CANCEL, DONE, LEASE_S, NAME, PAUSE, RUN, RUNNING, STOPPED, Checkpoint, Control
+from tests.ports import dead_port
 from tests.producer.migrate_stage import job_of, outcome_of
 from tests.producer.stage import Stage
-from tests.servers import free_port
 
 KEY = record.MIGRATION + "m"
 
@@ -256,7 +256,7 @@ def test_a_redis_user_without_the_right_is_told_so_plainly(stage: Stage, rules: 
 
 
 def test_a_ledger_that_is_away_is_told_so_without_its_password() -> None:
-    gone = Control(f"redis://u:secret@127.0.0.1:{free_port()}/1", f"redis://127.0.0.1:{free_port()}/0", "m")
+    gone = Control(f"redis://u:secret@127.0.0.1:{dead_port()}/1", f"redis://127.0.0.1:{dead_port()}/0", "m")
 
     for call in (lambda: gone.tick({"run": 1}), gone.checkpoint, lambda: gone.ask(asked=PAUSE)):
         with pytest.raises(BrokerUnavailable, match=r"^LEDGER_URL: ledger at .*, user u: refuses ") as caught:

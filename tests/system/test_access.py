@@ -17,7 +17,8 @@ from producer.contract import record
 from producer.contract.job import QUEUES
 from producer.web.guard import Limits
 from tests.fake_iamport import CARDS
-from tests.servers import ROOT, environment, free_port, wait_until
+from tests.ports import free_port
+from tests.servers import ROOT, environment, wait_until
 from tests.stack import Stack, WorkerProcess
 
 

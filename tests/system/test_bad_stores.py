@@ -11,7 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from tests.fake_iamport import CARDS
-from tests.servers import RedisServer, free_port
+from tests.ports import free_port
+from tests.servers import RedisServer
 from tests.stack import Stack
 from worker.store_check import Seen, problems_of_any
 

@@ -17,18 +17,19 @@ from producer.sealing import SealingKeys
 from producer.web.api_key import add_api_key
 from tests.dev import answers, running
 from tests.fake_iamport.cards import CARDS
-from tests.servers import ROOT, free_port, wait_until
+from tests.ports import free_port
+from tests.servers import ROOT, wait_until
 from tests.stack import Stack
 
 EXAMPLES = ROOT / "examples"
 SEALING_KEYS = "keys/producer/sealing.public.jwks.json"
 VISA = CARDS["visa"].card_number
-LIFE_S, TIMEOUT_S = 600, 60
+LIFE_S, TIMEOUT_S = 600, 240
 IMPATIENT = """
 const ask = fetch;
 globalThis.fetch = (url, options) => {
   console.error("asked");
-  return ask(String(url).replace("wait=20", "wait=0.3"), options);
+  return ask(String(url).replace("wait=20", "wait=0.05"), options);
 };
 """  # what is loaded before the example: no answer is waited for long
 
@@ -83,7 +84,7 @@ def shop() -> Iterator[Shop]:
             environ = {**stack.producer_env, "API_KEYS_FILE": str(api_keys), "SEALING_KEYS_FILE": str(keys)}
             serve = ["-m", "producer", "serve", f"--port={port}"]
             undo.enter_context(running(serve, stack.folder, stack.folder / "logs" / "serve.log", environ))
-        wait_until(lambda: all(map(answers, ports.values())), what="the endpoints")
+        wait_until(lambda: all(map(answers, ports.values())), TIMEOUT_S, "the endpoints")
         urls = {curve: f"http://127.0.0.1:{port}/subscription" for curve, port in ports.items()}
         yield Shop(stack, urls, api_key)
 

@@ -19,7 +19,7 @@ from tests.servers import environment, wait_until
 from tests.stack import Stack
 from worker import keygen
 
-CARD = Card(**CARDS["visa"].fields())
+CARD, PATIENCE_S = Card(**CARDS["visa"].fields()), 240
 
 
 class Cheat:
@@ -39,7 +39,7 @@ class Cheat:
 
     def run(self, *jobs: Job) -> list[Outcome]:
         self.stack.worker(concurrency=2)
-        return [self.queue.wait(job.job_id, 30) for job in jobs]
+        return [self.queue.wait(job.job_id, PATIENCE_S) for job in jobs]
 
     @property
     def calls(self) -> int:
@@ -87,8 +87,8 @@ def test_a_producer_that_may_only_issue_cannot_pay(stack: Stack) -> None:
         payment = queue.onetime(merchant_uid="order-1", amount=1000, name="x", card=CARD)
         stack.worker(concurrency=2)
 
-        assert queue.wait(allowed.job_id, 30).status == "issued"
-        outcome = queue.wait(payment.job_id, 30)
+        assert queue.wait(allowed.job_id, PATIENCE_S).status == "issued"
+        outcome = queue.wait(payment.job_id, PATIENCE_S)
     assert (outcome.status, outcome.code) == ("invalid", "not_allowed")
     assert stack.fake.count("POST", "/subscribe/payments/onetime") == 0
 

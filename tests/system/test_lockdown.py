@@ -15,6 +15,7 @@ from tests.servers import wait_until
 from tests.stack import Stack
 
 PR_CAPBSET_DROP, CAP_IPC_LOCK, RLIMIT_64K = 24, 14, (65536, 65536)
+PATIENCE_S = 240
 
 
 def without_the_right_to_lock() -> None:
@@ -63,8 +64,8 @@ def test_a_worker_and_the_commands_that_see_cards_are_locked_down(stack: Stack) 
 
     assert len(consuming) == 2
     assert all(is_locked_down(pid) for pid in consuming)
-    wait_until(lambda: is_locked_down(issue.pid), what="a command that is locked down")
-    out, _ = issue.communicate(json.dumps(CARDS["visa"].fields()), timeout=30)
+    wait_until(lambda: is_locked_down(issue.pid), PATIENCE_S, "a command that is locked down")
+    out, _ = issue.communicate(json.dumps(CARDS["visa"].fields()), timeout=PATIENCE_S)
     assert json.loads(out)["sequence"] == 1
 
 
@@ -75,13 +76,13 @@ def test_where_memory_cannot_be_locked_the_limit_is_told_and_may_be_a_reason_to_
     environ = {} if name == "producer" else stack.worker_env
 
     required = start(stack, *arguments, prepare=without_the_right_to_lock, REQUIRE_LOCKED_MEMORY="1", **environ)
-    _, said = required.communicate(json.dumps(CARDS["visa"].fields()), timeout=60)
+    _, said = required.communicate(json.dumps(CARDS["visa"].fields()), timeout=PATIENCE_S)
 
     assert required.returncode == 1
     words = "memory is not locked and may be swapped (memlock limit 64 KiB; raise it with ulimit -l)"
     assert said.splitlines() == [f"{name}: REQUIRE_LOCKED_MEMORY: {words}"]
     if name == "producer":
         warned = start(stack, *arguments, prepare=without_the_right_to_lock)
-        _, said = warned.communicate(json.dumps(CARDS["visa"].fields()), timeout=60)
+        _, said = warned.communicate(json.dumps(CARDS["visa"].fields()), timeout=PATIENCE_S)
         assert warned.returncode == 0
         assert said.startswith(f"producer: warning: {words}")

@@ -79,7 +79,7 @@ def test_jobs_run_over_tls(stack: Stack, stores: Stores) -> None:
     with queue_of(stack, stores("producer")) as queue:
         jobs = [queue.issue(customer_uid=f"uid_{i}", card=Card(**CARDS["visa"].fields())) for i in range(10)]
 
-        assert {queue.wait(job.job_id, 60).status for job in jobs} == {"issued"}
+        assert {queue.wait(job.job_id, 240).status for job in jobs} == {"issued"}
     assert "ok    encryption: holds" in worker(stack, "doctor", **stores("worker")).stdout
 
 

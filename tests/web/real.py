@@ -27,7 +27,8 @@ from tests.canary.places import file
 from tests.fake_iamport import FakeIamport
 from tests.fake_iamport.call import Call
 from tests.fake_iamport.exchange import Cut, Reply
-from tests.servers import environment, free_port, wait_until
+from tests.ports import free_port
+from tests.servers import environment, wait_until
 from tests.stack import Stack, WorkerProcess
 
 BASE = "/subscription"

@@ -14,7 +14,7 @@ from producer.contract.job import Job
 from producer.contract.names import Operation
 from tests.fake_iamport import CARDS, FakeIamport, Fault
 from tests.fake_iamport.faults import Kind as FaultKind
-from tests.servers import free_port
+from tests.ports import dead_port
 from tests.worker.cycles import left_in_cycles
 from tests.worker.leases import JOB_ID
 from worker.iamport.client import IamportClient, hyphenated
@@ -161,7 +161,7 @@ def test_netrc_and_environment_change_nothing(
 
 
 def test_a_refused_connection_sent_nothing() -> None:
-    answer = IamportClient(f"http://127.0.0.1:{free_port()}").issue(job(), card(), "token")
+    answer = IamportClient(f"http://127.0.0.1:{dead_port()}").issue(job(), card(), "token")
 
     assert (answer.status, answer.was_sent) == (0, False)
 
@@ -301,7 +301,7 @@ def test_no_card_waits_for_the_garbage_collector_however_a_call_ends(
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_no_card_waits_for_the_garbage_collector_when_nobody_answers(scheme: str) -> None:
-    client = IamportClient(f"{scheme}://127.0.0.1:{free_port()}", connect_timeout_s=1)
+    client = IamportClient(f"{scheme}://127.0.0.1:{dead_port()}", connect_timeout_s=1)
     with raw_server(b"no TLS", hold=threading.Event()) as url:
         no_tls = IamportClient(url.replace("http:", f"{scheme}:"), connect_timeout_s=1, read_timeout_s=0.3, slack_s=0.5)
 

@@ -1,0 +1,46 @@
+"""A stopwatch that knows how long the machine kept everybody waiting: for promises about time, on busy machines too."""
+
+import threading
+import time
+from typing import Self
+
+NAP_S, WORK_S = 0.01, 0.001
+
+
+class Stopwatch:
+    """Times a ``with`` block. Beside it a thread naps and works a little, over and over.
+
+    What nap and work take longer than they should, others had the processors, and the block waited for them as well.
+
+    Attributes:
+        took_s: by the clock.
+        delay_s: what others kept the thread waiting, in all.
+    """
+
+    def __init__(self) -> None:
+        self.took_s = self.delay_s = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._nap_and_work, name="stopwatch", daemon=True)
+
+    @property
+    def own_s(self) -> float:
+        """What the block took without the delay; on an idle machine that is the clock's time."""
+        return self.took_s - self.delay_s
+
+    def __enter__(self) -> Self:
+        self._began = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.took_s = time.monotonic() - self._began
+        self._ended.set()
+        self._thread.join()
+
+    def _nap_and_work(self) -> None:
+        while not self._ended.is_set():
+            began, worked = time.monotonic(), time.thread_time()
+            time.sleep(NAP_S)
+            while time.thread_time() - worked < WORK_S:
+                pass
+            self.delay_s += time.monotonic() - began - NAP_S - (time.thread_time() - worked)
