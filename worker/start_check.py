@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from worker.errors import SettingsError, StoreUnavailable
 from worker.link import Link
 from worker.settings import WorkerSettings
-from worker.store_check import Problem, Seen, look_at, problems_of_any, problems_of_ledger, problems_of_vault
+from worker.store_check import SETTINGS, Problem, Seen, look_at, problems_of_any, problems_of_ledger, problems_of_vault
 
 WAIT_S, PAUSE_S = 30.0, 1.0  # for a store that is starting
 LOADING = "is loading its data"
@@ -37,7 +38,8 @@ def check_stores(
     if settings.broker_url.startswith("redis"):
         stores.insert(0, ("BROKER_URL", "queue", settings.broker_url, problems_of_any))
     for setting, name, url, judge in stores:
-        seen = _seen(f"{setting}: ", Link(url, name), wait_s, tell, clock, sleep)
+        look = partial(look_at, Link(url, name), SETTINGS if name == "vault" else ())  # what a worker's user may ask
+        seen = _seen(f"{setting}: ", look, wait_s, tell, clock, sleep)
         for words, is_unsafe in judge(seen):
             if is_unsafe:
                 raise SettingsError(f"{setting}: the {name} {words}")
@@ -45,7 +47,7 @@ def check_stores(
 
 def _seen(
     setting: str,
-    link: Link,
+    look: Callable[[], Seen],
     wait_s: float,
     tell: Callable[[str], None],
     clock: Callable[[], float],
@@ -54,7 +56,7 @@ def _seen(
     until, told = clock() + wait_s, False
     while True:
         try:
-            return look_at(link)
+            return look()
         except StoreUnavailable as error:
             words = setting + str(error)
             is_over = clock() >= until and LOADING not in words

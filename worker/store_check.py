@@ -58,13 +58,16 @@ class Seen(NamedTuple):
         return Memory(int(self.info.get("used_memory", 0)), int(self.info.get("maxmemory", 0)))
 
 
-def look_at(link: Link) -> Seen:
+def look_at(link: Link, settings: Iterable[str] = SETTINGS) -> Seen:
     """A store, as far as the link's user may see it.
+
+    Args:
+        settings: those to ask for.
 
     Raises:
         StoreUnavailable: it does not answer, or the user may not even ask for INFO.
     """
-    return Seen(read_info(link), {name: value for name in SETTINGS if (value := _setting(link, name)) is not None})
+    return Seen(read_info(link), {name: value for name in settings if (value := _setting(link, name)) is not None})
 
 
 def problems_of_any(seen: Seen) -> Iterator[Problem]:

@@ -382,12 +382,12 @@ def test_lost_chunk_is_completed_by_a_repeat_with_the_same_keys(stores: ThreeSto
 def test_outcome_of_a_silent_ledger_is_unavailable_and_not_unknown(stores: ThreeStores) -> None:
     with BillingQueue(stores.settings()) as queue:
         job = enqueue(queue)
-        stores.ledger.pause()
+        stores.ledger_server.pause()
         try:
             with Stopwatch() as watch, pytest.raises(BrokerUnavailable) as caught:
                 queue.outcome(job.job_id)
         finally:
-            stores.ledger.resume()
+            stores.ledger_server.resume()
         outcome = queue.outcome(job.job_id)
 
     assert (caught.value.step, caught.value.accepted) == ("read", None)

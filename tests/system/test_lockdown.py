@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.fake_iamport import CARDS
-from tests.servers import wait_until
+from tests.servers import ROOT, wait_until
 from tests.stack import Stack
 
 PR_CAPBSET_DROP, CAP_IPC_LOCK, RLIMIT_64K = 24, 14, (65536, 65536)
@@ -31,7 +31,7 @@ def start(
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
-        env={"PATH": os.environ["PATH"], **stack.producer_env, **environ},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **stack.producer_env, **environ},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
