@@ -99,7 +99,7 @@ class Half:
         self._root, self._code, self.empty = folder / "venv", folder / "app", folder / "empty"
         self._python = self._root / "bin" / "python"
         stages = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", _dockerfile(), re.MULTILINE | re.DOTALL))
-        self.copied = re.findall(r"^COPY (\S+) /app/\S+$", stages[name], re.MULTILINE)
+        self.copied = re.findall(r"^COPY (?:--from=code /app/)?(\S+) /app/\S*$", stages[name], re.MULTILINE)
         found = re.search(r'"\.\[([a-z,]+)\]"', stages[f"{name}-dependencies"])
         assert found is not None, f"what the image {name} installs cannot be read off the Dockerfile"
         self.extras = found[1]
@@ -198,6 +198,8 @@ class Half:
             process.stdin.write(given)
             process.stdin.flush()
             wait_until(lambda: process.poll() is not None or ready(log.read_text()), TIMEOUT_S, shown or command)
+            if process.poll() is not None:
+                raise ChildProcessError(f"{shown or command} ended at once")
             yield process
         finally:
             ended = _end(process)
