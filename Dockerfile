@@ -48,6 +48,7 @@ COPY --from=worker-dependencies /venv /venv
 COPY celeryconfig.py /app/celeryconfig.py
 COPY producer/__init__.py /app/producer/__init__.py
 COPY producer/contract /app/producer/contract
+COPY producer/runtime /app/producer/runtime
 COPY worker /app/worker
 ENTRYPOINT ["python", "-m", "worker"]
 CMD ["run", "--events"]

@@ -12,14 +12,12 @@ from producer.contract.lockdown import MemoryNotLocked, end_with_parent, lock_do
 from worker import access
 from worker import keygen as keys
 from worker import retire as retirement
-from worker.assembly import open_keyrings
-from worker.doctor import FAIL, examine
 from worker.errors import SettingsError, WorkerError
-from worker.exposition import metrics_served
 from worker.settings import WorkerSettings
 from worker.start_check import check_stores
 from worker.supervision import supervise
 
+WORKER_EXTRA = frozenset({"prometheus_client", "requests", "urllib3"})  # what we import of it
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -90,6 +88,9 @@ def retire(kid: str, *, force: bool) -> None:
 )
 def run(processes: int, concurrency: int, log_level: str, *, events: bool) -> None:
     """Run the workers: scrubbing allocator, locked memory, no core dumps, then Celery with the threads pool."""
+    from worker.assembly import open_keyrings  # noqa: PLC0415 — keygen and acl need no worker's extra
+    from worker.exposition import metrics_served  # noqa: PLC0415 — as above
+
     _lock_down()
     settings = WorkerSettings.from_env()
     open_keyrings(settings)  # what is bad is said once, before any process starts
@@ -120,6 +121,8 @@ def doctor(*, without_login: bool) -> None:
 
     It sees most under its own Redis user: the URLs in DIR/doctor, as `python -m worker acl DIR` writes them.
     """
+    from worker.doctor import FAIL, examine  # noqa: PLC0415 — as above
+
     start_anew_scrubbed()
     settings, wrong = WorkerSettings.as_far_as_possible()
     is_well = True
@@ -143,6 +146,11 @@ def _entry() -> None:
         main()
     except (WorkerError, KeyFileError) as error:
         click.echo(f"worker: {error}", err=True)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in WORKER_EXTRA:
+            raise
+        click.echo('worker: needs the extra "worker": pip install "iamport-billing-key-worker[worker]"', err=True)
         sys.exit(1)
 
 
