@@ -43,6 +43,9 @@ proof: install ## chaos, restarts, power cuts and canary on the server REDIS=PAT
 	@REDIS_SERVER=$(REDIS) $(BIN)/python -m tests.chaos power
 	@REDIS_SERVER=$(REDIS) $(BIN)/python -m tests.canary
 
+proof-compose: install ## the compose stack on a real Docker engine: started by README's words, killed, examined; the last line is one JSON object
+	@$(BIN)/python -m tests.proof.compose
+
 canary: install ## the search for card data in every place; the last line is one JSON object; under 10 minutes
 	@$(BIN)/python -m tests.canary
 
@@ -54,7 +57,8 @@ fuzz: install ## a million mutated jobs and envelopes; the last line is one JSON
 	@$(BIN)/python -m tests.fuzz
 
 up: ## the docker compose stack
-	docker compose up --build --detach
+	docker compose --profile "*" build
+	docker compose up --detach
 
 down: ## end the docker compose stack
 	docker compose down
@@ -63,4 +67,4 @@ lock: install ## write requirements.txt anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
 
-.PHONY: help install demo dev test check bench bench-endpoint chaos proof canary fuzz web up down lock
+.PHONY: help install demo dev test check bench bench-endpoint chaos proof proof-compose canary fuzz web up down lock
