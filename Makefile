@@ -46,6 +46,9 @@ proof: install ## chaos, restarts, power cuts and canary on the server REDIS=PAT
 proof-install: install ## each half alone in a clean environment, every command started, README's set-up run; the last line is one JSON object
 	@$(BIN)/python -m tests.proof.install
 
+proof-compose: install ## the compose stack on a real Docker engine: started by README's words, killed, examined; the last line is one JSON object
+	@$(BIN)/python -m tests.proof.compose
+
 canary: install ## the search for card data in every place; the last line is one JSON object; under 10 minutes
 	@$(BIN)/python -m tests.canary
 
@@ -57,7 +60,8 @@ fuzz: install ## a million mutated jobs and envelopes; the last line is one JSON
 	@$(BIN)/python -m tests.fuzz
 
 up: ## the docker compose stack
-	docker compose up --build --detach
+	docker compose --profile "*" build
+	docker compose up --detach
 
 down: ## end the docker compose stack
 	docker compose down
@@ -66,4 +70,4 @@ lock: install ## write requirements.txt anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
 
-.PHONY: help install demo dev test check bench bench-endpoint chaos proof proof-install canary fuzz web up down lock
+.PHONY: help install demo dev test check bench bench-endpoint chaos proof proof-install proof-compose canary fuzz web up down lock

@@ -73,6 +73,32 @@ def test_the_card_page_has_no_way_out_and_webhooks_see_no_card() -> None:
     assert SERVICES["webhooks"]["volumes"] == ["./keys/listener:/keys:ro"]
 
 
+def test_nobody_asks_a_name_server_but_who_has_a_way_out() -> None:
+    asks = {name for name, service in SERVICES.items() if service["dns"] != ["127.0.0.1"]}
+
+    assert asks == {name for name, service in SERVICES.items() if {"imp", "out"} & set(service.get("networks", ()))}
+
+
+def test_keys_can_be_written_only_by_the_commands_that_make_and_retire_them() -> None:
+    writable = {
+        name
+        for name, service in SERVICES.items()
+        for volume in service.get("volumes", ())
+        if volume.startswith("./keys") and not volume.endswith(":ro")
+    }
+
+    assert writable == {"keys", "retire"}
+
+
+def test_no_service_reads_a_file_that_is_not_mounted() -> None:
+    for name, service in SERVICES.items():
+        mounts = [volume.split(":")[1] + "/" for volume in service.get("volumes", ())]
+        files = [value for key, value in service.get("environment", {}).items() if key.endswith("_FILE") and value]
+        assert [file for file in files if not file.startswith(tuple(mounts))] == [], name
+        if service.get("env_file") == [".env.producer"]:
+            assert {f"{store}_URL_FILE" for store in ("BROKER", "LEDGER", "VAULT")} <= set(service["environment"]), name
+
+
 def test_the_vault_writes_nothing() -> None:
     command = SERVICES["vault"]["command"]
 
