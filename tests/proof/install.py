@@ -27,7 +27,7 @@ from tests.proof import set_up, stories
 from tests.proof.book import Book
 from tests.proof.halves import Half, left_out, tracked, wheelhouse
 from tests.proof.stories import Proof, expect
-from tests.servers import free_port
+from tests.ports import free_port
 from tests.stack import Stack
 
 NAMES = ("producer", "web", "worker", "flower")

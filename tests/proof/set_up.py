@@ -21,7 +21,8 @@ from pathlib import Path
 from tests.fake_iamport import CARDS, FakeIamport
 from tests.proof.book import Book
 from tests.proof.halves import inherited, tracked
-from tests.servers import ROOT, free_port, server_program, wait_until
+from tests.ports import free_port
+from tests.servers import ROOT, server_program, wait_until
 
 WHERE = "set-up"
 SECTION = "### Without containers"

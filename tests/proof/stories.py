@@ -20,7 +20,8 @@ from tests.fake_iamport import CARDS
 from tests.proof import set_up
 from tests.proof.book import Book
 from tests.proof.halves import Half
-from tests.servers import free_port, wait_until
+from tests.ports import free_port
+from tests.servers import wait_until
 from tests.stack import Stack
 
 CARD = json.dumps(CARDS["visa"].fields()).encode()
