@@ -23,11 +23,11 @@ import click
 import producer.__main__
 import worker.__main__
 from producer.cli import WEB_EXTRA
+from tests.ports import free_port
 from tests.proof import set_up, stories
 from tests.proof.book import Book
 from tests.proof.halves import Half, left_out, tracked, wheelhouse
 from tests.proof.stories import Proof, expect
-from tests.ports import free_port
 from tests.stack import Stack
 
 NAMES = ("producer", "web", "worker", "flower")
