@@ -27,6 +27,11 @@ class Stopwatch:
         """What the block took without the delay; on an idle machine that is the clock's time."""
         return self.took_s - self.delay_s
 
+    @property
+    def share(self) -> float:
+        """The part of the block's time in which the processors were to be had; on an idle machine 1."""
+        return self.own_s / self.took_s
+
     def __enter__(self) -> Self:
         self._began = time.monotonic()
         self._thread.start()

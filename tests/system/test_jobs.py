@@ -206,10 +206,11 @@ def test_an_unknown_kid_waits_and_runs_when_the_key_file_has_it(stack: Stack, qu
     assert queue.wait(job.job_id, PATIENCE_S).status == "issued"
 
 
-def make_due(stack: Stack, job_id: str, **instants: Any) -> None:
+def make_due(stack: Stack, job_id: str, **instants: float) -> None:
     """As if its time had come."""
     db = stack.queue.client(1)
-    db.hset(record.JOB + job_id, mapping={"next_at": 1, **instants})
+    members: dict[Any, Any] = {"next_at": 1, **instants}
+    db.hset(record.JOB + job_id, mapping=members)
     db.zadd(record.OPEN, {job_id: 1})
 
 

@@ -26,7 +26,7 @@ def test_killed_producers_and_workers_send_no_card_twice_and_the_report_is_whole
 
 
 def test_pause_throttle_resume_and_cancel_take_effect_within_two_seconds() -> None:
-    figures = orders(4000, watch_s=3)
+    figures = orders(20_000, watch_s=6)
 
     assert figures["broken"] == []
 
