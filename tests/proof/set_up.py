@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.fake_iamport import CARDS, FakeIamport
+from tests.ports import free_port
 from tests.proof.book import Book
 from tests.proof.halves import inherited, tracked
-from tests.ports import free_port
 from tests.servers import ROOT, server_program, wait_until
 
 WHERE = "set-up"

@@ -17,10 +17,10 @@ from producer.contract.card import Card
 from producer.contract.names import Operation
 from producer.sealing import SealingKeys
 from tests.fake_iamport import CARDS
+from tests.ports import free_port
 from tests.proof import set_up
 from tests.proof.book import Book
 from tests.proof.halves import Half
-from tests.ports import free_port
 from tests.servers import wait_until
 from tests.stack import Stack
 
