@@ -34,10 +34,13 @@ class Book:
         self.rows: list[Row] = []
         self.failures: list[str] = []
         self.users: set[str] = set()
+        self.is_over = False
         self._lock = threading.Lock()
 
     def note(self, where: str, command: str, code: int | None, output: str, *, problem: str | None = None) -> None:
-        """Note a command; a problem is a failure."""
+        """Note a command; a problem is a failure. If it is over, the story that it belongs to ends here."""
+        if self.is_over:
+            raise SystemExit
         lines = [line.strip() for line in output.splitlines() if line.strip()]
         with self._lock:
             self.rows.append(Row(where, command, code, lines[0] if lines else ""))

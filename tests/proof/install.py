@@ -9,6 +9,7 @@ without containers, by a shell. Rows go to stderr; the last line is one JSON obj
 """
 
 import argparse
+import contextlib
 import platform
 import signal
 import sys
@@ -40,7 +41,7 @@ def main(*, is_quick: bool) -> int:
     book, began = Book(), time.monotonic()
     with Stack() as stack, tempfile.TemporaryDirectory(prefix="billing-proof-") as name:
         folder = Path(name)
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool, ended_early(folder, book):
             pool.submit(attempt, book, set_up.set_up, folder / "checkout", book, is_quick=is_quick)
             attempt(book, halves_proved, folder, stack, book, is_quick=is_quick)
         found = stack.queue.describe()
@@ -51,15 +52,31 @@ def main(*, is_quick: bool) -> int:
     return 1 if book.failures else 0
 
 
+@contextlib.contextmanager
+def ended_early(folder: Path, book: Book) -> Iterator[None]:
+    """If the block is interrupted, end what runs in the folder, and let nothing more start."""
+    try:
+        yield
+    except BaseException:
+        book.is_over = True
+        set_up.end_everything(folder)
+        raise
+
+
 def halves_proved(folder: Path, stack: Stack, book: Book, *, is_quick: bool) -> None:
     """Each half alone, with all its commands."""
     proof = Proof(prepare(folder, book), stack, book, is_quick)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        pool.submit(attempt, book, rounds, proof)
-        for story in (imports, helps, stories.keys):
-            attempt(book, story, proof)
+    with ThreadPoolExecutor(AT_ONCE) as pool, ended_early(folder, book):
+        pool.submit(in_between, proof)
+        attempt(book, rounds, proof)
     for line in denied(stack):
         book.fail(f"the stores refused {line}")
+
+
+def in_between(proof: Proof) -> None:
+    """What needs no worker that runs."""
+    for story in (imports, helps, stories.keys):
+        attempt(proof.book, story, proof)
 
 
 def prepare(folder: Path, book: Book) -> dict[str, Half]:
