@@ -27,6 +27,8 @@ from tests.servers import ROOT, RedisServer, environment, leave_checkout, wait_u
 from worker import access, keygen
 
 READY = b" ready."
+# Flower's environment: its API open to anybody here, and the workers' celeryconfig.py not on its path.
+FLOWER = {"FLOWER_UNAUTHENTICATED_API": "true", "PYTHONPATH": ""}
 
 
 class WorkerProcess:

@@ -64,16 +64,18 @@ def examine(settings: WorkerSettings, wrong: dict[str, str], *, with_login: bool
     """
     for name, rule in wrong.items():
         yield Finding("settings", FAIL, f"{name.upper()}: {rule}")
+    out_of_reach = set(wrong)
     for check in CHECKS:
         if check.what == LOGIN and not with_login:
             continue
-        if missing := [name.upper() for name in check.needs if name in wrong]:
+        if missing := [name.upper() for name in check.needs if name in out_of_reach]:
             yield Finding(check.what, NOTE, f"not examined, for want of {', '.join(missing)}")
             continue
         try:
             yield Finding(check.what, *check.ask(settings))
         except WorkerError as error:
             yield Finding(check.what, FAIL, str(error))
+            out_of_reach |= {name for name in check.needs if len(check.needs) == 1}  # said once
 
 
 def _keys(settings: WorkerSettings) -> tuple[str, str]:
@@ -176,13 +178,13 @@ def _judged(problems: Iterable[Problem], well: str) -> tuple[str, str]:
 LOGIN = "i'mport login"
 CHECKS = (
     Check("keys", ("opening_keys_file", "opening_keys_command", "producer_keys_file"), _keys),
+    Check("encryption", ("broker_url", "ledger_url", "vault_url"), _encryption),
     Check("queue", ("broker_url",), _queue),
     Check("ledger", ("ledger_url",), _ledger),
     Check("vault", ("vault_url",), _vault),
     Check("users", ("ledger_url", "vault_url"), _users),
     Check("clocks", ("ledger_url", "vault_url"), _clocks),
     Check("worker", ("ledger_url",), _worker),
-    Check("encryption", ("broker_url", "ledger_url", "vault_url"), _encryption),
     Check(LOGIN, ("imp_key", "imp_secret", "imp_api_url", "imp_ca_file", "imp_proxy_url"), _login),
     Check("lock-down", (), _lock_down),
 )

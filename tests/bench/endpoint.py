@@ -39,7 +39,7 @@ from tests.dev import answers, running
 from tests.fake_iamport.cards import numbered
 from tests.ports import free_port
 from tests.servers import environment, wait_until
-from tests.stack import Stack, WorkerProcess
+from tests.stack import FLOWER, Stack, WorkerProcess
 
 WARM_UP_S = 5.0
 CONNECTIONS = 32
@@ -123,8 +123,7 @@ def everything(stack: Stack) -> Iterator[str]:
     with (
         WorkerProcess(stack.worker_env, logs, command=command),
         running(serve, stack.folder, logs / "serve.log", {**stack.producer_env, **UNLIMITED}),
-        # In another folder: Celery would read the workers' celeryconfig.py here.
-        running(flower, stack.folder, logs / "flower.log", {"FLOWER_UNAUTHENTICATED_API": "true"}),
+        running(flower, stack.folder, logs / "flower.log", FLOWER),
     ):
         wait_until(lambda: answers(port), what="the endpoint")
         wait_until(stack.queue.client().pubsub_numpat, what="Flower listening to events")

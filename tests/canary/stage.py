@@ -21,7 +21,7 @@ from tests.fake_iamport.call import Call
 from tests.fake_iamport.exchange import Cut, Reply
 from tests.ports import free_port
 from tests.servers import ROOT, wait_until
-from tests.stack import Stack, WorkerProcess
+from tests.stack import FLOWER, Stack, WorkerProcess
 
 WORKER = {"IMP_CONNECT_TIMEOUT_S": "1", "IMP_READ_TIMEOUT_S": "5", "LOOK_UP_FOR_S": "1", "IMP_RATE_PER_S": "10000"}
 IN_FOLDER = 'cd "$0" && ulimit -c unlimited && exec "$@"'
@@ -166,8 +166,7 @@ class Flower:
             f"--port={port}",
             "--address=127.0.0.1",
         ]
-        # Without the project's path: Celery would read the workers' celeryconfig.py.
-        self.process = scene.spawn("flower", [*options, "--debug"], FLOWER_UNAUTHENTICATED_API="true", PYTHONPATH="")
+        self.process = scene.spawn("flower", [*options, "--debug"], **FLOWER)
         wait_until(lambda: page(self.url) and scene.queue.client().pubsub_numpat(), 60, "Flower listening to events")
 
     def tasks(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from producer.web.guard import Limits
 from tests.fake_iamport import CARDS
 from tests.ports import free_port
 from tests.servers import ROOT, environment, wait_until
-from tests.stack import Stack, WorkerProcess
+from tests.stack import FLOWER, Stack, WorkerProcess
 
 
 def client_of(stack: Stack, user: str, store: str) -> Any:
@@ -126,12 +126,12 @@ def test_flower_hears_events_and_can_neither_enqueue_nor_control(stack: Stack, q
     worker = WorkerProcess(stack.worker_env, stack.folder / "logs", command=command)
     broker = stack.stores("flower")["BROKER_URL"]
     arguments = ["-m", "celery", f"--broker={broker}", "flower", f"--port={port}", "--address=127.0.0.1"]
-    with worker, environment({"FLOWER_UNAUTHENTICATED_API": "true"}):
+    with worker, environment(FLOWER):
         flower = subprocess.Popen(
             [sys.executable, *arguments], cwd=stack.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            wait_until(lambda: stack.queue.client().pubsub_numpat(), 60, "Flower's subscription")
+            wait_until(lambda: stack.queue.client().pubsub_numpat(), 240, "Flower's subscription")
             job = queue.issue(customer_uid="gildong", card=card())
             queue.wait(job.job_id, 30)
             wait_until(lambda: job.job_id in tasks(port), 30, "the task in Flower")

@@ -79,7 +79,7 @@ def test_the_plain_celery_command_says_the_same_in_one_line(stack: Stack) -> Non
     assert one_line(done).startswith("worker: IMP_API_URL: must be https")
 
 
-CHECKS = ["keys", "queue", "ledger", "vault", "users", "clocks", "worker", "encryption", "i'mport login", "lock-down"]
+CHECKS = ["keys", "encryption", "queue", "ledger", "vault", "users", "clocks", "worker", "i'mport login", "lock-down"]
 
 
 def marks(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
