@@ -176,4 +176,8 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog="python -m tests.proof.install", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under 90 s: no make install, fewer --help")
-    sys.exit(main(is_quick=parser.parse_args().quick))
+    given = parser.parse_args()
+    try:
+        sys.exit(main(is_quick=given.quick))
+    except KeyboardInterrupt:
+        sys.exit(130)
