@@ -15,15 +15,17 @@ import time
 import tomllib
 import venv
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.proof.book import Book
 from tests.servers import ROOT, wait_until
 
-PROJECT = str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"])
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NAME = str(PROJECT["name"])
 TIMEOUT_S = 90
 FROM_OUTSIDE = ("PATH", "HOME", "LANG")
 IMPORT_ALL = """
@@ -59,9 +61,14 @@ def tracked(folder: Path) -> Path:
     return folder
 
 
-def wheelhouse(source: Path, extras: str, folder: Path) -> Path:
+def wheelhouse(source: Path, extras: Iterable[str], folder: Path) -> Path:
     """Wheels of the project and of all that these extras need, in the versions of requirements.txt."""
-    pip("wheel", "-w", str(folder), "-c", str(source / "requirements.txt"), f"{source}[{extras}]")
+    optional = PROJECT["optional-dependencies"]
+    needed = {*PROJECT["dependencies"], *(one for extra in extras for one in optional[extra])}
+    with ThreadPoolExecutor() as pool:
+        built = pool.submit(pip, "wheel", "--no-deps", "-w", str(folder), str(source))
+        pip("wheel", "-w", str(folder), "-c", str(source / "requirements.txt"), *sorted(needed))
+        built.result()
     return folder
 
 
@@ -74,7 +81,7 @@ def pip(*arguments: str, python: Path | None = None) -> None:
 
 def left_out(source: Path, wheels: Path) -> list[str]:
     """Tracked files of both halves that the project's wheel does not hold."""
-    (wheel,) = wheels.glob(f"{PROJECT.replace('-', '_')}-*.whl")
+    (wheel,) = wheels.glob(f"{NAME.replace('-', '_')}-*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
     paths = (path for half in ("producer", "worker") for path in (source / half).rglob("*") if path.is_file())
     return sorted({str(path.relative_to(source)) for path in paths} - held)
@@ -102,7 +109,7 @@ class Half:
         self.copied = re.findall(r"^COPY (?:--from=code /app/)?(\S+) /app/\S*$", stages[name], re.MULTILINE)
         found = re.search(r'"\.\[([a-z,]+)\]"', stages[f"{name}-dependencies"])
         assert found is not None, f"what the image {name} installs cannot be read off the Dockerfile"
-        self.extras = found[1]
+        self.extras = found[1].split(",")
 
     def install(self, source: Path, wheels: Path) -> None:
         """Make it, as the Dockerfile does: the project's dependencies, then the code of this half."""
@@ -110,14 +117,14 @@ class Half:
             folder.mkdir(parents=True)
         venv.create(self._root, symlinks=True)
         offline = ("--no-index", "--no-compile", "--find-links", str(wheels), "-c", str(source / "requirements.txt"))
-        pip("install", *offline, f"{PROJECT}[{self.extras}]", python=self._python)
+        pip("install", *offline, f"{NAME}[{','.join(self.extras)}]", python=self._python)
         try:
             pip("check", python=self._python)
         except subprocess.CalledProcessError as error:
             self._book.note(self.name, "pip check", error.returncode, "", problem="a dependency is missing")
         else:
             self._book.note(self.name, "pip check", 0, "")
-        pip("uninstall", "--yes", PROJECT, python=self._python)
+        pip("uninstall", "--yes", NAME, python=self._python)
         for name in self.copied:
             copy = shutil.copytree if (source / name).is_dir() else shutil.copy2
             (self._code / name).parent.mkdir(parents=True, exist_ok=True)

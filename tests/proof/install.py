@@ -83,7 +83,7 @@ def prepare(folder: Path, book: Book) -> dict[str, Half]:
     """The four environments, from one folder of wheels."""
     source = tracked(folder / "source")
     halves = {name: Half(name, folder / name, book) for name in NAMES}
-    wheels = wheelhouse(source, ",".join(half.extras for half in halves.values()), folder / "wheels")
+    wheels = wheelhouse(source, {one for half in halves.values() for one in half.extras}, folder / "wheels")
     for name in left_out(source, wheels):
         book.fail(f"wheel: does not hold {name}")
     with ThreadPoolExecutor(AT_ONCE) as pool:
