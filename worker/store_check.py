@@ -5,8 +5,10 @@ its own user can see it. Each problem says what is wrong and what to do. Reads s
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
+
+import redis
 
 from producer.contract import record
 from worker.access import LEDGER, VAULT, Role
@@ -172,13 +174,11 @@ def _permitted(link: Link, user: str, commands: Iterable[str]) -> set[str]:
     return permitted
 
 
-def _answer(answer: object) -> str | None:
-    """What a dry run came to; None if the number of arguments is wrong."""
+def _answer(answer: Callable[[], bytes]) -> str | None:
+    """What a dry run came to; None for an error reply: a wrong number of arguments, or a command that is not known."""
     try:
-        return answer().decode()  # type: ignore[operator, no-any-return]
-    except StoreUnavailable:
-        raise
-    except Exception:  # noqa: BLE001 — an error reply: of the number of arguments, or an unknown command
+        return answer().decode()
+    except redis.ResponseError:
         return None
 
 
