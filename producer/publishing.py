@@ -16,6 +16,7 @@ from producer.contract.job import TASK_NAME
 from producer.contract.secrecy import take_apart
 from producer.contract.transport import transport
 from producer.errors import BrokerUnavailable
+from producer.runtime.store_errors import place, trouble
 
 CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 1.0, 1.5
 POOL = 32
@@ -29,7 +30,7 @@ class Publisher:
     """
 
     def __init__(self, broker_url: str) -> None:
-        settings = transport(broker_url)
+        self._broker_url, settings = broker_url, transport(broker_url)
         self._app = Celery("billing", set_as_current=False, backend="disabled", changes=settings)
         options = dict(settings.get("broker_transport_options", {}))
         if options:
@@ -57,7 +58,8 @@ class Publisher:
             BrokerUnavailable: with ``accepted`` True, since ledger and vault hold the jobs.
         """
         if is_late:
-            raise BrokerUnavailable("publish", accepted=True, idempotency_key=idempotency_key)
+            words = f"{place('queue', self._broker_url)}: left to the sweeper, the other stores took too long"
+            raise BrokerUnavailable("publish", accepted=True, idempotency_key=idempotency_key, trouble=words)
         try:
             with self._producers.acquire(block=True, timeout=2.0) as producer:
                 if len(jobs) == 1:
@@ -67,8 +69,11 @@ class Publisher:
                         for job_id, queue in jobs:
                             self._send(producer, job_id, queue)
         except self._failures as error:
+            words, is_lasting = trouble("queue", self._broker_url, error)
             take_apart(error)
-            raise BrokerUnavailable("publish", accepted=True, idempotency_key=idempotency_key) from None
+            raise BrokerUnavailable(
+                "publish", accepted=True, idempotency_key=idempotency_key, trouble=words, is_lasting=is_lasting
+            ) from None
 
     def _send(self, producer: object, job_id: str, queue: str) -> None:
         self._app.send_task(

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from producer.contract.job import DEADLINE_LIMIT_S
-from producer.contract.settings import BrokerUrl, SettingProblem, StoreUrl, explain, from_files
+from producer.contract.settings import BrokerUrl, SettingProblem, StoreUrl, explain, from_files, layered
 from producer.errors import SettingsError
 
 ENV_FILE = ".env.producer"
@@ -48,7 +48,7 @@ class ProducerSettings(BaseSettings):
 
 def environment() -> dict[str, str | None]:
     """The environment over what ``.env.producer`` says."""
-    return {**dotenv_values(ENV_FILE), **os.environ}
+    return layered(dotenv_values(ENV_FILE), os.environ)
 
 
 def refuse_worker_secrets() -> None:

@@ -16,9 +16,8 @@ from rich.table import Table
 
 from producer import BillingQueue, Card, InvalidCard, Outcome
 from producer.contract.outcome import Status
-from producer.settings import ProducerSettings
 from tests.fake_iamport import CARDS
-from tests.servers import Stack, environment
+from tests.stack import Stack
 
 Row = tuple[str, str, str, Outcome | InvalidCard]
 
@@ -63,11 +62,11 @@ def main() -> int:
         console = Console(width=130)
     began = time.monotonic()
     console.print("Starting two Redis servers, the fake i'mport and a worker …")
-    with Stack() as stack, environment(stack.producer_env):
+    with Stack() as stack:
         stack.worker()
         table = Table("card", "customer_uid", "outcome", "masked number", "card company or reason", title="Outcomes")
         expected = True
-        with BillingQueue(ProducerSettings.from_env()) as queue:
+        with stack.billing_queue() as queue:
             for row in stories(queue):
                 table.add_row(*line_of(row))
                 came = "refused" if isinstance(row[3], InvalidCard) else row[3].status

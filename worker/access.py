@@ -4,11 +4,17 @@
 
     DIR/redis/ledger.acl    users of the server of queue and ledger: worker, producer, migrator, flower, listener
                             (webhooks), limits (the card page's counts)
-    DIR/redis/vault.acl     users of the vault: worker, producer, migrator; and of both servers: admin, for you alone
+    DIR/redis/vault.acl     users of the vault: worker, producer, migrator
+    both                    health (may ask whether the server answers, without a password), doctor (reads settings,
+                            users and figures, no data), admin (everything, for you alone)
     DIR/{role}/{store}.url  the role's URL, for BROKER_URL_FILE, LEDGER_URL_FILE and VAULT_URL_FILE; 0600
 
 The ACL files hold digests of passwords of 256 random bits. Keys are not told apart by database, so queue and ledger may
-share a server. Redis 6.2 or later. Without a user one may only ask whether the server answers.
+share a server. Redis 7.0 or Valkey 7.2, or later.
+
+The user ``default`` is off and has no password: nobody can log in as it. It holds all rights, because a server replays
+its append-only file with that user's rights; a server whose default user has fewer starts with what it may replay and
+loses the rest (measured on Redis 7.0, 7.4, 8.0 and Valkey 8.1; redis/redis#14541).
 
 A producer can put sealed requests into the vault and ids onto the job queues; it can read neither, not even its own
 (no GET, and no SET, which can answer with the old value). It can write the ledger's records, as accepting a job must.
@@ -27,6 +33,8 @@ from urllib.parse import quote
 from producer.contract import record
 from worker.errors import WorkerError
 
+DEFAULT_USER = "user default off resetpass allkeys allchannels +@all"
+HEALTH_USER = "user health on nopass resetkeys resetchannels -@all +ping"
 CONNECT = "+ping +hello +select +echo +multi +exec +discard +unwatch"  # CLIENT could pause and watch all others
 SCRIPTS = "+eval +evalsha +script|load +script|exists +time"
 
@@ -34,16 +42,22 @@ EVERYTHING = record.OPEN.partition(":")[0] + ":*"
 
 
 class Role(NamedTuple):
-    """What a user may reach and do."""
+    """What a user may reach and do.
+
+    Args:
+        keys: patterns; one without a sign of its own (``%R~``, read only) may be read and written.
+        commands: rules for commands and channels.
+    """
 
     keys: str
     commands: str
 
 
+# %R~: a merchant's own Celery may wait for a result with AsyncResult.
 PRODUCER_KEYS = f"""interactive migration _kombu.binding* {record.JOB}* {record.OPEN} {record.FRESH}* {record.CUSTOMER}*
-    {record.ENVELOPE}* {record.KIDS}"""
-PRODUCER_COMMANDS = f"""{CONNECT} {SCRIPTS} +lpush +llen +sadd +exists +get +setnx +expireat +hget +hset +hmget +hincrby
-    +persist +zadd"""
+    {record.ENVELOPE}* {record.KIDS} %R~{record.FULL} %R~{record.RESULT}*"""
+PRODUCER_COMMANDS = f"""{CONNECT} {SCRIPTS} &{record.RESULT}* +subscribe +unsubscribe +psubscribe +punsubscribe
+    +lpush +llen +sadd +exists +get +mget +setnx +expireat +hget +hset +hmget +hincrby +persist +zadd"""
 
 LEDGER = {
     "worker": Role(
@@ -51,7 +65,7 @@ LEDGER = {
         commands=f"""&/0.celeryev/* &{record.RESULT}* {CONNECT} {SCRIPTS} +@list -lset -linsert
             +sadd +srem +smembers +exists +del +expire +get +set +setex +hget +hset +hsetnx +hmget +hdel +hincrby
             +hexists +hlen +hscan +persist +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zscore +zcard +zcount
-            +xadd +publish""",
+            +xadd +publish +watch +info""",
     ),
     "producer": Role(keys=PRODUCER_KEYS, commands=PRODUCER_COMMANDS),
     "migrator": Role(
@@ -75,7 +89,7 @@ VAULT = {
     "worker": Role(
         keys=EVERYTHING,
         commands=f"""{CONNECT} {SCRIPTS} +get +strlen +set +del +unlink +exists +pttl +hget +hset +hmget +hdel +hincrby
-            +hexists +config|get""",
+            +hexists +config|get +info""",
     ),
     "producer": Role(keys=f"{record.SEALED}*", commands=f"{CONNECT} +setnx +pexpire"),
     "migrator": Role(keys=f"{record.SEALED}*", commands=f"{CONNECT} +setnx +pexpire +info"),
@@ -83,7 +97,12 @@ VAULT = {
 
 
 NOT_FOR = {("flower", "ledger"), ("listener", "broker"), ("limits", "broker")}
-ADMIN = Role(keys="*", commands="&* +@all")
+BOTH = {
+    "doctor": Role(
+        keys=f"%R~{record.SWEEPER}", commands=f"{CONNECT} +time +info +exists +config|get +acl|getuser +acl|dryrun"
+    ),
+    "admin": Role(keys="*", commands="&* +@all"),
+}
 
 
 class AccessError(WorkerError):
@@ -112,7 +131,7 @@ class Server(NamedTuple):
 def acl_line(user: str, role: Role, password: str) -> str:
     """One line of an ACL file."""
     digest = sha256(password.encode()).hexdigest()
-    keys = (f"~{key}" for key in role.keys.split())
+    keys = (key if key.startswith("%") else f"~{key}" for key in role.keys.split())
     return " ".join(["user", user, "on", f"#{digest}", "resetkeys resetchannels -@all", *keys, *role.commands.split()])
 
 
@@ -127,8 +146,8 @@ def write_access(directory: Path, ledger: Server, vault: Server) -> list[Path]:
         ("ledger", ledger, LEDGER, {"broker": 0, "ledger": 1}),
         ("vault", vault, VAULT, {"vault": 0}),
     ):
-        lines = ["user default on nopass resetkeys resetchannels -@all +ping"]
-        for user, role in {**roles, "admin": ADMIN}.items():
+        lines = [DEFAULT_USER, HEALTH_USER]
+        for user, role in {**roles, **BOTH}.items():
             password = secrets.token_urlsafe(32)
             lines.append(acl_line(user, role, password))
             for store, database in databases.items():

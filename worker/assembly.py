@@ -72,9 +72,12 @@ def assemble(settings: WorkerSettings) -> Worker:
     """
     opener = open_keyrings(settings)
     iamport = iamport_client(settings)
-    vault = Links(settings.vault_url)
+    vault = Links(settings.vault_url, "vault")
     ledger = Ledger(
-        Links(settings.ledger_url), vault, call_deadline_s=iamport.call_deadline_s, doubt_s=settings.look_up_for_s
+        Links(settings.ledger_url, "ledger"),
+        vault,
+        call_deadline_s=iamport.call_deadline_s,
+        doubt_s=settings.look_up_for_s,
     )
     tokens = TokenCache(
         settings.imp_key,

@@ -4,6 +4,7 @@ Owns where Celery meets the rest: the tasks to include, and what starts and stop
 """
 
 import math
+import os
 import sys
 from typing import Any
 
@@ -13,12 +14,15 @@ from celery import Celery, signals
 
 from producer.contract.job import QUEUES, RECOVERY, TASK_NAME
 from producer.contract.lockdown import MemoryNotLocked, has_scrubbing_allocator, lock_down
+from producer.runtime.alive import alive_file
+from producer.runtime.store_errors import trouble
 from worker import intake
 from worker.assembly import this_worker
-from worker.errors import SettingsError
+from worker.errors import SettingsError, StoreUnavailable
 from worker.link import Link, Links
 from worker.logs import set_up_logs
 from worker.settings import WorkerSettings
+from worker.start_check import check_stores
 from worker.sweeper import Sweeper
 
 intake.install()
@@ -43,6 +47,7 @@ def _set_up_logs(loglevel: int = 0, **_: Any) -> None:  # noqa: ANN401 — Celer
 def _check_settings(**_: Any) -> None:  # noqa: ANN401 — Celery's
     try:
         this_worker()
+        check_stores(WorkerSettings.from_env(), tell=log.warning)
         if WorkerSettings.from_env().require_locked_memory:
             lock_down(require_locked_memory=True)
     except SettingsError as problem:
@@ -56,7 +61,8 @@ def _check_settings(**_: Any) -> None:  # noqa: ANN401 — Celery's
 @signals.worker_ready.connect
 def _start_sweeper(**_: Any) -> None:  # noqa: ANN401 — Celery's
     room = max(math.ceil(this_worker().rate_per_s), MIGRATION_ROOM_LEAST)  # about a second's work
-    sweeper = Sweeper(this_worker().ledger, _publish, _depths, migration_room=room)
+    alive = alive_file(os.environ.get("BILLING_WORKER_NUMBER", "0")).touch
+    sweeper = Sweeper(this_worker().ledger, _publish, _depths, migration_room=room, alive=alive)
     _sweepers.append(sweeper)
     sweeper.start()
 
@@ -69,23 +75,31 @@ def _stop(**_: Any) -> None:  # noqa: ANN401 — Celery's
 
 
 def _publish(due: list[tuple[str, str]]) -> None:
-    with app.producer_pool.acquire(block=True, timeout=5) as producer:
-        for job_id, queue in due:
-            app.send_task(
-                TASK_NAME,
-                args=(job_id,),
-                task_id=job_id,
-                queue=RECOVERY,
-                headers={intake.ACCEPTED_FOR: queue},  # a hint for the shared rate; whoever forges it gains nothing
-                producer=producer,
-                ignore_result=True,
-            )
+    try:
+        with app.producer_pool.acquire(block=True, timeout=5) as producer:
+            for job_id, queue in due:
+                _send(producer, job_id, queue)
+    except Exception as error:
+        words, is_lasting = trouble("queue", app.conf.broker_url, error)
+        raise StoreUnavailable(words, is_lasting=is_lasting) from None
+
+
+def _send(producer: Any, job_id: str, queue: str) -> None:  # noqa: ANN401 — kombu's
+    app.send_task(
+        TASK_NAME,
+        args=(job_id,),
+        task_id=job_id,
+        queue=RECOVERY,
+        headers={intake.ACCEPTED_FOR: queue},  # a hint for the shared rate; whoever forges it gains nothing
+        producer=producer,
+        ignore_result=True,
+    )
 
 
 def _depths() -> list[int]:
     if app.conf.broker_url.startswith("redis"):
         if not _links:
-            _links.append(Links(app.conf.broker_url))
+            _links.append(Links(app.conf.broker_url, "queue"))
         return [_length(_links[0].mine, queue) for queue in QUEUES]
     with app.connection_for_write() as connection:
         return [_depth(connection, queue) for queue in QUEUES]

@@ -1,79 +1,141 @@
-"""Doctor: is everything there that a worker needs? One line each."""
+"""Doctor: everything that a worker needs, examined; one line each, with what to do.
 
-from collections.abc import Callable, Iterator
-from functools import partial
+What can be examined is, whatever is missing. It sees most under a Redis user of its own (``keys/doctor``).
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-import redis
-
 from producer.contract.lockdown import lock_down
 from worker.assembly import iamport_client, open_keyrings
-from worker.errors import WorkerError
+from worker.errors import StoreUnavailable, WorkerError
 from worker.link import Link
 from worker.settings import WorkerSettings, is_loopback
+from worker.store_check import (
+    CLOCK_APART_S,
+    Problem,
+    Seen,
+    clock_of,
+    has_worker,
+    look_at,
+    problems_of_any,
+    problems_of_ledger,
+    problems_of_users,
+    problems_of_vault,
+)
+
+OK, NOTE, FAIL = "ok", "note", "FAIL"
+AS_DOCTOR = "log in as doctor to see them (keys/doctor/*.url)"
 
 
 class Finding(NamedTuple):
-    """One line of the doctor."""
+    """One line of the doctor.
+
+    Args:
+        mark: ``ok``; ``note``, which is no failure; or ``FAIL``.
+    """
 
     what: str
-    is_well: bool
+    mark: str
     words: str
 
 
-def examine(settings: WorkerSettings, *, with_login: bool = True) -> Iterator[Finding]:
-    """Look at keys, stores, i'mport's login (unless that is not wanted) and the lock-down."""
-    login = partial(_login, settings)
-    checks: tuple[tuple[str, Callable[[], tuple[bool, str]]], ...] = (
-        ("keys", lambda: _keys(settings)),
-        ("queue", lambda: _queue(settings)),
-        ("ledger", lambda: _store(settings.ledger_url)),
-        ("vault", lambda: _vault(settings.vault_url)),
-        ("encryption", lambda: _encryption(settings)),
-        ("i'mport login", login),
-        ("lock-down", _lock_down),
-    )
-    for what, check in checks:
-        if check is login and not with_login:
+class Check(NamedTuple):
+    """A question of the doctor's.
+
+    Args:
+        needs: the settings without which it cannot be asked.
+        ask: gives a mark and words.
+    """
+
+    what: str
+    needs: tuple[str, ...]
+    ask: Callable[[WorkerSettings], tuple[str, str]]
+
+
+def examine(settings: WorkerSettings, wrong: dict[str, str], *, with_login: bool = True) -> Iterator[Finding]:
+    """Look at settings, keys, stores, users, clocks, i'mport's login (unless that is not wanted) and the lock-down.
+
+    Args:
+        settings: as far as they could be read.
+        wrong: what could not, by the setting's name in lower case.
+    """
+    for name, rule in wrong.items():
+        yield Finding("settings", FAIL, f"{name.upper()}: {rule}")
+    out_of_reach = set(wrong)
+    for check in CHECKS:
+        if check.what == LOGIN and not with_login:
+            continue
+        if missing := [name.upper() for name in check.needs if name in out_of_reach]:
+            yield Finding(check.what, NOTE, f"not examined, for want of {', '.join(missing)}")
             continue
         try:
-            yield Finding(what, *check())
+            yield Finding(check.what, *check.ask(settings))
         except WorkerError as error:
-            yield Finding(what, is_well=False, words=str(error))
+            yield Finding(check.what, FAIL, str(error))
+            out_of_reach |= {name for name in check.needs if len(check.needs) == 1}  # said once
 
 
-def _keys(settings: WorkerSettings) -> tuple[bool, str]:
+def _keys(settings: WorkerSettings) -> tuple[str, str]:
     opener = open_keyrings(settings)
-    return True, f"opens {len(opener.opening_kids)}, knows {len(opener.producer_kids)} producer keys"
+    return OK, f"opens {len(opener.opening_kids)}, knows {len(opener.producer_kids)} producer keys"
 
 
-def _queue(settings: WorkerSettings) -> tuple[bool, str]:
+def _queue(settings: WorkerSettings) -> tuple[str, str]:
     if settings.broker_url.startswith("amqp"):
-        return True, "not examined: not a Redis"
-    return _store(settings.broker_url)
+        return NOTE, "not examined: not a Redis"
+    seen = look_at(Link(settings.broker_url, "queue"))
+    return _judged(problems_of_any(seen), seen.version)
 
 
-def _store(url: str) -> tuple[bool, str]:
-    link = Link(url)
-    link.call("PING")
-    return _evicts_not(link)
+def _ledger(settings: WorkerSettings) -> tuple[str, str]:
+    seen = look_at(Link(settings.ledger_url, "ledger"))
+    fsync = seen.config.get("appendfsync")
+    return _judged(problems_of_ledger(seen), f"{_state(seen)}, appendfsync {fsync or f'not seen: {AS_DOCTOR}'}")
 
 
-def _vault(url: str) -> tuple[bool, str]:
-    link = Link(url)
-    link.call("PING")
-    save, append = (_config(link, name) for name in ("save", "appendonly"))
-    if save is None or append is None:
-        return True, "answers; whether it persists cannot be asked (CONFIG is not allowed)"
-    if save or append != "no":
-        return False, 'writes to disk: set save "" and appendonly no, for it holds sealed cards'
-    if _config(link, "repl-diskless-sync") == "no" or _config(link, "repl-diskless-load") == "disabled":
-        return False, "would write to disk as a replica: set repl-diskless-sync yes and repl-diskless-load swapdb"
-    return _evicts_not(link)
+def _vault(settings: WorkerSettings) -> tuple[str, str]:
+    seen = look_at(Link(settings.vault_url, "vault"))
+    disk = "writes nothing to disk" if "save" in seen.config else f"whether it saves is not seen: {AS_DOCTOR}"
+    return _judged(problems_of_vault(seen), f"{_state(seen)}, {disk}")
 
 
-def _encryption(settings: WorkerSettings) -> tuple[bool, str]:
+def _state(seen: Seen) -> str:
+    used, most = seen.memory
+    return f"{seen.version}, {used / most:.0%} full" if most else seen.version
+
+
+def _users(settings: WorkerSettings) -> tuple[str, str]:
+    found: list[Problem] = []
+    for name, url in (("ledger", settings.ledger_url), ("vault", settings.vault_url)):
+        link = Link(url, name)
+        try:
+            found += (Problem(f"{name} {words}") for words, _ in problems_of_users(link, name))
+        except StoreUnavailable as error:
+            if not error.is_lasting:
+                raise
+            return NOTE, f"this user may not ask for them: {AS_DOCTOR}"
+    return _judged(found, "have the rights they need, and no others")
+
+
+def _clocks(settings: WorkerSettings) -> tuple[str, str]:
+    apart = {}
+    for name, url in (("ledger", settings.ledger_url), ("vault", settings.vault_url)):
+        clock = clock_of(Link(url, name))
+        apart[name] = abs(clock - time.time())
+    words = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in apart.items()) + " apart from this machine"
+    return (FAIL, f"{words}: set them by NTP") if max(apart.values()) > CLOCK_APART_S else (OK, words)
+
+
+def _worker(settings: WorkerSettings) -> tuple[str, str]:
+    if has_worker(Link(settings.ledger_url, "ledger")):
+        return OK, "one is at work"
+    return NOTE, "none is at work, jobs wait: start one with python -m worker run"
+
+
+def _encryption(settings: WorkerSettings) -> tuple[str, str]:
     """Whether what goes over a network goes over TLS; on one machine it need not."""
     urls = {"BROKER_URL": settings.broker_url, "LEDGER_URL": settings.ledger_url, "VAULT_URL": settings.vault_url}
     plain = [
@@ -83,8 +145,8 @@ def _encryption(settings: WorkerSettings) -> tuple[bool, str]:
     ]
     unverified = [name for name, url in urls.items() if not _verifies(url)]
     if unverified:
-        return False, f"{', '.join(unverified)}: the server's certificate or name is not verified"
-    return True, f"{', '.join(plain)}: plain, fit for a network of your own only; else rediss://" if plain else "holds"
+        return FAIL, f"{', '.join(unverified)}: the server's certificate or name is not verified"
+    return OK, f"{', '.join(plain)}: plain, fit for a network of your own only; else rediss://" if plain else "holds"
 
 
 def _verifies(url: str) -> bool:
@@ -92,32 +154,37 @@ def _verifies(url: str) -> bool:
     return options.get("ssl_cert_reqs", "required") == "required" and options.get("ssl_check_hostname") != "false"
 
 
-def _evicts_not(link: Link) -> tuple[bool, str]:
-    policy = _config(link, "maxmemory-policy")
-    if policy not in {None, "noeviction"}:
-        return False, "drops keys when memory is short: set maxmemory-policy noeviction"
-    return True, "answers"
-
-
-def _config(link: Link, name: str) -> str | None:
-    try:
-        answer = link.call("CONFIG", "GET", name)
-    except redis.ResponseError:
-        return None
-    return answer[1].decode() if answer else None
-
-
-def _login(settings: WorkerSettings) -> tuple[bool, str]:
+def _login(settings: WorkerSettings) -> tuple[str, str]:
     answer = iamport_client(settings).login(settings.imp_key, settings.imp_secret)
     if answer.token is not None:
-        return True, f"gives a token with {answer.token.life_s:.0f} s left"
+        return OK, f"gives a token with {answer.token.life_s:.0f} s left"
     if answer.status == 401:
-        return False, "IMP_KEY and IMP_SECRET are refused"
+        return FAIL, "IMP_KEY and IMP_SECRET are refused: compare them with i'mport's console"
     if not answer.was_sent:
-        return False, "IMP_API_URL cannot be reached"
-    return False, f"answers HTTP {answer.status}" if answer.status else "does not answer"
+        return FAIL, "IMP_API_URL cannot be reached: is the way out open, or IMP_PROXY_URL needed?"
+    return FAIL, f"answers HTTP {answer.status}" if answer.status else "does not answer"
 
 
-def _lock_down() -> tuple[bool, str]:
+def _lock_down(_settings: WorkerSettings) -> tuple[str, str]:
     problems = lock_down()
-    return not problems, "; ".join(problems) or "holds"
+    return (FAIL, "; ".join(problems)) if problems else (OK, "holds")
+
+
+def _judged(problems: Iterable[Problem], well: str) -> tuple[str, str]:
+    words = "; ".join(words for words, _ in problems)
+    return (FAIL, words) if words else (OK, well)
+
+
+LOGIN = "i'mport login"
+CHECKS = (
+    Check("keys", ("opening_keys_file", "opening_keys_command", "producer_keys_file"), _keys),
+    Check("encryption", ("broker_url", "ledger_url", "vault_url"), _encryption),
+    Check("queue", ("broker_url",), _queue),
+    Check("ledger", ("ledger_url",), _ledger),
+    Check("vault", ("vault_url",), _vault),
+    Check("users", ("ledger_url", "vault_url"), _users),
+    Check("clocks", ("ledger_url", "vault_url"), _clocks),
+    Check("worker", ("ledger_url",), _worker),
+    Check(LOGIN, ("imp_key", "imp_secret", "imp_api_url", "imp_ca_file", "imp_proxy_url"), _login),
+    Check("lock-down", (), _lock_down),
+)

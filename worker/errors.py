@@ -8,7 +8,7 @@
     │   └── UnknownProducer  for a while only: it may be a forgery
     ├── TokenUnavailable   .reason, .delay_s: no i'mport token now: the job waits
     │   └── LoginRefused   i'mport refuses IMP_KEY and IMP_SECRET
-    └── StoreUnavailable   ledger or vault do not answer: the ledger's sweeper brings the job back
+    └── StoreUnavailable   a store does not answer or refuses: the ledger's sweeper brings the job back
 """
 
 from typing import Self
@@ -52,4 +52,13 @@ class LoginRefused(TokenUnavailable):
 
 
 class StoreUnavailable(WorkerError):
-    """Ledger or vault do not answer."""
+    """A store does not answer, or refuses a command for the state that it is in or for want of a right.
+
+    Args:
+        words: which store, where, as which user, and why: without a password.
+        is_lasting: whether only a person can mend it (a wrong password, a missing right).
+    """
+
+    def __init__(self, words: str = "the store does not answer", *, is_lasting: bool = False) -> None:
+        self.is_lasting = is_lasting
+        super().__init__(words)

@@ -82,7 +82,7 @@ def metrics_served(settings: WorkerSettings) -> Iterator[dict[str, str]]:
         return
     folder = tempfile.mkdtemp(prefix="billing-metrics-", dir=IN_MEMORY if IN_MEMORY.is_dir() else None)
     try:
-        registry, links = CollectorRegistry(), Links(settings.ledger_url)
+        registry, links = CollectorRegistry(), Links(settings.ledger_url, "ledger")
         MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
         registry.register(Backlog(links, Ledger(links, links, call_deadline_s=0)))
         try:

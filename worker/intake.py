@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
+from redis.exceptions import OutOfMemoryError
 
 from producer.contract.job import QUEUES, TASK_NAME
 from worker import metrics
@@ -112,12 +113,19 @@ def _drop(problem: str) -> None:
 
 
 class QoS(redis.QoS):
-    """Acknowledgements that may fail: the ledger, not the queue, knows what is done.
+    """Notes and acknowledgements that may fail: the ledger, not the queue, knows what is done.
 
     Kombu keeps the place of a message whose acknowledgement failed. With all places taken a worker asks for nothing
     more, so it never notices that the connection is gone, and waits for ever (measured: a Redis that was restarted
     under load left whole workers idle).
     """
+
+    def append(self, message: Any, delivery_tag: str) -> None:  # noqa: ANN401 — kombu's
+        """As kombu's; a server without room for its note gives the message all the same."""
+        try:
+            super().append(message, delivery_tag)
+        except OutOfMemoryError:
+            virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
         """As kombu's, but the place is free whatever happens."""

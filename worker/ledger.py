@@ -15,8 +15,10 @@ from worker.link import Links, Script
 from worker.parts import OVERDUE
 from worker.result import celery_result
 from worker.retry import Wait
+from worker.room import full_store, memory_of
 
 CLAIM, SENT, HOLD, WAIT, FINISH, DUE = map(Script, ("claim", "sent", "hold", "wait", "finish", "due"))
+LOCK, FULL = map(Script, ("lock", "full"))
 CLAIM_LEASE_S = 75.0  # waiting for a turn and for a token, each within its bounds
 DOUBT_S = 120.0
 CALL_SLACK_S = 10.0  # what a call's lease outlives the call's total deadline by
@@ -142,13 +144,19 @@ class Ledger:
 
     def hold_sweeper(self, owner: str, life_s: int) -> bool:
         """Whether this owner is the one sweeper for the next seconds."""
+        return bool(self._links.mine.run(LOCK, [record.SWEEPER], owner, life_s))
+
+    def refuse_jobs_while_full(self) -> tuple[str, bool]:
+        """Have jobs refused while a store is nearly full.
+
+        Returns:
+            Which store it is, or empty text; and whether that is new.
+        """
         link = self._links.mine
-        if link.call("SET", record.SWEEPER, owner, "NX", "EX", life_s):
-            return True
-        if link.call("GET", record.SWEEPER) != owner.encode():
-            return False
-        link.call("EXPIRE", record.SWEEPER, life_s)
-        return True
+        stores = {"ledger": memory_of(link), "vault": memory_of(self._vault.mine)}
+        before = (link.call("GET", record.FULL) or b"").decode()
+        full = full_store(stores, int(link.call("ZCARD", record.OPEN)), before)
+        return full, bool(link.run(FULL, [record.FULL], full))
 
 
 def _lease(job_id: str, delivery: str, text: list[str], held_since: float) -> Lease:

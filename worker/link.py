@@ -19,19 +19,10 @@ from redis.retry import Retry
 
 from producer.contract.secrecy import take_apart
 from producer.contract.transport import SOCKET
+from producer.runtime.store_errors import is_passing, trouble
 from worker.errors import StoreUnavailable
 
 Argument = str | bytes | int | float
-REFUSALS = (
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.NoPermissionError,
-    redis.exceptions.MasterDownError,
-)
-REFUSED_IN_A_SCRIPT = (  # as script errors, some of them on Redis 6 only
-    *("OOM ", "READONLY ", "NOPERM ", "MASTERDOWN ", "NOREPLICAS ", "MISCONF ", "BUSY ", "LOADING ", "CLUSTERDOWN "),
-    "TRYAGAIN ",
-)
 TOLD_LIMIT = 100
 FAILURES = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError, OSError)
 
@@ -49,9 +40,11 @@ class Link:
 
     Args:
         url: the store's URL.
+        name: what it is called in errors: ``queue``, ``ledger`` or ``vault``.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, name: str = "store") -> None:
+        self._url, self._name = url, name
         pool = redis.ConnectionPool.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), **SOCKET)
         self._connection = pool.make_connection()
         self._told: list[tuple[Argument, ...]] = []  # commands whose answers nobody waits for, oldest first …
@@ -61,31 +54,29 @@ class Link:
         """Send a repeatable command and read its answer.
 
         Raises:
-            StoreUnavailable: twice no connection, or no answer in time.
-            redis.ResponseError: the store refuses the command.
+            StoreUnavailable: twice no connection, or no answer in time; or the store refuses it for the state it is in.
+            redis.ResponseError: the store refuses the command for what it is.
         """
-        for is_last in (False, True):
-            try:
-                self._send(command)
-                return self._read()
-            except FAILURES as error:
-                self._drop(error)
-                if is_last:
-                    break
-        raise StoreUnavailable("the store does not answer")
+        try:
+            self._send(command)
+            return self._read()
+        except FAILURES as error:
+            self._drop(error)
+        try:
+            self._send(command)
+            return self._read()
+        except FAILURES as error:
+            reason = trouble(self._name, self._url, error)
+            self._drop(error)
+        raise StoreUnavailable(reason.words, is_lasting=reason.is_lasting)  # no local of ours: it would hold its frame
 
     def run(self, script: Script, keys: list[str], *arguments: Argument) -> Any:  # noqa: ANN401 — as call
         """Run a repeatable script; see :meth:`call`."""
         tail = (len(keys), *keys, *arguments)
         try:
-            try:
-                return self.call("EVALSHA", script.sha, *tail)
-            except NoScriptError:
-                return self.call("EVAL", script.source, *tail)
-        except redis.ResponseError as error:
-            if isinstance(error, REFUSALS) or any(word in str(error) for word in REFUSED_IN_A_SCRIPT):
-                raise StoreUnavailable("the store refuses to write") from None
-            raise
+            return self.call("EVALSHA", script.sha, *tail)
+        except NoScriptError:
+            return self.call("EVAL", script.source, *tail)
 
     def begin_script(self, script: Script, keys: list[str], *arguments: Argument) -> Callable[[], Any]:
         """:meth:`begin` for a script; see :meth:`run`."""
@@ -142,7 +133,14 @@ class Link:
                 self._connection.read_response()
             self._told_here -= 1
             del self._told[0]
-        return self._connection.read_response()
+        try:
+            return self._connection.read_response()
+        except redis.ResponseError as error:
+            if not is_passing(error):
+                raise
+            reason = trouble(self._name, self._url, error)
+            take_apart(error)
+        raise StoreUnavailable(reason.words, is_lasting=reason.is_lasting)
 
     def _drop(self, error: BaseException | None = None) -> None:
         self._told_here = 0
@@ -156,15 +154,16 @@ class Links:
 
     Args:
         url: the store's URL.
+        name: what it is called in errors.
     """
 
-    def __init__(self, url: str) -> None:
-        self._url, self._mine = url, threading.local()
+    def __init__(self, url: str, name: str = "store") -> None:
+        self._url, self._name, self._mine = url, name, threading.local()
 
     @property
     def mine(self) -> Link:
         """This thread's link."""
         link: Link | None = getattr(self._mine, "link", None)
         if link is None:
-            link = self._mine.link = Link(self._url)
+            link = self._mine.link = Link(self._url, self._name)
         return link

@@ -41,7 +41,7 @@ def retire(kid: str, path: Path, ledger_url: str, *, force: bool = False) -> int
         KeyFileError: the file cannot be used.
     """
     with keygen.alone(path):
-        return _retire(kid, path, Link(ledger_url), force=force)
+        return _retire(kid, path, Link(ledger_url, "ledger"), force=force)
 
 
 def _retire(kid: str, path: Path, link: Link, *, force: bool) -> int:

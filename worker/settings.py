@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from producer.contract.settings import BrokerUrl, SettingProblem, StoreUrl, explain, from_files
+from producer.contract.settings import BrokerUrl, SettingProblem, StoreUrl, explain, from_files, layered, rules_broken
 from worker.errors import SettingsError
 
 ENV_FILE = ".env.worker"
@@ -71,7 +71,7 @@ class WorkerSettings(BaseSettings):
             SettingsError: one line that names the variable and the rule, never the value.
         """
         try:
-            given: dict[str, Any] = dict(from_files({**dotenv_values(ENV_FILE), **os.environ}, SECRETS))
+            given: dict[str, Any] = dict(from_files(layered(dotenv_values(ENV_FILE), os.environ), SECRETS))
             settings = cls(**given)
         except ValidationError as error:
             line = explain(error)
@@ -82,6 +82,32 @@ class WorkerSettings(BaseSettings):
             if not line:
                 return settings
         raise SettingsError(line)
+
+    @classmethod
+    def as_far_as_possible(cls) -> tuple[Self, dict[str, str]]:
+        """The settings, with placeholders for what is missing or wrong; and what that is, by field."""
+        environ, wrong = layered(dotenv_values(ENV_FILE), os.environ), dict[str, str]()
+        given: dict[str, Any] = {}
+        for name in SECRETS:
+            try:
+                given |= from_files(environ, (name,))
+            except SettingProblem as error:
+                given[name.lower()], wrong[name.lower()] = cls._placeholder(name.lower()), str(error).partition(": ")[2]
+        while True:
+            try:
+                settings = cls(**given)
+            except ValidationError as error:
+                broken = dict(rules_broken(error))
+                wrong |= broken
+                given |= {name: cls._placeholder(name) for name in broken}
+            else:
+                name, _, rule = settings.problem().partition(": ")
+                return settings, {**wrong, **({name.lower(): rule} if rule else {})}
+
+    @classmethod
+    def _placeholder(cls, name: str) -> Any:  # noqa: ANN401 — a field's
+        field = cls.model_fields[name]
+        return "unset" if field.is_required() else field.default
 
     def problem(self) -> str:
         """What is wrong with settings that are each well, in one line."""

@@ -75,7 +75,7 @@ class _Supervisor:
         name = ["-n", f"worker{number}@%h", "-Q", queues_of(number)]
         command = [sys.executable, "-m", "worker", "consume", *name, *self._arguments]
         # A group of its own: Ctrl-C reaches the supervisor alone, which passes it on once.
-        environ = {**os.environ, **ALLOCATOR, **self._environ}
+        environ = {**os.environ, **ALLOCATOR, **self._environ, "BILLING_WORKER_NUMBER": str(number)}
         child = subprocess.Popen(command, env=environ, start_new_session=True)  # noqa: S603 — us
         self._children[number] = child, time.monotonic()
         if self._asked:  # the signal came while it was being started

@@ -3,8 +3,9 @@
 Wakes what is due (a retry, a lease that ran out, a deadline), and re-publishes what was lost on the way: a never
 claimed job is missing only if jobs accepted well after it in the same queue have been claimed, or the queue has been
 empty for a while. A backlog that merely waits is left alone, and no more is published than ``recovery`` has room for.
+Has new jobs refused while a store is nearly full.
 
-Key: ``billing:sweeper``, the lock of the one at work.
+Keys: ``billing:sweeper``, the lock of the one at work, and ``billing:full``.
 """
 
 import secrets
@@ -16,6 +17,7 @@ import structlog
 
 from producer.contract.job import QUEUES, RECOVERY
 from worker import metrics
+from worker.errors import WorkerError
 from worker.ledger import Ledger
 
 PERIOD_S = 0.5
@@ -36,6 +38,7 @@ class Sweeper:
         depths: how many messages each of :data:`QUEUES` holds.
         migration_room: ids of migrations on the recovery queue at most; customers wait behind them.
         clock: monotonic seconds.
+        alive: called each time the loop goes round.
     """
 
     def __init__(
@@ -46,9 +49,10 @@ class Sweeper:
         *,
         migration_room: int = ROOM,
         clock: Callable[[], float] = time.monotonic,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._ledger, self._publish, self._depths, self._clock = ledger, publish, depths, clock
-        self._migration_room = migration_room
+        self._migration_room, self._alive = migration_room, alive
         self._owner = secrets.token_hex(8)
         self._empty_since: dict[str, float] = {}
         self._stopped = threading.Event()
@@ -70,6 +74,7 @@ class Sweeper:
         if not self._ledger.hold_sweeper(self._owner, LOCK_LIFE_S):
             self._empty_since.clear()
             return 0
+        self._watch_room()
         depths = dict(zip(QUEUES, self._depths(), strict=True))
         room = ROOM - depths[RECOVERY]
         if room <= 0:
@@ -86,6 +91,13 @@ class Sweeper:
             metrics.SWEPT.inc(len(due))
         return len(due)
 
+    def _watch_room(self) -> None:
+        full, is_new = self._ledger.refuse_jobs_while_full()
+        if is_new and full:
+            log.error("jobs are refused: a store is nearly full", store=full)
+        elif is_new:
+            log.info("jobs are accepted again: there is room")
+
     def _empty_for(self, depths: dict[str, int]) -> list[float]:
         now = self._clock()
         for queue, depth in depths.items():
@@ -98,10 +110,12 @@ class Sweeper:
     def _run(self) -> None:
         problem = ""
         while not self._stopped.wait(PERIOD_S):
+            self._alive()
             try:
                 self.sweep()
                 problem = ""
             except Exception as error:  # noqa: BLE001 — the sweeper outlives whatever a store's or broker's client raises
-                if problem != type(error).__name__:
-                    problem = type(error).__name__
+                words = str(error) if isinstance(error, WorkerError) else type(error).__name__
+                if problem != words:
+                    problem = words
                     log.warning("sweeper waits", problem=problem)

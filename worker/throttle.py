@@ -10,8 +10,6 @@ Key: ``billing:permit``; see ``lua/permit.lua``.
 
 from collections.abc import Callable
 
-import redis
-
 from producer.contract import record
 from worker.errors import StoreUnavailable
 from worker.iamport.models import Answer
@@ -68,6 +66,6 @@ def _word_for(answer: Answer) -> str:
 def _read(answer: Callable[[], list[bytes | None]]) -> Permit:
     try:
         word, delay_s, sealed, *report = answer()
-    except (StoreUnavailable, redis.ResponseError):  # no answer, or it refuses to write: memory, replicas, rights
+    except StoreUnavailable:  # no answer, or it refuses to write: memory, replicas, rights
         return Permit("silent")
     return Permit((word or b"").decode(), float(delay_s or 0), sealed, report == [b"1"])

@@ -28,6 +28,7 @@ key                                holds                                        
 ``billing:migration:{name}``       hash: ``run state progress updated_at``; who runs it,        7 days after the last
                                    ``holder held_until``; ``asked throttle`` of its run          checkpoint
 ``billing:sweeper``                the lock of the one sweeper at work                     10 s, renewed
+``billing:full``                   the store that is nearly full, while jobs are refused     when there is room again
 =================================  ======================================================  =========================
 
 Vault (memory only):
@@ -80,6 +81,7 @@ KIDS = "billing:kids"
 OUTCOMES = "billing:outcomes"
 RESULT = "celery-task-meta-"
 SWEEPER = "billing:sweeper"
+FULL = "billing:full"
 
 SEALED = "billing:sealed:"
 PERMIT = "billing:permit"

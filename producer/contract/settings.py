@@ -56,6 +56,12 @@ StoreUrl = Annotated[str, _url(STORE_SCHEMES)]
 BrokerUrl = Annotated[str, _url(BROKER_SCHEMES)]
 
 
+def layered(dotenv: Mapping[str, str | None], environ: Mapping[str, str]) -> dict[str, str | None]:
+    """The environment over a ``.env`` file; ``NAME`` in the one also hides ``NAME_FILE`` in the other."""
+    hidden = {f"{name}_FILE" for name in environ} | {name.removesuffix("_FILE") for name in environ}
+    return {**{name: value for name, value in dotenv.items() if name not in hidden}, **environ}
+
+
 def from_files(environ: Mapping[str, str | None], names: Iterable[str]) -> dict[str, str]:
     """The values of variables that are given as files: ``NAME_FILE`` names the file that holds ``NAME``.
 
@@ -86,9 +92,14 @@ def from_files(environ: Mapping[str, str | None], names: Iterable[str]) -> dict[
 
 def explain(error: ValidationError) -> str:
     """One line for a settings error: variables and rules, without the values that pydantic carries."""
+    return "; ".join(f"{name.upper()}: {rule}" for name, rule in rules_broken(error))
+
+
+def rules_broken(error: ValidationError) -> list[tuple[str, str]]:
+    """Fields and the rules that they break, without values."""
     found = []
     for item in error.errors(include_url=False, include_input=False, include_context=False):
-        name = ".".join(str(part) for part in item["loc"]).upper() or "settings"
+        name = ".".join(str(part) for part in item["loc"]) or "settings"
         rule = "is not set" if item["type"] == "missing" else item["msg"].removeprefix("Value error, ")
-        found.append(f"{name}: {rule[0].lower() + rule[1:]}")
-    return "; ".join(found)
+        found.append((name, rule[0].lower() + rule[1:]))
+    return found

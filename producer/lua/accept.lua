@@ -5,8 +5,9 @@
 --       (4 to 6 are not used where there is no customer_uid or no envelope sealed elsewhere)   7 billing:kids
 -- ARGV  1 job_id   2 digest of the request   3 deadline (seconds)   4 queue   5 kid
 --       6 operation   7 customer_uid   8 merchant_uid   9 iat   10 exp (Unix seconds; both empty without an envelope)
+--       11 billing:full (not among the keys: those of a script must be writable, and producers may not write this one)
 -- Gives {word, sequence, accepted_at, expires_at, now} with the word new, open or finished (instants as text, Unix
--- seconds), or {refusal}: conflict, replayed, not_yet_valid, envelope_expired. A refusal changes nothing.
+-- seconds), {full, store}, or {refusal}: conflict, replayed, not_yet_valid, envelope_expired. A refusal changes nothing.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
@@ -15,6 +16,8 @@ local function instant(t) return string.format('%.6f', t) end
 local known = redis.call('HMGET', KEYS[1], 'digest', 'sequence', 'accepted_at', 'expires_at', 'outcome', 'envelope')
 if known[1] and known[1] ~= ARGV[2] then return {'conflict'} end
 if known[5] then return {'finished', known[2], known[3], known[4], instant(now)} end
+local full = redis.call('GET', ARGV[11])
+if full and not known[1] then return {'full', full} end
 
 -- An envelope sealed elsewhere is accepted once, and its times count only then.
 if ARGV[9] ~= '' and known[6] ~= KEYS[6] and redis.call('GET', KEYS[6]) ~= ARGV[1] then

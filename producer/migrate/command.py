@@ -208,6 +208,10 @@ def _control(name: str) -> Iterator[Control]:
     control = Control(settings.ledger_url, settings.vault_url, name)
     try:
         yield control
+    except BrokerUnavailable as error:
+        if error.is_lasting:
+            raise SettingsError(f"{error}; migrate logs in as the user migrator") from None
+        raise
     finally:
         control.close()
 

@@ -10,12 +10,9 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple, cast
 
-import redis
-
-from producer.acceptance import connect
 from producer.contract import record
 from producer.contract.outcome import Outcome
-from producer.errors import BrokerUnavailable, SettingsError
+from producer.store import Store
 
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 LEASE_S = 8
@@ -71,9 +68,9 @@ class Control:
     """
 
     def __init__(self, ledger_url: str, vault_url: str, name: str) -> None:
-        self._ledger, self._vault = connect(ledger_url), connect(vault_url)
+        self._ledger, self._vault = Store("ledger", ledger_url), Store("vault", vault_url)
         self._key = record.MIGRATION + name
-        self._tick = self._ledger.register_script(TICK)
+        self._tick = self._ledger.client.register_script(TICK)
         self._holder = secrets.token_hex(8)
         self._after = "0"
 
@@ -84,10 +81,8 @@ class Control:
             BrokerUnavailable: the ledger does not answer.
         """
         flat = [text for pair in fields.items() for text in pair]
-        try:
+        with self._ledger.reading():
             held, asked, throttle, now = self._tick(keys=[self._key], args=[self._holder, lease_s, *flat])
-        except (redis.RedisError, OSError) as error:
-            raise _unavailable(error) from None
         return Order(bool(held), asked.decode() or RUN, float(throttle) if throttle else None, float(now))
 
     def checkpoint(self) -> Checkpoint | None:
@@ -97,11 +92,9 @@ class Control:
             BrokerUnavailable: the ledger does not answer.
         """
         names = ["run", "state", "held_until", "asked", "throttle", "progress", "updated_at"]
-        try:
-            known = self._ledger.hmget(self._key, names)
-            now = self.now()
-        except (redis.RedisError, OSError) as error:
-            raise _unavailable(error) from None
+        with self._ledger.reading() as store:
+            known = store.hmget(self._key, names)
+        now = self.now()
         run, state, until, asked, throttle, progress, updated = ((one or b"").decode() for one in known)  # type: ignore[union-attr]
         if not run:
             return None
@@ -118,10 +111,8 @@ class Control:
         Raises:
             BrokerUnavailable: the ledger does not answer.
         """
-        try:
-            self._ledger.hset(self._key, mapping=cast("dict[Any, Any]", fields))
-        except (redis.RedisError, OSError) as error:
-            raise _unavailable(error) from None
+        with self._ledger.reading() as store:
+            store.hset(self._key, mapping=cast("dict[Any, Any]", fields))
 
     def now(self) -> float:
         """Unix seconds of the ledger's clock.
@@ -129,10 +120,8 @@ class Control:
         Raises:
             BrokerUnavailable: the ledger does not answer.
         """
-        try:
-            seconds, micros = self._ledger.time()
-        except (redis.RedisError, OSError) as error:
-            raise _unavailable(error) from None
+        with self._ledger.reading() as store:
+            seconds, micros = store.time()
         return float(seconds + micros / 1e6)
 
     def listen_from(self, now: float) -> None:
@@ -143,9 +132,10 @@ class Control:
         """Outcomes that were not heard yet, of whatever job; after a moment none.
 
         Raises:
-            redis.RedisError, OSError: the ledger does not answer.
+            BrokerUnavailable: the ledger does not answer.
         """
-        answer: Any = self._ledger.xread({record.OUTCOMES: self._after}, count=BATCH, block=wait_ms)
+        with self._ledger.reading() as store:
+            answer: Any = store.xread({record.OUTCOMES: self._after}, count=BATCH, block=wait_ms)
         entries = [entry for _, found in (answer.items() if isinstance(answer, dict) else answer) for entry in found]
         if entries:
             self._after = entries[-1][0].decode()
@@ -155,9 +145,9 @@ class Control:
         """The outcomes of those jobs that are known, None while one is open.
 
         Raises:
-            redis.RedisError, OSError: the ledger does not answer.
+            BrokerUnavailable: the ledger does not answer.
         """
-        with self._ledger.pipeline(transaction=False) as pipe:
+        with self._ledger.reading() as store, store.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.hmget(record.JOB + job_id, ["digest", "outcome"])
             answers = pipe.execute()
@@ -171,21 +161,16 @@ class Control:
         """How full ledger and vault are, 0 to 1 by ``maxmemory``; None where there is no limit.
 
         Raises:
-            redis.RedisError, OSError: one of them does not answer.
+            BrokerUnavailable: one of them does not answer, or this user may not ask.
         """
         found: dict[str, float | None] = {}
-        for store, client in (("ledger", self._ledger), ("vault", self._vault)):
-            info = cast("dict[str, int]", client.info("memory"))
-            found[store] = info["used_memory"] / info["maxmemory"] if info.get("maxmemory") else None
+        for store in (self._ledger, self._vault):
+            with store.reading() as client:
+                info = cast("dict[str, int]", client.info("memory"))
+            found[store.name] = info["used_memory"] / info["maxmemory"] if info.get("maxmemory") else None
         return found
 
     def close(self) -> None:
         """Give the connections back."""
         self._ledger.close()
         self._vault.close()
-
-
-def _unavailable(error: Exception) -> BrokerUnavailable | SettingsError:
-    if isinstance(error, redis.exceptions.NoPermissionError):
-        return SettingsError("LEDGER_URL: this Redis user may not migrate; use the URL of the migrator")
-    return BrokerUnavailable("read", accepted=None)

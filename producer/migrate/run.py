@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 
-import redis
-
 from producer.client import BillingQueue
 from producer.contract.names import job_id_of
 from producer.contract.outcome import Outcome, Status
@@ -230,7 +228,7 @@ class Run:
             self._leave_out(conflict.idempotency_key)
             return True
         except BrokerUnavailable as error:
-            self._trouble, self._again_at = str(error).split(";")[0], now + AGAIN_S
+            self._hold(error, now)
             return False
         self._trouble, self._unsent = None, []
         self._throttle.sent(len(chunk))
@@ -238,6 +236,13 @@ class Run:
         self._open.update(sent)
         self._to_ask += sent if self._is_resumed else ()  # it may have had its outcome while nobody listened
         return True
+
+    def _hold(self, error: BrokerUnavailable, now: float) -> None:
+        """A store failed: wait for it, unless only a person can mend it."""
+        words = str(error).split(";")[0]
+        if error.is_lasting:
+            raise Stopped(words)
+        self._trouble, self._again_at = words, now + AGAIN_S
 
     def _leave_out(self, key: str) -> None:
         """One row conflicts. In a run that goes on, it is its own job, sent with other options: awaited as it is."""
@@ -255,8 +260,8 @@ class Run:
         jobs = {job_id_of(request.idempotency_key or ""): line for line, request in self._unsent}
         try:
             known = self._control.outcomes(list(jobs))
-        except (redis.RedisError, OSError):
-            self._again_at = now + AGAIN_S
+        except BrokerUnavailable as error:
+            self._hold(error, now)
             return
         self._open.update((job_id, jobs[job_id]) for job_id in known)
         self._work.settle(
@@ -327,8 +332,8 @@ class Run:
             if self._to_ask:
                 outcomes += [one for one in self._control.outcomes(self._to_ask).values() if one is not None]
                 self._to_ask = []
-        except (redis.RedisError, OSError):
-            self._trouble, self._again_at = "LEDGER_URL: the store cannot be reached or does not answer", now + AGAIN_S
+        except BrokerUnavailable as error:
+            self._hold(error, now)
             return
         settled = {one.job_id: one for one in outcomes if one.job_id in self._open}
         self._work.settle(Kept.of(self._open.pop(job_id), one) for job_id, one in settled.items())
@@ -353,8 +358,8 @@ class Run:
         try:
             order = self._control.tick({"progress": json.dumps(asdict(self.progress)), "state": ledger.RUNNING})
             fullest = max((part or 0.0, store) for store, part in self._control.memory_used().items())
-        except (BrokerUnavailable, redis.RedisError, OSError):
-            self._trouble, self._again_at = "LEDGER_URL: the store cannot be reached or does not answer", now + AGAIN_S
+        except BrokerUnavailable as error:
+            self._hold(error, now)
             return
         if not order.is_ours:
             raise Stopped("another process runs this migration now")

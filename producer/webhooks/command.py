@@ -4,10 +4,8 @@ import contextlib
 from collections.abc import Iterator
 
 import click
-import redis
 
 from producer.cli import UNKNOWN_JOB, plainly, print_json, stop
-from producer.errors import BrokerUnavailable
 from producer.settings import ProducerSettings, refuse_worker_secrets
 from producer.webhooks.ledger import WebhookLedger
 
@@ -60,7 +58,5 @@ def _webhook_ledger() -> Iterator[WebhookLedger]:
     ledger = WebhookLedger(ProducerSettings.from_env().ledger_url)
     try:
         yield ledger
-    except (redis.RedisError, OSError):
-        raise BrokerUnavailable("read", accepted=None) from None
     finally:
         ledger.close()

@@ -15,8 +15,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import redis
-
 from producer.errors import BrokerUnavailable
 from producer.outcomes import OutcomeReader
 from producer.webhooks.ledger import Due, WebhookLedger
@@ -26,7 +24,6 @@ BACKOFF_S = (5, 30, 120, 600, 1800, 3600, 7200)  # the last one again and again
 GIVEN_UP_AFTER_S = 86_400.0
 BATCH, IDLE_S, AWAY_S = 32, 0.2, 1.0
 GROUP = "webhooks"
-STORE_ERRORS = (redis.RedisError,)
 
 
 def backoff_s(attempts: int, jitter: Callable[[], float] = random.random) -> float:
@@ -49,6 +46,8 @@ class Courier:
         poster: posts one.
         clock: Unix seconds; the ledger's by default.
         tell: told of each attempt that failed: job id, answer, whether it was given up.
+        tell_trouble: told of a ledger that cannot be used, once for each reason.
+        alive: called each time the loop went round.
     """
 
     def __init__(
@@ -59,19 +58,31 @@ class Courier:
         *,
         clock: Callable[[], float] | None = None,
         tell: Callable[[str, str, bool], None] = lambda _id, _word, _given_up: None,
+        tell_trouble: Callable[[str], None] = lambda _words: None,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._reader, self._ledger, self._poster, self._tell = reader, ledger, poster, tell
         self._clock = clock or ledger.now
         self._stopping, self._owner, self._has_begun = threading.Event(), secrets.token_hex(8), False
+        self._tell_trouble, self._alive = tell_trouble, alive
+        self._trouble: str | None = None
+        self._fatal: BrokerUnavailable | None = None
 
     def run(self) -> None:
-        """Take in and deliver until :meth:`stop`; a ledger that is away is waited for."""
+        """Take in and deliver until :meth:`stop`; a ledger that is away is waited for.
+
+        Raises:
+            BrokerUnavailable: the ledger refuses this user: waiting would deliver nothing for ever.
+        """
         taking = threading.Thread(target=self._take_in_always, name="webhooks-intake", daemon=True)
         taking.start()
         with ThreadPoolExecutor(BATCH, thread_name_prefix="webhooks") as pool:
             while not self._stopping.is_set():
+                self._alive()
                 self._stopping.wait(0 if self.deliver(pool) else IDLE_S)
         taking.join(timeout=3)
+        if self._fatal is not None:
+            raise self._fatal
 
     def stop(self) -> None:
         """End after what is in hand; safe to call from a signal handler."""
@@ -82,8 +93,8 @@ class Courier:
         try:
             due = self._ledger.due(self._clock(), BATCH)
             list(pool.map(self._deliver_one, due))
-        except (BrokerUnavailable, OSError, *STORE_ERRORS):
-            self._stopping.wait(AWAY_S)
+        except BrokerUnavailable as error:
+            self._wait_for_ledger(error)
             return 0
         return len(due)
 
@@ -105,9 +116,20 @@ class Courier:
             try:
                 if not self.take_in():
                     self._stopping.wait(IDLE_S)
-            except (BrokerUnavailable, OSError, *STORE_ERRORS):
+                self._trouble = None
+            except BrokerUnavailable as error:
                 self._has_begun = False
-                self._stopping.wait(AWAY_S)
+                self._wait_for_ledger(error)
+
+    def _wait_for_ledger(self, error: BrokerUnavailable) -> None:
+        """Say why, once, and wait; what only a person can mend ends the courier."""
+        if error.is_lasting:
+            self._fatal = error
+            self._stopping.set()
+        elif self._trouble != str(error):
+            self._trouble = str(error)
+            self._tell_trouble(self._trouble)
+        self._stopping.wait(AWAY_S)
 
     def _deliver_one(self, due: Due) -> None:
         job_id, now = due.outcome.job_id, self._clock()

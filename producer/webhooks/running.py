@@ -7,6 +7,7 @@ from types import FrameType
 
 from producer.contract.secrecy import Redacting
 from producer.outcomes import OutcomeReader
+from producer.runtime.alive import alive_file
 from producer.settings import ProducerSettings
 from producer.webhooks.delivery import GROUP, Courier
 from producer.webhooks.ledger import WebhookLedger
@@ -34,7 +35,12 @@ def run(producer: ProducerSettings) -> None:
         allow_private=settings.webhook_allow_private,
     )
     courier = Courier(
-        OutcomeReader(producer.ledger_url, GROUP, GROUP), WebhookLedger(producer.ledger_url), poster, tell=_tell
+        OutcomeReader(producer.ledger_url, GROUP, GROUP),
+        WebhookLedger(producer.ledger_url),
+        poster,
+        tell=_tell,
+        tell_trouble=log.warning,
+        alive=alive_file("webhooks").touch,
     )
 
     def stop(_number: int, _frame: FrameType | None) -> None:

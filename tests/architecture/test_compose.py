@@ -1,5 +1,7 @@
 """What docker-compose.yml promises of its containers, as far as it can be read off."""
 
+import re
+import shlex
 from typing import Any
 
 import pytest
@@ -28,7 +30,7 @@ def test_a_container_has_no_rights_that_it_does_not_need(name: str) -> None:
 def test_no_container_runs_as_root(name: str) -> None:
     service = SERVICES[name]
     if "image" in service:
-        assert service["user"] == "redis"
+        assert service["user"] == "999:999"
     else:
         stages = (ROOT / "Dockerfile").read_text().split("FROM ")
         stage = next(one for one in stages if one.splitlines()[0].endswith(f" AS {service['build']['target']}"))
@@ -44,12 +46,15 @@ def test_what_holds_cards_is_not_swapped(name: str) -> None:
 
 
 def test_only_the_worker_reaches_imp_and_the_stores_reach_nobody() -> None:
-    reach = {name for name, service in SERVICES.items() if "imp" in service["networks"]}
+    reach = {name for name, service in SERVICES.items() if "imp" in service.get("networks", ())}
 
-    assert reach == {"worker", "fake-iamport"}
+    assert reach == {"worker", "doctor"}
+    assert SERVICES["fake-iamport"]["networks"] == ["demo"]
     assert SERVICES["ledger"]["networks"] == ["queue"]
     assert SERVICES["vault"]["networks"] == ["vault"]
-    assert COMPOSE["networks"]["queue"] == COMPOSE["networks"]["vault"] == {"internal": True}
+    assert {name for name, network in COMPOSE["networks"].items() if network == {"internal": True}} == {
+        *("queue", "vault", "demo"),
+    }
     assert "vault" not in SERVICES["flower"]["networks"]
     masquerade = COMPOSE["networks"]["monitoring"]["driver_opts"]["com.docker.network.bridge.enable_ip_masquerade"]
     assert masquerade == "false"
@@ -68,12 +73,58 @@ def test_the_card_page_has_no_way_out_and_webhooks_see_no_card() -> None:
     assert SERVICES["webhooks"]["volumes"] == ["./keys/listener:/keys:ro"]
 
 
+def test_nobody_asks_a_name_server_but_who_has_a_way_out() -> None:
+    asks = {name for name, service in SERVICES.items() if service["dns"] != ["127.0.0.1"]}
+
+    assert asks == {name for name, service in SERVICES.items() if {"imp", "out"} & set(service.get("networks", ()))}
+
+
+def test_keys_can_be_written_only_by_the_commands_that_make_and_retire_them() -> None:
+    writable = {
+        name
+        for name, service in SERVICES.items()
+        for volume in service.get("volumes", ())
+        if volume.startswith("./keys") and not volume.endswith(":ro")
+    }
+
+    assert writable == {"keys", "retire"}
+
+
+def test_no_service_reads_a_file_that_is_not_mounted() -> None:
+    for name, service in SERVICES.items():
+        mounts = [volume.split(":")[1] + "/" for volume in service.get("volumes", ())]
+        files = [value for key, value in service.get("environment", {}).items() if key.endswith("_FILE") and value]
+        assert [file for file in files if not file.startswith(tuple(mounts))] == [], name
+        if service.get("env_file") == [".env.producer"]:
+            assert {f"{store}_URL_FILE" for store in ("BROKER", "LEDGER", "VAULT")} <= set(service["environment"]), name
+
+
 def test_the_vault_writes_nothing() -> None:
     command = SERVICES["vault"]["command"]
 
     assert '--save "" --appendonly no' in command
     assert "--repl-diskless-sync yes --repl-diskless-load swapdb" in command
     assert all("/data" not in volume for volume in SERVICES["vault"]["volumes"])
+
+
+def test_the_ledger_has_on_the_disk_what_it_answered_and_room_to_rewrite_its_file() -> None:
+    options = shlex.split(SERVICES["ledger"]["command"])
+    most = options[options.index("--maxmemory") + 1]
+
+    assert options[options.index("--appendonly") :][:4] == ["--appendonly", "yes", "--appendfsync", "always"]
+    assert options[options.index("--maxmemory-policy") + 1] == "noeviction"
+    assert in_bytes(SERVICES["ledger"]["mem_limit"]) >= 2 * in_bytes(most)
+
+
+def in_bytes(size: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)([mg])b?", size).groups()  # type: ignore[union-attr]
+    return int(number) << {"m": 20, "g": 30}[unit]
+
+
+def test_no_secret_is_in_a_containers_environment() -> None:
+    for service in SERVICES.values():
+        names = service.get("environment", {})
+        assert not [name for name in names if re.search(r"(SECRETS?|PASSWORD|_URL)$", name)]
 
 
 @pytest.mark.parametrize("name", ["ledger", "vault"])

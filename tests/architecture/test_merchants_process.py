@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.servers import ROOT, RedisServer, Stack
+from tests.servers import ROOT, RedisServer
+from tests.stack import Stack
 
 MERCHANT = Path(__file__).with_name("merchant.py")
 

@@ -38,7 +38,8 @@ from producer.web import Tickets
 from tests.dev import answers, running
 from tests.fake_iamport.cards import numbered
 from tests.ports import free_port
-from tests.servers import ROOT, Stack, WorkerProcess, environment, wait_until
+from tests.servers import environment, wait_until
+from tests.stack import FLOWER, Stack, WorkerProcess
 
 WARM_UP_S = 5.0
 CONNECTIONS = 32
@@ -117,13 +118,12 @@ def everything(stack: Stack) -> Iterator[str]:
     command = ["-m", "worker", "run", "--processes", "2", "--concurrency", "16", "--events"]
     port, logs = free_port(), stack.folder / "logs"
     serve = ["-m", "producer", "serve", f"--port={port}"]
-    flower = ["-m", "celery", f"--broker={stack.queue.url(0)}", "flower", "--address=127.0.0.1"]
+    flower = ["-m", "celery", f"--broker={stack.queue.url(0, 'flower')}", "flower", "--address=127.0.0.1"]
     flower.append(f"--port={free_port()}")
     with (
         WorkerProcess(stack.worker_env, logs, command=command),
-        running(serve, ROOT, logs / "serve.log", {**stack.producer_env, **UNLIMITED}),
-        # In another folder: Celery would read the workers' celeryconfig.py here.
-        running(flower, stack.folder, logs / "flower.log", {"FLOWER_UNAUTHENTICATED_API": "true"}),
+        running(serve, stack.folder, logs / "serve.log", {**stack.producer_env, **UNLIMITED}),
+        running(flower, stack.folder, logs / "flower.log", FLOWER),
     ):
         wait_until(lambda: answers(port), what="the endpoint")
         wait_until(stack.queue.client().pubsub_numpat, what="Flower listening to events")
@@ -152,9 +152,9 @@ def report(shots: list[Shot], warm_up: int, issued: int) -> dict[str, object]:
 def measure(rate_per_s: float, seconds: float) -> dict[str, object]:
     """Start everything, hand the cards in, see every job through, and end everything."""
     warm_up = int(WARM_UP_S * rate_per_s)
-    with Stack(persists=True) as stack, ProcessPoolExecutor(1, get_context("spawn")) as client:
+    with Stack() as stack, ProcessPoolExecutor(1, get_context("spawn")) as client:
         bodies = bodies_for(stack, warm_up + int(seconds * rate_per_s))
-        ledger = stack.queue.client(1)
+        ledger = stack.ledger
         with everything(stack) as url:
             client.submit(len, ()).result()  # it has started
             shots = client.submit(drive, f"{url}/issue-billing", bodies, rate_per_s).result()

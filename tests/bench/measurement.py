@@ -44,8 +44,7 @@ class Run(NamedTuple):
 
 def celery(module: str) -> list[str]:
     """The plain Celery way of starting a worker."""
-    without = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    return ["-m", "celery", "-A", module, "worker", "-P", "threads", "-c", str(THREADS), *without]
+    return ["-m", "celery", "-A", module, "worker", "-P", "threads", "-c", str(THREADS), "--without-heartbeat"]
 
 
 def production(processes: int) -> list[str]:
@@ -71,7 +70,7 @@ def run_jobs(stage: Stage, jobs: int, command: list[str], *, processes: int = 1,
 def run_floor(stage: Stage, jobs: int) -> Run:
     """Run Celery no-ops with result."""
     broker, results = stage.queue.url(0), stage.ledger
-    with stage.workers(celery("tests.bench.floor")) as workers:
+    with stage.workers(celery("tests.bench.floor"), user="admin") as workers:
         floor.publish(broker, task_ids(WARM_UP))
         wait_for(workers, results.dbsize, WARM_UP)
         time.sleep(SETTLE_S)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench.roundtrip import SENT, Traffic
-from tests.servers import redis_executable
+from tests.servers import server_program
 
 Figures = dict[str, list[float]]
 
@@ -36,7 +36,7 @@ def machine() -> dict[str, Any]:
         "cpu": platform.machine(),
         "system": platform.system(),
         "python": platform.python_version(),
-        "redis": subprocess.check_output([redis_executable(), "--version"], text=True).split()[2].removeprefix("v="),
+        "redis": subprocess.check_output([server_program(), "--version"], text=True).split()[2].removeprefix("v="),
         "libraries": {name: version(name) for name in LIBRARIES},
     }
 

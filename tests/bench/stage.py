@@ -1,6 +1,6 @@
 """The stage: Redis servers, keys and upstreams that all measurements of a run share, and workers that start and pause.
 
-The queue and the ledger are two databases of one server with an append-only file; the vault is a server of its own.
+The stores are those of docker-compose.yml, with their users and their durability.
 """
 
 import contextlib
@@ -9,17 +9,14 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-import redis
-
 from producer.settings import ProducerSettings
 from tests.ports import free_port
-from tests.servers import ROOT, RedisServer, WorkerProcess, environment, wait_until
-from worker import keygen
+from tests.servers import ROOT, environment, wait_until
+from tests.stack import Stack, WorkerProcess
 
 THREADS = 32
 LATENCIES_MS = (0, 200)
@@ -39,52 +36,37 @@ class Stage:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undo:
-            self.folder = Path(
-                undo.enter_context(tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True))
-            )
-            keygen.generate(self.folder / "keys")
-            self.queue = undo.enter_context(RedisServer(self.folder / "queue", persists=True))
-            self.vault = undo.enter_context(RedisServer(self.folder / "vault"))
+            self.stack = undo.enter_context(Stack())
+            self.queue, self.vault, self.ledger = self.stack.queue, self.stack.vault, self.stack.ledger
             for latency_ms in self._latencies_ms:
                 self.upstreams[latency_ms] = undo.enter_context(_upstream(latency_ms))
-            self.ledger: redis.Redis = self.queue.client(1)
             self._undo = undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._undo.close()
 
-    @property
-    def stores(self) -> dict[str, str]:
-        """The stores' settings."""
-        return {"BROKER_URL": self.queue.url(0), "LEDGER_URL": self.queue.url(1), "VAULT_URL": self.vault.url(0)}
-
     def producer_settings(self) -> ProducerSettings:
         """Settings of a producer on this stage; no job of it grows too old."""
-        keys = self.folder / "keys" / "producer"
-        files = {
-            "SEALING_KEYS_FILE": str(keys / "sealing.public.jwks.json"),
-            "SIGNING_KEY_FILE": str(keys / "signing.private.jwk.json"),
-        }
-        with environment({**self.stores, **files, "JOB_DEADLINE_S": "3600"}):
+        with environment({**self.stack.producer_env, "JOB_DEADLINE_S": "3600"}):
             return ProducerSettings.from_env()
 
     @contextlib.contextmanager
-    def workers(self, command: list[str], *, processes: int = 1, latency_ms: int = 0) -> Iterator["Workers"]:
+    def workers(
+        self, command: list[str], *, processes: int = 1, latency_ms: int = 0, user: str = "worker"
+    ) -> Iterator["Workers"]:
         """Workers that wait for their first message, on stores that are empty."""
         for server in (self.queue, self.vault):
             server.client().flushall()
-        keys = self.folder / "keys" / "worker"
         environ = {
-            **self.stores,
-            "OPENING_KEYS_FILE": str(keys / "opening.private.jwks.json"),
-            "PRODUCER_KEYS_FILE": str(keys / "producers.public.jwks.json"),
+            **self.stack.worker_env,
+            **self.stack.stores(user),
             "IMP_KEY": "bench",
             "IMP_SECRET": "bench",
             "IMP_API_URL": self.upstreams[latency_ms],
             "IMP_RATE_PER_S": str(RATE_PER_S),
         }
-        process = WorkerProcess(environ, self.folder / "logs", command=command)
+        process = WorkerProcess(environ, self.stack.folder / "logs", command=command)
         try:
             process.start(wait=False)
             workers = Workers(process, processes)

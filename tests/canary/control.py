@@ -6,16 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from producer import BillingQueue, Card, IssueRequest
+from producer import Card, IssueRequest
 from producer.contract import record
 from producer.contract.job import INTERACTIVE
-from producer.settings import ProducerSettings
 from tests.canary import places
 from tests.canary.memory import frozen, memory_of
 from tests.canary.needles import Hit, Needles, canary
 from tests.canary.stage import Scene
 from tests.canary.tracer import Tracer
-from tests.servers import environment, wait_until
+from tests.servers import wait_until
 
 PLAIN = [
     "-m",
@@ -60,9 +59,7 @@ def examine(folder: Path, tag: int, cards: int) -> Control:
 
 def enqueue(scene: Scene, tag: int, indexes: Iterable[int]) -> None:
     """Enqueue canaries from this process, which nobody searches."""
-    with environment(scene.stack.producer_env):
-        settings = ProducerSettings.from_env()
-    with BillingQueue(settings) as queue:
+    with scene.stack.billing_queue() as queue:
         requests = [
             IssueRequest(customer_uid=f"issued-{index}", card=Card(**canary(tag, index).members())) for index in indexes
         ]

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import redis
-
 from tests.canary.needles import LONGEST, Hit, Needles
-from tests.canary.stage import Flower, Scene, Store, page
+from tests.canary.stage import Flower, Scene, page
+from tests.servers import RedisServer
 
 PIECE = 8 << 20
 PAGES = [
@@ -52,7 +51,7 @@ def files(folders: Iterable[Path], since: float = 0.0) -> Iterator[bytes]:
             yield from file(path)
 
 
-def redis_dump(store: Store) -> Iterator[bytes]:
+def redis_dump(store: RedisServer) -> Iterator[bytes]:
     """All that a server holds: each key as DUMP gives it, and read by its type, since DUMP compresses."""
     for db in range(2):
         client = store.client(db)
@@ -65,7 +64,7 @@ def redis_dump(store: Store) -> Iterator[bytes]:
         yield from _flat(answer)
 
 
-def _value(client: redis.Redis, key: bytes) -> Any:
+def _value(client: Any, key: bytes) -> Any:
     kind: Any = client.type(key)
     read: dict[bytes, Callable[[], Any]] = {
         b"string": lambda: client.get(key),
@@ -88,7 +87,7 @@ def _flat(value: Any) -> Iterator[bytes]:
         yield value if isinstance(value, bytes) else str(value).encode()
 
 
-def rdb(store: Store) -> Iterator[bytes]:
+def rdb(store: RedisServer) -> Iterator[bytes]:
     """The file that a server writes when it is told to save; it goes again."""
     path = store.folder / "dump.rdb"
     store.client().execute_command("SAVE")

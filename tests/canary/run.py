@@ -24,7 +24,8 @@ from tests.canary.tracer import Tracer
 from tests.chaos.rubbish import message, rubbish
 from tests.fake_iamport import Fault
 from tests.ports import free_port
-from tests.servers import READY, ROOT, wait_until
+from tests.servers import ROOT, wait_until
+from tests.stack import READY
 
 ISSUES = "POST /subscribe/"
 RETRIED: tuple[Literal["lost_answer", "reset", "server_error", "rate_limit", "token_expired"], ...] = (
@@ -101,6 +102,7 @@ class Run:
     def figures(self) -> dict[str, Any]:
         tls_program = tls_redis() if self.plan.is_full else None
         with Scene(self.tracer, tls_program) as self.scene:
+            stores = self.scene.stack.describe()
             self.start()
             self.everything_happens()
             self.tell("the memory of every process")
@@ -133,6 +135,7 @@ class Run:
             "control_core_found": self.control.core,
             "planted_found": sorted(planted_in.keys() - missed),
             "planted_missed": sorted(missed),
+            "stores": stores,
             "seconds": round(time.time() - self.began, 1),
         }
 

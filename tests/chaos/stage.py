@@ -1,21 +1,24 @@
 """The stage of a chaos run: a stack, jobs of many kinds, and the hand that pulls the power."""
 
 import random
+import re
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, ClassVar, Self
 
 import redis
 
-from producer import BillingQueue, BrokerUnavailable, Card, IssueRequest
+from producer import BrokerUnavailable, Card, IssueRequest, Job
 from producer.contract import record
 from producer.contract.job import INTERACTIVE
-from producer.settings import ProducerSettings
 from tests.chaos.judge import Sent
 from tests.fake_iamport import CARDS, FakeIamport, numbered
-from tests.servers import Stack, WorkerProcess, environment, wait_until
+from tests.servers import wait_until
+from tests.stack import Stack, WorkerProcess
 
+RIGHTS = re.compile(r"NOPERM|no right|ACL failure")
 PLAIN = {name: value for name, value in CARDS["visa"].fields().items() if name != "card_number"}
 
 
@@ -24,15 +27,16 @@ class Stage:
 
     Args:
         seed: of everything random.
-        persists: whether the queue's and ledger's server keeps an append-only file.
         declines: the part of the cards that are declined; the others are each a card of its own.
         worker: settings of the workers beyond the stack's.
     """
 
-    def __init__(self, seed: int = 0, *, persists: bool = False, declines: float = 0.0, **worker: str) -> None:
+    facts: ClassVar[dict[str, Any]] = {}  # of the stage that ended last
+
+    def __init__(self, seed: int = 0, *, declines: float = 0.0, **worker: str) -> None:
         self.declines = declines
         self.random = random.Random(seed)
-        self.stack = Stack(FakeIamport(), persists=persists)
+        self.stack = Stack(FakeIamport())
         self.settings = worker
         self.sent: list[Sent] = []
         self.workers: list[WorkerProcess] = []
@@ -43,8 +47,8 @@ class Stage:
         return self.stack.fake
 
     @property
-    def ledger(self) -> redis.Redis:
-        return self.stack.queue.client(1)
+    def ledger(self) -> Any:
+        return self.stack.ledger
 
     def start_workers(self, groups: int, *, processes: int = 2, concurrency: int = 16) -> None:
         for _ in range(groups):
@@ -63,14 +67,10 @@ class Stage:
             request = self._request(uid, deadline_s)
             assert request.card is not None
             key = f"{uid}-{next(self._numbers)}"
-            while True:
-                try:
-                    job = self.queue.issue(
-                        customer_uid=uid, card=request.card, idempotency_key=key, deadline_s=deadline_s
-                    )
-                    break
-                except BrokerUnavailable:
-                    time.sleep(0.1)
+            issue = partial(
+                self.queue.issue, customer_uid=uid, card=request.card, idempotency_key=key, deadline_s=deadline_s
+            )
+            job = self._insist(issue)
             self._note(job.job_id, job.sequence, uid, None, request.card)
 
     def pay(self, count: int, *, deadline_s: float = 3600) -> None:
@@ -82,6 +82,37 @@ class Stage:
                 merchant_uid=merchant_uid, amount=1000 + i, name="chaos", card=card, deadline_s=deadline_s
             )
             self._note(job.job_id, job.sequence, "", merchant_uid, card)
+
+    def load(self, count: int, name: str) -> None:
+        """Issue and pay in turn, trying again with the same key while a store is away."""
+        for number in range(count):
+            if number % 2:
+                self.issue_in_turn(iter([f"{name}_{number}"]))
+            else:
+                self.pay_in_turn(f"{name}-{number}")
+
+    def pay_in_turn(self, merchant_uid: str, *, deadline_s: float = 3600) -> None:
+        """One payment, as :meth:`issue_in_turn`."""
+        card = self._card()
+        job = self._insist(
+            lambda: self.queue.onetime(
+                merchant_uid=merchant_uid,
+                amount=1000,
+                name="chaos",
+                card=card,
+                idempotency_key=merchant_uid,
+                deadline_s=deadline_s,
+            )
+        )
+        self._note(job.job_id, job.sequence, "", merchant_uid, card)
+
+    @staticmethod
+    def _insist(enqueue: Callable[[], Job]) -> Job:
+        while True:
+            try:
+                return enqueue()
+            except BrokerUnavailable:
+                time.sleep(0.1)
 
     def open_jobs(self) -> int:
         return int(self.ledger.zcard(record.OPEN))
@@ -106,6 +137,12 @@ class Stage:
         """Exceptions that escaped in a worker: each is a bug."""
         return sum(worker.log.read_text(errors="replace").count("Traceback") for worker in self.workers)
 
+    def refused_for_rights(self) -> int:
+        """Lines in the servers' and workers' logs about a right that is missing."""
+        logs = [self.stack.queue.log(), self.stack.vault.log()]
+        logs += [worker.log.read_text(errors="replace") for worker in self.workers]
+        return sum(len(RIGHTS.findall(log)) for log in logs)
+
     def _open_or_many(self) -> int:
         try:
             return self.open_jobs()
@@ -125,12 +162,13 @@ class Stage:
 
     def __enter__(self) -> Self:
         self.stack.__enter__()
-        with environment(self.stack.producer_env):
-            self.queue = BillingQueue(ProducerSettings.from_env())
+        self.described = self.stack.describe()
+        self.queue = self.stack.billing_queue()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.queue.close()
+        Stage.facts = {"noperm": self.refused_for_rights(), "stores": self.described}
         self.stack.__exit__(*error)
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from producer.contract.settings import BrokerUrl, SettingProblem, StoreUrl, explain, from_files
+from producer.contract.settings import BrokerUrl, SettingProblem, StoreUrl, explain, from_files, layered
 
 PASSWORD = "hunter2-hunter2"
 
@@ -34,6 +34,12 @@ def test_setting_that_is_given_twice_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SettingProblem, match=r"^IMP_SECRET: is set together with IMP_SECRET_FILE; keep one$"):
         from_files(environ, ["IMP_SECRET"])
+
+
+@pytest.mark.parametrize("written", ["IMP_SECRET", "IMP_SECRET_FILE"])
+@pytest.mark.parametrize("given", ["IMP_SECRET", "IMP_SECRET_FILE"])
+def test_the_environment_hides_either_form_of_an_env_files_setting(written: str, given: str) -> None:
+    assert layered({written: "of the file", "IMP_KEY": "k"}, {given: "given"}) == {given: "given", "IMP_KEY": "k"}
 
 
 def test_empty_variables_are_not_given() -> None:

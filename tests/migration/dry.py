@@ -21,7 +21,6 @@ def dry(rows: int) -> Figures:
         began = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, "-m", "producer", "migrate", "-", "--dry-run"],
-            cwd=ROOT,
             stdin=source.stdout,
             stdout=subprocess.PIPE,
             text=True,

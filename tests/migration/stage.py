@@ -15,7 +15,8 @@ from producer.contract import record
 from producer.migrate.control import Checkpoint, Control
 from tests.fake_iamport import FakeIamport
 from tests.migration.export import Export
-from tests.servers import ROOT, Stack, WorkerProcess, wait_until
+from tests.servers import ROOT, wait_until
+from tests.stack import Stack, WorkerProcess
 
 Figures = dict[str, Any]
 ISSUES = "POST /subscribe/customers/"
@@ -40,13 +41,12 @@ class Producer:
 
     def __enter__(self) -> Self:
         self.log.parent.mkdir(exist_ok=True)
-        environ = {**os.environ, **self.stage.stack.producer_env}
+        environ = {**os.environ, **self.stage.stack.producer_env_of("migrator")}
         self.source = subprocess.Popen(self.export.command, cwd=ROOT, stdout=subprocess.PIPE)
         assert self.source.stdout is not None
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "producer", "migrate", "-", *self._options],
-                cwd=ROOT,
                 env=environ,
                 stdin=self.source.stdout,
                 stdout=log,
@@ -90,7 +90,7 @@ class Stage:
     """
 
     def __init__(self, settings: Mapping[str, str], *, threads: int = THREADS) -> None:
-        self.stack = Stack(persists=True)
+        self.stack = Stack()
         self._settings, self._threads = settings, threads
         self.workers: list[WorkerProcess] = []
 
@@ -125,9 +125,9 @@ class Stage:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """``python -m producer migrate …`` without a source, from another process."""
-        environ = {**os.environ, **self.stack.producer_env}
+        environ = {**os.environ, **self.stack.producer_env_of("migrator")}
         command = [sys.executable, "-m", "producer", "migrate", *arguments]
-        return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+        return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
     def posts(self) -> int:
         """How many cards i'mport was sent."""
@@ -140,7 +140,7 @@ class Stage:
     @contextmanager
     def control(self, name: str) -> Iterator[Control]:
         """What ``migrate status`` reads."""
-        stores = self.stack.stores
+        stores = self.stack.stores("migrator")
         control = Control(stores["LEDGER_URL"], stores["VAULT_URL"], name)
         try:
             yield control

@@ -20,7 +20,6 @@ def volume(rows: int, *, rate: float = 500, timeout_s: float = 3600) -> Figures:
     """Migrate so many rows against an i'mport that answers at once."""
     numbers = Numbers(rows)
     with Stage({"IMP_RATE_PER_S": str(rate)}) as stage:
-        stage.stack.queue.client().config_set("appendfsync", "everysec")  # as docker-compose.yml
         stage.start_workers()
         export = Export(rows)
         with stage.produce(export, NAME, f"--rows={rows}") as producer, Watch(producer) as watch:

@@ -12,14 +12,15 @@ from producer import BillingQueue, Card
 from producer.__main__ import main
 from producer.settings import NOT_FOR_PRODUCERS
 from tests.fake_iamport.cards import CARDS
-from tests.producer.stage import Keys, Run, Stage, running_redis
+from tests.producer.stage import Keys, Run, Stage
+from tests.servers import RedisServer
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("producer")
-    with running_redis(folder) as port, running_redis(folder) as vault_port:
-        yield Stage(port, vault_port, Keys.make(folder))
+    with RedisServer(folder / "queue", "ledger") as queue, RedisServer(folder / "vault") as vault:
+        yield Stage(queue.port, vault.port, Keys.make(folder))
 
 
 @pytest.fixture

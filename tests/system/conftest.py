@@ -3,8 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from producer import BillingQueue
-from producer.settings import ProducerSettings
-from tests.servers import Stack, environment
+from tests.stack import Stack
 
 
 @pytest.fixture
@@ -15,7 +14,5 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture
 def queue(stack: Stack) -> Iterator[BillingQueue]:
-    with environment(stack.producer_env):
-        settings = ProducerSettings.from_env()
-    with BillingQueue(settings) as one:
+    with stack.billing_queue() as one:
         yield one

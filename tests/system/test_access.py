@@ -4,68 +4,32 @@ import os
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from celery import Celery
+from celery.result import AsyncResult
 
 from producer import BillingQueue, Card
 from producer.contract import record
-from producer.contract.job import INTERACTIVE, QUEUES
-from producer.settings import ProducerSettings
+from producer.contract.job import QUEUES
 from producer.web.guard import Limits
 from tests.fake_iamport import CARDS
-from tests.servers import ROOT, RedisServer, Stack, environment, free_port, wait_until
-from worker import access
+from tests.ports import free_port
+from tests.servers import ROOT, environment, wait_until
+from tests.stack import FLOWER, Stack, WorkerProcess
 
 
-class Guarded:
-    """A stack whose servers know the users of ``python -m worker acl``."""
-
-    def __init__(self, stack: Stack, folder: Path) -> None:
-        self.stack, self.folder = stack, folder
-        servers = [access.Server(f"127.0.0.1:{server.port}") for server in (stack.queue, stack.vault)]
-        access.write_access(folder, *servers)
-        for server, name in ((stack.queue, "ledger"), (stack.vault, "vault")):
-            let_in(server, (folder / "redis" / f"{name}.acl").read_text())
-
-    def url(self, role: str, store: str) -> str:
-        return (self.folder / role / f"{store}.url").read_text().strip()
-
-    def client(self, role: str, store: str) -> redis.Redis:
-        return redis.Redis.from_url(self.url(role, store), protocol=2)
-
-    def stores(self, role: str) -> dict[str, str]:
-        return {f"{store.upper()}_URL": self.url(role, store) for store in ("broker", "ledger", "vault")}
-
-    def denied(self, server: RedisServer) -> list[tuple[str, str]]:
-        """What was refused so far: user and command or key."""
-        entries: Any = server.client().acl_log()
-        return [(entry["username"], entry["object"]) for entry in entries]
+def client_of(stack: Stack, user: str, store: str) -> Any:
+    return redis.Redis.from_url(stack.stores(user)[f"{store.upper()}_URL"], protocol=2)
 
 
-def let_in(server: RedisServer, acl: str) -> None:
-    """As the server would read the file; the test's own clients keep all rights, as the user ``default``."""
-    for line in acl.splitlines():
-        _, name, *rules = line.split()
-        if name != "default":
-            server.client().execute_command("ACL", "SETUSER", name, *rules)
-
-
-@pytest.fixture
-def guarded(stack: Stack, tmp_path: Path) -> Guarded:
-    return Guarded(stack, tmp_path / "access")
-
-
-@pytest.fixture
-def queue(guarded: Guarded) -> Iterator[BillingQueue]:
-    with environment({**guarded.stack.producer_env, **guarded.stores("producer")}):
-        settings = ProducerSettings.from_env()
-    with BillingQueue(settings) as one:
-        yield one
+def denied(stack: Stack) -> set[tuple[str, str]]:
+    """What was refused so far: user and command or key."""
+    entries: Any = [*stack.queue.client().acl_log(), *stack.vault.client().acl_log()]
+    return {(entry["username"], entry["object"]) for entry in entries}
 
 
 def card(name: str = "visa") -> Card:
@@ -82,29 +46,25 @@ def refused(client: redis.Redis, *command: Any) -> bool:
     return False
 
 
-def test_jobs_of_all_kinds_run_with_each_roles_own_rights(guarded: Guarded, queue: BillingQueue) -> None:
-    stack = guarded.stack
-    stores = guarded.stores("worker")
-    stack.worker(concurrency=8, METRICS_PORT=str(free_port()), **stores)  # type: ignore[arg-type]
+def test_jobs_of_all_kinds_run_with_each_roles_own_rights(stack: Stack, queue: BillingQueue) -> None:
+    stack.worker(concurrency=8, METRICS_PORT=str(free_port()))
 
     jobs = [queue.issue(customer_uid=f"uid_{n}", card=card(n)) for n in ("visa", "bad_number", "lost_answer")]
     jobs.append(queue.issue(customer_uid="another", card=card("mastercard")))
     jobs.append(queue.onetime(merchant_uid="order-1", amount=1000, name="x", card=card()))
     jobs += queue.issue_many([{"customer_uid": f"m{i}", "card": card()} for i in range(20)])
 
-    Limits(guarded.url("limits", "ledger"), "3 per 10 minutes", "3 per 10 minutes").count(
+    Limits(stack.stores("limits")["LEDGER_URL"], "3 per 10 minutes", "3 per 10 minutes").count(
         address="192.0.2.1", customer="gildong"
     )
     assert stack.queue.client(1).keys(record.LIMITS + "*")
     statuses = [str(queue.wait(job.job_id, 60).status) for job in jobs]
     assert statuses == ["issued", "declined", "issued", "issued", "paid", *["issued"] * 20]
-    denied = {*guarded.denied(stack.queue), *guarded.denied(stack.vault)}
-    assert {what for _, what in denied} <= {"client", "client|setinfo"}  # which client libraries can do without
+    assert {what for _, what in denied(stack)} <= {"client", "client|setinfo"}  # which client libraries can do without
 
 
-def test_a_migration_runs_with_the_migrators_rights_and_with_no_others(guarded: Guarded, tmp_path: Path) -> None:
-    stack = guarded.stack
-    stack.worker(concurrency=8, **guarded.stores("worker"))  # type: ignore[arg-type]
+def test_a_migration_runs_with_the_migrators_rights_and_with_no_others(stack: Stack, tmp_path: Path) -> None:
+    stack.worker(concurrency=8)
     fields = CARDS["visa"].fields()
     names = ["customer_uid", *fields]
     rows = [",".join(names), *(",".join([f"uid_{i}", *fields.values()]) for i in range(30))]
@@ -113,7 +73,7 @@ def test_a_migration_runs_with_the_migrators_rights_and_with_no_others(guarded: 
         return subprocess.run(
             [sys.executable, "-m", "producer", "migrate", "-", "--name", role, "--report", tmp_path / f"{role}.csv"],
             input="\n".join(rows) + "\n",
-            env={**os.environ, **stack.producer_env, **guarded.stores(role), "PYTHONPATH": str(ROOT)},
+            env={**os.environ, **stack.producer_env_of(role), "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=False,
@@ -123,18 +83,17 @@ def test_a_migration_runs_with_the_migrators_rights_and_with_no_others(guarded: 
     assert migrate("migrator").returncode == 0
     refused_one = migrate("producer")
     assert (refused_one.returncode, refused_one.stdout) == (2, "")
-    assert refused_one.stderr.splitlines()[-1].startswith("producer: LEDGER_URL: this Redis user may not migrate")
-    denied = {*guarded.denied(stack.queue), *guarded.denied(stack.vault)}
-    assert {(who, what) for who, what in denied if who == "migrator"} <= {
+    assert refused_one.stderr.splitlines()[-1].endswith("; migrate logs in as the user migrator")
+    assert {(who, what) for who, what in denied(stack) if who == "migrator"} <= {
         ("migrator", "client"),
         ("migrator", "client|setinfo"),
     }
 
 
-def test_a_producer_reads_no_sealed_request_no_token_and_no_queue(guarded: Guarded, queue: BillingQueue) -> None:
+def test_a_producer_reads_no_sealed_request_no_token_and_no_queue(stack: Stack, queue: BillingQueue) -> None:
     job = queue.issue(customer_uid="gildong", card=card())
-    sealed, vault = record.SEALED + job.job_id, guarded.client("producer", "vault")
-    guarded.stack.vault.client().set(record.TOKEN + "x", "token")
+    sealed, vault = record.SEALED + job.job_id, client_of(stack, "producer", "vault")
+    stack.vault.client().set(record.TOKEN + "x", "token")
 
     for key in (sealed, record.TOKEN + "x"):
         reads = (
@@ -150,7 +109,7 @@ def test_a_producer_reads_no_sealed_request_no_token_and_no_queue(guarded: Guard
             *(("SUBSCRIBE", "__keyspace@0__:*"), ("REPLICAOF", "127.0.0.1", "1"), ("SYNC",), ("KEYS", "*")),
         )
         assert [read for read in reads if not refused(vault, *read)] == []
-    broker = guarded.client("producer", "broker")
+    broker = client_of(stack, "producer", "broker")
     for name in QUEUES:
         takes: tuple[Any, ...] = (
             *(("LRANGE", name, 0, -1), ("RPOP", name), ("BRPOP", name, 1), ("LINDEX", name, 0), ("DUMP", name)),
@@ -158,23 +117,21 @@ def test_a_producer_reads_no_sealed_request_no_token_and_no_queue(guarded: Guard
             ("EVAL", "return redis.call('LRANGE', KEYS[1], 0, -1)", 1, name),
         )
         assert [take for take in takes if not refused(broker, *take)] == []
-    assert guarded.stack.vault.client().get(sealed)
+    assert stack.vault.client().get(sealed)
 
 
-def test_flower_hears_events_and_can_neither_enqueue_nor_control(guarded: Guarded, queue: BillingQueue) -> None:
-    stack, port = guarded.stack, free_port()
+def test_flower_hears_events_and_can_neither_enqueue_nor_control(stack: Stack, queue: BillingQueue) -> None:
+    port = free_port()
     command = ["-m", "worker", "run", "--processes", "2", "--concurrency", "4", "--events"]
-    from tests.servers import WorkerProcess  # noqa: PLC0415 — only here with a command of its own
-
-    worker = WorkerProcess({**stack.worker_env, **guarded.stores("worker")}, stack.folder / "logs", command=command)
-    broker = guarded.url("flower", "broker")
+    worker = WorkerProcess(stack.worker_env, stack.folder / "logs", command=command)
+    broker = stack.stores("flower")["BROKER_URL"]
     arguments = ["-m", "celery", f"--broker={broker}", "flower", f"--port={port}", "--address=127.0.0.1"]
-    with worker, environment({"FLOWER_UNAUTHENTICATED_API": "true"}):
+    with worker, environment(FLOWER):
         flower = subprocess.Popen(
             [sys.executable, *arguments], cwd=stack.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            wait_until(lambda: stack.queue.client().pubsub_numpat(), 60, "Flower's subscription")
+            wait_until(lambda: stack.queue.client().pubsub_numpat(), 240, "Flower's subscription")
             job = queue.issue(customer_uid="gildong", card=card())
             queue.wait(job.job_id, 30)
             wait_until(lambda: job.job_id in tasks(port), 30, "the task in Flower")
@@ -185,7 +142,7 @@ def test_flower_hears_events_and_can_neither_enqueue_nor_control(guarded: Guarde
             flower.terminate()
             flower.wait()
 
-    client = guarded.client("flower", "broker")
+    client = client_of(stack, "flower", "broker")
     for name in QUEUES:
         writes = (
             *(("LPUSH", name, "x"), ("RPUSH", name, "x"), ("SET", name, "x"), ("DEL", name), ("RESTORE", name, 0, "x")),
@@ -194,7 +151,7 @@ def test_flower_hears_events_and_can_neither_enqueue_nor_control(guarded: Guarde
         )
         assert [write for write in writes if not refused(client, *write)] == []
     assert refused(client, "HGETALL", record.JOB + job.job_id)
-    assert {user for user, what in guarded.denied(stack.queue) if not what.startswith("client")} <= {"flower"}
+    assert {user for user, what in denied(stack) if not what.startswith("client")} <= {"flower"}
 
 
 def tasks(port: int) -> str:
@@ -205,10 +162,37 @@ def tasks(port: int) -> str:
         return ""
 
 
-def test_without_a_user_one_may_only_ask_whether_it_answers(guarded: Guarded) -> None:
-    line = next(line for line in (guarded.folder / "redis" / "vault.acl").read_text().splitlines() if "default" in line)
-    server = guarded.stack.vault
+def test_without_a_user_one_may_do_nothing_and_health_may_ask_whether_it_answers(stack: Stack) -> None:
+    for server in (stack.queue, stack.vault):
+        nobody = redis.Redis(port=server.port, protocol=2)
+        with pytest.raises(redis.AuthenticationError):
+            nobody.ping()
+        with pytest.raises(redis.AuthenticationError):
+            redis.Redis(port=server.port, username="default", password="", protocol=2).ping()
 
-    assert line == "user default on nopass resetkeys resetchannels -@all +ping"
-    assert server.client().ping()
-    assert INTERACTIVE in QUEUES
+        health = redis.Redis(port=server.port, username="health", password="health", protocol=2)
+
+        assert health.ping()
+        others = (("INFO",), ("GET", "x"), ("KEYS", "*"), ("CONFIG", "GET", "*"), ("ACL", "LIST"))
+        assert [other for other in others if not refused(health, *other)] == []
+
+
+def test_the_plain_celery_way_runs_with_the_workers_rights(stack: Stack, queue: BillingQueue) -> None:
+    command = ["-m", "celery", "-A", "worker", "worker", "-P", "threads", "-c", "8", "-l", "INFO"]
+    with WorkerProcess(stack.worker_env, stack.folder / "logs", command=command):
+        jobs = [queue.issue(customer_uid=f"uid_{i}", card=card()) for i in range(10)]
+
+        assert {str(queue.wait(job.job_id, 60).status) for job in jobs} == {"issued"}
+    assert {what for _, what in denied(stack)} <= {"client", "client|setinfo"}
+
+
+def test_a_merchant_waits_for_a_result_with_the_producers_rights(stack: Stack, queue: BillingQueue) -> None:
+    stack.worker()
+    stores = stack.stores("producer")
+    app = Celery("merchant", broker=stores["BROKER_URL"], backend=stores["LEDGER_URL"], set_as_current=False)
+    jobs = [queue.issue(customer_uid=f"uid_{i}", card=card()) for i in range(3)]
+
+    results = [AsyncResult(job.job_id, app=app).get(timeout=60) for job in jobs]
+
+    assert results == [queue.wait(job.job_id, 1).to_dict() for job in jobs]
+    assert refused(client_of(stack, "producer", "ledger"), "SET", record.RESULT + jobs[0].job_id, "forged")

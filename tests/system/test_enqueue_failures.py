@@ -13,8 +13,8 @@ from typing import Any, Self
 
 import pytest
 
-from producer import BillingQueue, BrokerUnavailable, Card, Job, Outcome, Status, acceptance, client
-from producer.acceptance import Accepted, Asked
+from producer import BillingQueue, BrokerUnavailable, Card, Job, Outcome, Status, client
+from producer.acceptance import Acceptance, Accepted, Asked
 from producer.contract import record
 from producer.contract.job import INTERACTIVE, Request
 from producer.contract.names import Operation, job_id_of
@@ -22,7 +22,8 @@ from producer.publishing import Publisher
 from producer.sealing import SigningKey
 from producer.settings import ProducerSettings
 from tests.fake_iamport.cards import CARDS, numbered
-from tests.servers import RedisServer, Stack, wait_until
+from tests.servers import RedisServer, wait_until
+from tests.stack import Stack
 from tests.stopwatch import Stopwatch
 
 WITHIN_S, PATIENCE_S = 5.0, 150.0
@@ -102,21 +103,20 @@ class ThreeStores(Stack):
     """A stack whose ledger is a server of its own; each store is reached through a proxy."""
 
     def __init__(self) -> None:
-        super().__init__(persists=True)
-        self.ledger = RedisServer(self.folder / "ledger", persists=True)
+        super().__init__()
+        self.ledger_server = RedisServer(self.folder / "ledger", "ledger", access=self.keys)
         self.proxies: dict[str, Proxy] = {}
 
     @property
     def servers(self) -> dict[str, RedisServer]:
-        return {"ledger": self.ledger, "vault": self.vault, "queue": self.queue}
+        return {"ledger": self.ledger_server, "vault": self.vault, "queue": self.queue}
 
-    @property
-    def stores(self) -> dict[str, str]:
-        return {"BROKER_URL": self.queue.url(0), "LEDGER_URL": self.ledger.url(1), "VAULT_URL": self.vault.url(0)}
+    def stores(self, user: str) -> dict[str, str]:
+        return {**super().stores(user), "LEDGER_URL": self.ledger_server.url(1, user)}
 
     def __enter__(self) -> Self:
         super().__enter__()
-        self._undo.enter_context(self.ledger)
+        self._undo.enter_context(self.ledger_server)
         for name, server in self.servers.items():
             self.proxies[name] = self._undo.enter_context(Proxy(server.port))
         return self
@@ -129,9 +129,9 @@ class ThreeStores(Stack):
     def settings(self, *, by_proxy: bool = False) -> ProducerSettings:
         given: dict[str, Any] = {name.lower(): value for name, value in self.producer_env.items()}
         if by_proxy:
-            ports = {name: f"redis://127.0.0.1:{proxy.port}" for name, proxy in self.proxies.items()}
-            given["ledger_url"], given["vault_url"] = f"{ports['ledger']}/1", f"{ports['vault']}/0"
-            given["broker_url"] = f"{ports['queue']}/0"
+            for name, setting in (("ledger", "ledger_url"), ("vault", "vault_url"), ("queue", "broker_url")):
+                ports = f":{self.servers[name].port}/", f":{self.proxies[name].port}/"
+                given[setting] = given[setting].replace(*ports)
         return ProducerSettings(_env_file=None, **given)
 
     def records(self) -> list[str]:
@@ -146,7 +146,7 @@ class ThreeStores(Stack):
 
     @property
     def ledger_client(self) -> Any:
-        return self.ledger.client(1)
+        return self.ledger_server.client(1)
 
 
 @pytest.fixture(scope="module")
@@ -382,12 +382,12 @@ def test_lost_chunk_is_completed_by_a_repeat_with_the_same_keys(stores: ThreeSto
 def test_outcome_of_a_silent_ledger_is_unavailable_and_not_unknown(stores: ThreeStores) -> None:
     with BillingQueue(stores.settings()) as queue:
         job = enqueue(queue)
-        stores.ledger.pause()
+        stores.ledger_server.pause()
         try:
             with Stopwatch() as watch, pytest.raises(BrokerUnavailable) as caught:
                 queue.outcome(job.job_id)
         finally:
-            stores.ledger.resume()
+            stores.ledger_server.resume()
         outcome = queue.outcome(job.job_id)
 
     assert (caught.value.step, caught.value.accepted) == ("read", None)
@@ -432,7 +432,7 @@ def fail(stores: ThreeStores, queue: BillingQueue, trouble: str) -> dict[str, Br
 
 def overlap(stores: ThreeStores, queue: BillingQueue) -> Outcome:
     """A repeat is accepted, and goes on only when its job is finished."""
-    repeat = acceptance.Acceptance(stores.ledger.url(1), stores.vault.url(0))
+    repeat = Acceptance(stores.ledger_server.url(1), stores.vault.url(0))
     request = Request(operation=Operation.ISSUE, customer_uid="overlapped")
     asked = Asked(job_id_of("overlapped"), "overlapped", request, INTERACTIVE, 900.0, "", None)
     (accepted,) = repeat.accept([asked])

@@ -15,7 +15,8 @@ from producer.publishing import Publisher
 from producer.sealing import SealingKeys, SigningKey
 from producer.settings import ProducerSettings
 from tests.fake_iamport import CARDS
-from tests.servers import Stack, environment, wait_until
+from tests.servers import environment, wait_until
+from tests.stack import Stack
 from worker import keygen
 
 CARD, PATIENCE_S = Card(**CARDS["visa"].fields()), 240

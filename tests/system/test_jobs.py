@@ -14,7 +14,8 @@ from producer.contract import record
 from producer.contract.job import INTERACTIVE
 from tests.fake_iamport import CARDS, FakeIamport, Fault, numbered
 from tests.ports import free_port
-from tests.servers import Stack, WorkerProcess, wait_until
+from tests.servers import wait_until
+from tests.stack import Stack, WorkerProcess
 from worker.token_cache import REFUSED_S
 
 PATIENCE_S = 240
@@ -147,7 +148,8 @@ def test_a_repeat_of_a_finished_job_is_answered_and_not_sent(stack: Stack, queue
 def test_the_result_is_there_for_celery_too(stack: Stack, queue: BillingQueue) -> None:
     stack.worker()
     job = queue.issue(customer_uid="gildong", card=sample("visa"))
-    app = Celery("merchant", broker=stack.queue.url(0), backend=stack.queue.url(1), set_as_current=False)
+    stores = stack.stores("producer")
+    app = Celery("merchant", broker=stores["BROKER_URL"], backend=stores["LEDGER_URL"], set_as_current=False)
 
     result = AsyncResult(job.job_id, app=app).get(timeout=PATIENCE_S)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.fake_iamport import CARDS
-from tests.servers import ROOT, Stack, wait_until
+from tests.servers import ROOT, wait_until
+from tests.stack import Stack
 
 PR_CAPBSET_DROP, CAP_IPC_LOCK, RLIMIT_64K = 24, 14, (65536, 65536)
 PATIENCE_S = 240
@@ -30,8 +31,7 @@ def start(
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", *arguments],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **stack.producer_env, **environ},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **stack.producer_env, **environ},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

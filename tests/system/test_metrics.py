@@ -11,7 +11,8 @@ from producer.contract.names import job_id_of
 from producer.publishing import Publisher
 from tests.fake_iamport import CARDS
 from tests.ports import free_port
-from tests.servers import Stack, wait_until
+from tests.servers import wait_until
+from tests.stack import Stack
 from tests.system.test_worker_commands import one_line, worker
 
 PATIENCE_S = 240

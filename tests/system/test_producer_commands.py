@@ -19,7 +19,8 @@ import pytest
 from producer.contract.names import job_id_of
 from tests.fake_iamport.cards import CARDS, SampleCard
 from tests.ports import dead_port
-from tests.servers import ROOT, Stack, wait_until
+from tests.servers import ROOT, wait_until
+from tests.stack import Stack
 from tests.stopwatch import Stopwatch
 
 VISA, MISTYPED = CARDS["visa"].card_number, "4242424242424241"
@@ -123,7 +124,8 @@ def test_unreachable_queue_is_named_and_its_password_is_not(idle: Stack) -> None
         by_redis, by_amqp = both.map(enqueue, ["redis", "amqp"])
 
     for done in (by_redis, by_amqp):
-        assert_one_line(done, "BROKER_URL: the store cannot be reached", code=1)
+        assert_one_line(done, "BROKER_URL: queue at 127.0.0.1:", code=1)
+        assert ", user user: refuses the connection: nobody listens there; the job was accepted" in done.stderr
     assert ("by-redis" in by_redis.stderr, "by-amqp" in by_amqp.stderr) == (True, True)
 
 

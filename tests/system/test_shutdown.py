@@ -10,7 +10,8 @@ from pathlib import Path
 from producer import BillingQueue, Card, Job
 from producer.contract import record
 from tests.fake_iamport import CARDS, Fault, numbered
-from tests.servers import ROOT, Stack, WorkerProcess, wait_until
+from tests.servers import wait_until
+from tests.stack import Stack, WorkerProcess
 from tests.stopwatch import Stopwatch
 
 PATIENCE_S = 240
@@ -119,7 +120,7 @@ def test_a_signal_just_after_a_process_died_ends_them_all(stack: Stack, queue: B
 def test_workers_go_on_when_nobody_reads_their_log(stack: Stack, queue: BillingQueue) -> None:
     command = [sys.executable, "-m", "worker", "run", "--processes", "2", "--concurrency", "8", "--log-level", "DEBUG"]
     worker = subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, **stack.worker_env}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+        command, env={**os.environ, **stack.worker_env}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
     )
     try:
         jobs = issue(queue, 400)  # their lines are more than a pipe holds

@@ -28,7 +28,8 @@ from tests.fake_iamport import FakeIamport
 from tests.fake_iamport.call import Call
 from tests.fake_iamport.exchange import Cut, Reply
 from tests.ports import free_port
-from tests.servers import Stack, WorkerProcess, environment, wait_until
+from tests.servers import environment, wait_until
+from tests.stack import Stack, WorkerProcess
 
 BASE = "/subscription"
 UNSCRUBBED = {STARTED_ANEW: "1"}  # it keeps the allocator that it has, which overwrites nothing of what is freed

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from producer.acceptance import Acceptance, Accepted, Asked
+from producer.acceptance import Acceptance, Asked
 from producer.contract import record
 from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY, Request
 from producer.contract.names import Operation, job_id_of
 from producer.contract.outcome import Outcome, Status
+from producer.errors import BrokerUnavailable
 from tests.servers import RedisServer, wait_until
 from worker.issuance import outcome_of
 from worker.lease import Lease, NotClaimed
@@ -27,7 +28,8 @@ def accept(
     request = Request(operation=Operation.ISSUE, customer_uid=uid)
     asked = Asked(job_id_of(key), key, request, queue, deadline_s, "kid-1", None)
     (accepted,) = Acceptance(store.url(1), store.url(2)).accept([asked])
-    assert isinstance(accepted, Accepted)
+    if isinstance(accepted, Exception):
+        raise accepted
     return asked.job_id
 
 
@@ -179,6 +181,37 @@ def test_an_outcome_is_written_once_to_record_stream_and_celerys_result(store: R
     result = json.loads(db.get(record.RESULT + job_id) or b"")
     assert (result["status"], result["task_id"]) == ("SUCCESS", job_id)
     assert Outcome.model_validate(result["result"]) == first
+
+
+def test_a_job_runs_to_its_outcome_in_a_ledger_at_its_limit(store: RedisServer, ledger: Ledger) -> None:
+    job_id, waiting = accept(store), accept(store, "k2", uid="another")
+    store.client().config_set("maxmemory", "1")
+    try:
+        lease = claimed(ledger, job_id)
+        assert ledger.mark_sent(lease) == 1
+        assert ledger.finish(lease, ended(lease)) is not None
+        assert ledger.wait(claimed(ledger, waiting), Wait(1.0, "turn"))
+        assert ledger.hold_sweeper("me", 10)
+        assert ledger.refuse_jobs_while_full() == ("ledger", True)
+    finally:
+        store.client().config_set("maxmemory", "1gb")
+    assert store.client(1).get(record.FULL) == b"ledger"
+    assert ledger.refuse_jobs_while_full() == ("", True)
+
+
+def test_no_job_is_accepted_while_a_store_is_nearly_full_and_known_ones_are_answered(
+    store: RedisServer, ledger: Ledger
+) -> None:
+    accept(store, "known")
+    store.client(1).set(record.FULL, "vault")
+
+    assert accept(store, "known")
+    with pytest.raises(BrokerUnavailable, match=r"^LEDGER_URL: vault at 127\.0\.0\.1:.* nearly full") as caught:
+        accept(store, "new")
+
+    assert caught.value.accepted is False
+    assert ledger.refuse_jobs_while_full() == ("", True)
+    assert accept(store, "new")
 
 
 def test_a_finished_job_leaves_nothing_open_and_is_forgotten_after_7_days(store: RedisServer, ledger: Ledger) -> None:

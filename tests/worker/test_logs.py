@@ -17,7 +17,6 @@ def written(code: str) -> list[str]:
     begin = "import logging, threading\nfrom worker.logs import set_up_logs\nset_up_logs(logging.DEBUG)\n"
     done = subprocess.run(
         [sys.executable, "-c", begin + textwrap.dedent(code)],
-        cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

@@ -12,6 +12,9 @@ class LedgerOnPaper:
     def hold_sweeper(self, owner: str, life_s: int) -> bool:
         return self.is_ours
 
+    def refuse_jobs_while_full(self) -> tuple[str, bool]:
+        return "", False
+
     def due(
         self, most: int, most_migration: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]
     ) -> list[tuple[str, str]]:

@@ -151,11 +151,21 @@ def test_a_vault_that_is_gone_is_silent(tmp_path_factory: pytest.TempPathFactory
 
 
 def test_a_vault_that_refuses_to_write_is_silent_and_ends_no_job(throttle: Throttle, store: RedisServer) -> None:
-    store.client().config_set("maxmemory", "1")
+    store.client().config_set("min-replicas-to-write", "1")
     try:
         assert ask(throttle) == Permit("silent")
     finally:
-        store.client().config_set("maxmemory", "0")
+        store.client().config_set("min-replicas-to-write", "0")
+
+
+def test_a_vault_at_its_limit_still_gives_permits(throttle: Throttle, store: RedisServer) -> None:
+    store.client().config_set("maxmemory", "1")
+    try:
+        assert ask(throttle).word == "go"
+        throttle.report(Permit("go", wants_report=True), Answer(500))
+        assert store.client().hget(record.PERMIT, "failures") == b"1"
+    finally:
+        store.client().config_set("maxmemory", "512mb")
 
 
 def test_something_else_in_the_place_of_a_request_is_nothing_that_a_producer_signed(

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Claim a job: lease it to one delivery, unless another one has it, its time has not come, or its order is not here.
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open

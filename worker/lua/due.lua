@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Take the ids that want a message: those whose time has come, and those whose message was surely lost.
 --
 -- KEYS  1 billing:open   2 … billing:fresh:{queue} of each queue, and after them billing:claimed:{queue} of each

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Write the outcome of a job, once and everywhere: record, stream, Celery's result; and wake who waited for it.
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:outcomes   4 celery-task-meta-{job_id}

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Hold a claimed job for longer: beyond the end of a look-up.
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open

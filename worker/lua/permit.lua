@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- May a job go to i'mport now? The shared rate, the shared pause after a 429, the shared breaker; and its sealed request.
 --
 -- KEYS  1 billing:permit   2 billing:sealed:{job_id}

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Tell what became of a call, for the shared rate and the shared breaker.
 --
 -- KEYS  1 billing:permit

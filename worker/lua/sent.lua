@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Mark a job as about to be sent, and lease it beyond the end of the call.
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Give a job back, to be taken up again later.
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open

@@ -1,0 +1,1 @@
+"""What every process of ours needs, whichever half it is of."""

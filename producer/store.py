@@ -1,0 +1,62 @@
+"""One store as a producer's process uses it: bounded waits, no retries of its own, and errors that name the store."""
+
+import contextlib
+from collections.abc import Iterator
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from producer.contract.secrecy import take_apart
+from producer.errors import BrokerUnavailable
+from producer.runtime.store_errors import trouble
+
+# For each connection and answer: a store that is down or silent fails a call within 5 s. Stores that answer just in
+# time, answer after answer, may take longer.
+CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 1.0, 1.5
+FAILURES = (redis.RedisError, OSError)
+
+
+class Store:
+    """A store and its client. Safe to share between threads.
+
+    Args:
+        name: ``ledger`` or ``vault``.
+        url: its URL.
+    """
+
+    def __init__(self, name: str, url: str) -> None:
+        self.name, self.url = name, url
+        self.client = redis.Redis.from_url(
+            url,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            socket_keepalive=True,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            health_check_interval=0,
+        )
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[redis.Redis]:
+        """The client, for calls that enqueue nothing.
+
+        Raises:
+            BrokerUnavailable: the store failed.
+        """
+        try:
+            yield self.client
+        except FAILURES as error:
+            raise self.unavailable(error, "read", accepted=None) from None
+
+    def unavailable(
+        self, error: BaseException, step: str, *, accepted: bool | None, key: str | None = None
+    ) -> BrokerUnavailable:
+        """What a producer's caller is told of a failure; the failure itself is wiped."""
+        words, is_lasting = trouble(self.name, self.url, error)
+        take_apart(error)
+        return BrokerUnavailable(step, accepted=accepted, idempotency_key=key, trouble=words, is_lasting=is_lasting)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.client.close()

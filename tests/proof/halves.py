@@ -1,0 +1,245 @@
+"""Halves: what each image of the Dockerfile holds, as a virtual environment and a folder of code beside it.
+
+Extras and copied files are read off the Dockerfile. The dependencies come from a folder of wheels that all share; the
+environments hold neither pip nor setuptools, which hide what is not declared.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+import venv
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.proof.book import Book
+from tests.servers import ROOT, wait_until
+
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NAME = str(PROJECT["name"])
+TIMEOUT_S = 90
+FROM_OUTSIDE = ("PATH", "HOME", "LANG")
+IMPORT_ALL = """
+import importlib, json, pkgutil, sys
+missing = {}
+def load(name):
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        missing[name] = error.name or str(error)
+for root in sys.argv[1:]:
+    for found in pkgutil.walk_packages(getattr(load(root), "__path__", ()), root + "."):
+        load(found.name)
+print(json.dumps(missing))
+"""
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    output: str
+    errors: str
+
+
+def tracked(folder: Path) -> Path:
+    """A copy of the checkout's tracked files, as they are now."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def wheelhouse(source: Path, extras: Iterable[str], folder: Path) -> Path:
+    """Wheels of the project and of all that these extras need, in the versions of requirements.txt."""
+    optional = PROJECT["optional-dependencies"]
+    needed = {*PROJECT["dependencies"], *(one for extra in extras for one in optional[extra])}
+    with ThreadPoolExecutor() as pool:
+        built = pool.submit(pip, "wheel", "--no-deps", "-w", str(folder), str(source))
+        pip("wheel", "-w", str(folder), "-c", str(source / "requirements.txt"), *sorted(needed))
+        built.result()
+    return folder
+
+
+def pip(*arguments: str, python: Path | None = None) -> None:
+    """Run pip, for another environment than this one if a Python is given, and without a path to the checkout."""
+    options = ("--quiet", "--disable-pip-version-check", *(("--python", str(python)) if python else ()))
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([sys.executable, "-m", "pip", *options, *arguments], env=environ, check=True)
+
+
+def left_out(source: Path, wheels: Path) -> list[str]:
+    """Tracked files of both halves that the project's wheel does not hold."""
+    (wheel,) = wheels.glob(f"{NAME.replace('-', '_')}-*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    paths = (path for half in ("producer", "worker") for path in (source / half).rglob("*") if path.is_file())
+    return sorted({str(path.relative_to(source)) for path in paths} - held)
+
+
+def inherited() -> dict[str, str]:
+    """What a command gets of this process's environment: no settings, and no path to the checkout."""
+    return {name: os.environ[name] for name in FROM_OUTSIDE if name in os.environ}
+
+
+class Half:
+    """One image: its dependencies, its code, and an empty folder to run in.
+
+    Args:
+        name: its stage of the Dockerfile.
+        folder: where all that goes.
+        book: where its commands are noted.
+    """
+
+    def __init__(self, name: str, folder: Path, book: Book) -> None:
+        self.name, self._book = name, book
+        self._root, self._code, self.empty = folder / "venv", folder / "app", folder / "empty"
+        self._python = self._root / "bin" / "python"
+        stages = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", _dockerfile(), re.MULTILINE | re.DOTALL))
+        self.copied = re.findall(r"^COPY (?:--from=code /app/)?(\S+) /app/\S*$", stages[name], re.MULTILINE)
+        found = re.search(r'"\.\[([a-z,]+)\]"', stages[f"{name}-dependencies"])
+        assert found is not None, f"what the image {name} installs cannot be read off the Dockerfile"
+        self.extras = found[1].split(",")
+
+    def install(self, source: Path, wheels: Path) -> None:
+        """Make it, as the Dockerfile does: the project's dependencies, then the code of this half."""
+        for folder in (self._code, self.empty):
+            folder.mkdir(parents=True)
+        venv.create(self._root, symlinks=True)
+        offline = ("--no-index", "--no-compile", "--find-links", str(wheels), "-c", str(source / "requirements.txt"))
+        pip("install", *offline, f"{NAME}[{','.join(self.extras)}]", python=self._python)
+        try:
+            pip("check", python=self._python)
+        except subprocess.CalledProcessError as error:
+            self._book.note(self.name, "pip check", error.returncode, "", problem="a dependency is missing")
+        else:
+            self._book.note(self.name, "pip check", 0, "")
+        pip("uninstall", "--yes", NAME, python=self._python)
+        for name in self.copied:
+            copy = shutil.copytree if (source / name).is_dir() else shutil.copy2
+            (self._code / name).parent.mkdir(parents=True, exist_ok=True)
+            copy(source / name, self._code / name)
+
+    def missing(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Import every module of it; those that cannot be, with the module that each lacks."""
+        roots = sorted({Path(name).parts[0].removesuffix(".py") for name in self.copied} or {self.name})
+        done = self._run(["python", "-c", IMPORT_ALL, *roots], b"", environ)
+        found: dict[str, str] = json.loads(done.output) if done.code == 0 else {"": done.errors}
+        self._book.note(self.name, f"import every module of {', '.join(roots)}", done.code, f"missing: {found or '-'}")
+        return found
+
+    def run(
+        self,
+        command: str,
+        environ: Mapping[str, str] | None = None,
+        *,
+        given: bytes = b"",
+        code: int = 0,
+        says: str = "",
+        shown: str | None = None,
+    ) -> str:
+        """Run a command to its end.
+
+        Args:
+            command: as a person types it.
+            environ: its settings.
+            given: its stdin.
+            code: the exit code that it should have.
+            says: what it should print.
+            shown: the command for the table, if it holds what is not for it.
+
+        Returns:
+            What it printed on stdout.
+        """
+        done = self._run(command.split(), given, environ or {})
+        problem = None
+        if done.code != code:
+            problem = f"exit code {done.code}, not {code}"
+        elif says not in done.output + done.errors:
+            problem = f"does not say {says!r}"
+        elif "Traceback" in done.errors:
+            problem = "a traceback"
+        self._book.note(self.name, shown or command, done.code, done.output or done.errors, problem=problem)
+        return done.output
+
+    @contextmanager
+    def running(
+        self,
+        command: str,
+        environ: Mapping[str, str],
+        *,
+        ready: Callable[[str], bool],
+        given: bytes = b"",
+        code: int = 0,
+        shown: str | None = None,
+    ) -> Iterator["subprocess.Popen[bytes]"]:
+        """Keep a command running for as long as the block takes, then SIGTERM.
+
+        Args:
+            command, environ, given, code, shown: as for :meth:`run`; its stdin stays open.
+            ready: whether it is, by its log.
+        """
+        log = self.empty.parent / f"{time.monotonic_ns()}.log"
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                command.split(),
+                cwd=self.empty,
+                env=self._environ(environ),
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        assert process.stdin is not None
+        try:
+            process.stdin.write(given)
+            process.stdin.flush()
+            wait_until(lambda: process.poll() is not None or ready(log.read_text()), TIMEOUT_S, shown or command)
+            if process.poll() is not None:
+                raise ChildProcessError(f"{shown or command} ended at once")
+            yield process
+        finally:
+            ended = _end(process)
+            problem = None if ended == code else f"exit code {ended}, not {code}"
+            self._book.note(self.name, shown or command, ended, log.read_text(), problem=problem)
+
+    def _run(self, arguments: Sequence[str], given: bytes, environ: Mapping[str, str]) -> Done:
+        done = subprocess.run(
+            arguments,
+            input=given,
+            cwd=self.empty,
+            env=self._environ(environ),
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def _environ(self, environ: Mapping[str, str]) -> dict[str, str]:
+        path = f"{self._python.parent}{os.pathsep}{os.environ['PATH']}"
+        return {**inherited(), "PATH": path, "PYTHONPATH": str(self._code), "PYTHONUNBUFFERED": "1", **environ}
+
+
+def _end(process: "subprocess.Popen[bytes]") -> int:
+    """SIGTERM, and SIGKILL to it and all below it if that does not help; the exit code."""
+    process.terminate()
+    try:
+        process.communicate(timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    return process.returncode
+
+
+def _dockerfile() -> str:
+    return (ROOT / "Dockerfile").read_text()

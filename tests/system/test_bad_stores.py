@@ -1,0 +1,212 @@
+"""Stores that are not as they must be: one line that says which, where and why, from whoever comes to use them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.fake_iamport import CARDS
+from tests.ports import free_port
+from tests.servers import RedisServer
+from tests.stack import Stack
+from worker.store_check import Seen, problems_of_any
+
+CARD = json.dumps(CARDS["visa"].fields())
+PRODUCER = ["-m", "producer", "issue", "--customer-uid", "gildong"]
+WORKER, DOCTOR = ["-m", "worker", "run", "--processes", "1"], ["-m", "worker", "doctor", "--without-login"]
+WEBHOOKS = ["-m", "producer", "webhooks", "run"]
+WEBHOOK = {"WEBHOOK_URL": "https://example.com/x", "WEBHOOK_SECRETS": "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"}
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with Stack() as one:
+        yield one
+
+
+def run(stack: Stack, command: list[str], user: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    every = {**os.environ, **(stack.worker_env if command[1] == "worker" else stack.producer_env), **stack.stores(user)}
+    every = {name: value for name, value in every.items() if command[1] == "worker" or not name.startswith("IMP_")}
+    return subprocess.run(
+        [sys.executable, *command],
+        env={**every, **(WEBHOOK if "webhooks" in command else {}), **environ},
+        input=CARD,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def said(done: "subprocess.CompletedProcess[str]", command: list[str]) -> str:
+    """The one line that it ends with, or the doctor's that failed."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    if command is DOCTOR:
+        failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+        assert failed, done.stdout
+        return "\n".join(failed)
+    lines = done.stderr.splitlines()
+    assert len(lines) <= 2, done.stderr  # a worker says that it waits for a store that may be starting
+    return lines[-1]
+
+
+class Bad(NamedTuple):
+    """A change to the URL of a store, and what is said of it."""
+
+    change: Callable[[str], str]
+    words: str
+
+
+def with_password(url: str) -> str:
+    return re.sub(r":[^:@/]+@", ":s3same@", url)
+
+
+BAD = {
+    "wrong password": Bad(with_password, "wrong user or password"),
+    "default user": Bad(lambda url: re.sub(r"//[^@]+@", "//", url), "user default: wrong user or password"),
+    "wrong host": Bad(lambda url: re.sub(r"@[^/]+/", "@nowhere.invalid:6379/", url), "no such host"),
+    "nobody listens": Bad(lambda url: re.sub(r":\d+/", f":{free_port()}/", url), "nobody listens there"),
+    "TLS not spoken": Bad(lambda url: url.replace("redis:", "rediss:"), "TLS"),
+}
+
+
+@pytest.mark.parametrize(
+    ("store", "name"),
+    [*(("LEDGER_URL", name) for name in BAD), ("VAULT_URL", "wrong password"), ("BROKER_URL", "nobody listens")],
+)
+def test_the_doctor_names_a_store_that_cannot_be_used(stack: Stack, store: str, name: str) -> None:
+    bad, url = BAD[name], stack.stores("doctor")[store]
+
+    line = said(run(stack, DOCTOR, "doctor", **{store: bad.change(url)}), DOCTOR)
+
+    assert bad.words in line
+    assert {"LEDGER_URL": "ledger at", "VAULT_URL": "vault at", "BROKER_URL": "queue at"}[store] in line
+    assert "s3same" not in line
+
+
+@pytest.mark.parametrize(
+    ("command", "user", "name"),
+    [
+        *((WORKER, "worker", name) for name in ("wrong password", "default user")),
+        *((PRODUCER, "producer", name) for name in BAD),
+        *((WEBHOOKS, "listener", name) for name in ("wrong password", "default user")),
+    ],
+)
+def test_whoever_uses_a_ledger_that_refuses_them_says_so_in_one_line_and_ends(
+    stack: Stack, command: list[str], user: str, name: str
+) -> None:
+    bad, url = BAD[name], stack.stores(user)["LEDGER_URL"]
+
+    line = said(run(stack, command, user, LEDGER_URL=bad.change(url)), command)
+
+    assert "ledger at " in line
+    assert bad.words in line
+    assert "s3same" not in line
+
+
+def test_a_missing_right_is_named(stack: Stack) -> None:
+    for command, user in ((WORKER, "producer"), (PRODUCER, "listener"), (WEBHOOKS, "producer")):
+        stores = {"LEDGER_URL": stack.stores(user)["LEDGER_URL"]}
+        own = {WORKER[1]: "worker"}.get(command[1], "producer")
+
+        line = said(run(stack, command, own, **stores), command)
+
+        assert f"user {user}: no right to" in line
+
+
+def set_by(server: RedisServer, **settings: str) -> dict[str, str]:
+    admin = server.client(decode_responses=True)
+    before = {name: admin.config_get(name)[name] for name in (one.replace("_", "-") for one in settings)}
+    for name, value in settings.items():
+        admin.config_set(name.replace("_", "-"), value)
+    return before
+
+
+@pytest.mark.parametrize(
+    ("store", "settings", "words"),
+    [
+        ("vault", {"appendonly": "yes"}, "writes to disk"),
+        ("vault", {"save": "60 1"}, "writes to disk"),
+        ("vault", {"maxmemory_policy": "allkeys-lru"}, "drops keys"),
+        ("ledger", {"maxmemory_policy": "volatile-ttl"}, "drops keys"),
+        ("ledger", {"appendonly": "no"}, "does not persist"),
+    ],
+)
+def test_an_unsafe_store_is_found_and_workers_refuse_it(
+    stack: Stack, store: str, settings: dict[str, str], words: str
+) -> None:
+    server = stack.vault if store == "vault" else stack.queue
+    before = set_by(server, **settings)
+    try:
+        for command, user in ((DOCTOR, "doctor"), (WORKER, "worker")):
+            line = said(run(stack, command, user), command)
+            assert words in line
+            assert store in line or "queue" in line
+    finally:
+        set_by(server, **before)
+
+
+@pytest.mark.parametrize(
+    ("store", "settings", "words"),
+    [
+        ("ledger", {"appendfsync": "everysec"}, "forgets up to a second"),
+        ("ledger", {"maxmemory": "0"}, "has no limit"),
+        ("vault", {"repl_diskless_load": "disabled"}, "as a replica"),
+    ],
+)
+def test_what_is_not_right_is_found_by_the_doctor(
+    stack: Stack, store: str, settings: dict[str, str], words: str
+) -> None:
+    server = stack.vault if store == "vault" else stack.queue
+    before = set_by(server, **settings)
+    try:
+        assert words in said(run(stack, DOCTOR, "doctor"), DOCTOR)
+    finally:
+        set_by(server, **before)
+
+
+def test_a_default_user_with_too_few_rights_is_found_before_it_costs_a_job(stack: Stack) -> None:
+    admin = stack.queue.client()
+    admin.execute_command("ACL", "SETUSER", "default", "on", "nopass", "resetkeys", "-@all", "+ping")
+    try:
+        line = said(run(stack, DOCTOR, "doctor"), DOCTOR)
+    finally:
+        admin.execute_command("ACL", "SETUSER", "default", "off", "resetpass", "allkeys", "+@all")
+
+    assert "ledger lets in whoever names no user" in line
+    assert "ledger would lose data at its next start" in line
+
+
+def test_a_role_with_other_rights_than_written_is_found(stack: Stack) -> None:
+    admin = stack.queue.client()
+    admin.execute_command("ACL", "SETUSER", "worker", "-xadd", "+flushall")
+    try:
+        line = said(run(stack, DOCTOR, "doctor"), DOCTOR)
+    finally:
+        admin.execute_command("ACL", "SETUSER", "worker", "+xadd", "-flushall")
+
+    assert "user worker may not xadd" in line
+    assert "user worker may flushall" in line
+
+
+@pytest.mark.parametrize(
+    ("info", "is_refused"),
+    [
+        ({"redis_version": "6.2.14"}, True),
+        ({"redis_version": "7.0.15"}, False),
+        ({"redis_version": "8.0.2"}, False),
+        ({"redis_version": "7.2.4", "valkey_version": "7.2.5"}, False),
+        ({"redis_version": "7.2.4", "valkey_version": "9.1.2"}, False),
+        ({}, True),
+    ],
+)
+def test_a_server_that_is_too_old_is_refused(info: dict[str, str], is_refused: bool) -> None:
+    found = [problem for problem in problems_of_any(Seen(info, {})) if "too old" in problem.words]
+
+    assert [problem.is_unsafe for problem in found] == [True] * is_refused

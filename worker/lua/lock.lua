@@ -1,0 +1,11 @@
+#!lua flags=allow-oom
+-- Hold a lock, or hold it for longer.
+--
+-- KEYS  1 the lock
+-- ARGV  1 owner   2 life (seconds)
+-- Gives 1 if this owner holds it now, else 0.
+
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1
