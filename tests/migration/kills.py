@@ -37,9 +37,11 @@ def kills(
     """Migrate so many rows while so many producers and worker groups are killed.
 
     Args:
-        hurry: leases of what was killed end at once, and not after their time.
+        hurry: leases of what was killed end at once, and not after their time; and until the last kill a quarter of
+            the rows is sent a second, so that it cannot come too late.
     """
     rng, export, killed = random.Random(seed), Export(rows, declined_each=DECLINED_EACH), Killed()
+    slowly, unhurried = ([f"--throttle={rows / 4:g}"], ["--throttle=1000"]) if hurry else ([], [])
     with Stage({"LOOK_UP_FOR_S": "2" if hurry else "20", **QUICK}) as stage:
         report = stage.report(NAME)
         trouble(stage.fake, seed)
@@ -47,7 +49,7 @@ def kills(
         killer = WorkerKiller(stage, _moments(rng, rows, workers), random.Random(seed + 1), hurry=hurry)
         began = time.monotonic()
         for number, moment in enumerate(_moments(rng, rows, producers)):
-            with _producer(stage, export, is_first=not number) as producer:
+            with _producer(stage, export, slowly, is_first=not number) as producer:
                 killer.start()
                 stage.until_applied(moment, producer, timeout_s)
                 time.sleep(rng.uniform(0, 0.5))
@@ -56,7 +58,7 @@ def kills(
                 say(f"producer {number + 1} is killed; {stage.applied()} keys stored")
             if hurry:
                 stage.forget_holder(NAME)
-        with _producer(stage, export, is_first=not producers) as producer:
+        with _producer(stage, export, unhurried, is_first=not producers) as producer:
             killer.start()
             code = producer.wait(timeout_s)
         killer.join()
@@ -80,8 +82,8 @@ def kills(
     return figures | {"broken": verdict.broken + [n for n, value in expected.items() if figures[n] != value]}
 
 
-def _producer(stage: Stage, export: Export, *, is_first: bool) -> Producer:
-    return stage.produce(export, NAME, f"--rows={export.rows}", *([] if is_first else ["--resume"]))
+def _producer(stage: Stage, export: Export, pace: list[str], *, is_first: bool) -> Producer:
+    return stage.produce(export, NAME, f"--rows={export.rows}", *pace, *([] if is_first else ["--resume"]))
 
 
 def _moments(rng: random.Random, rows: int, count: int) -> list[int]:
@@ -104,7 +106,7 @@ class WorkerKiller:
             self._thread.start()
 
     def join(self) -> None:
-        self._thread.join(60)
+        self._thread.join(600)
 
     def _run(self) -> None:
         worker = self._stage.workers[0]

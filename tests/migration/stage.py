@@ -151,7 +151,7 @@ class Stage:
         with self.control(name) as control:
             return control.checkpoint()
 
-    def until_applied(self, count: int, producer: Producer, timeout_s: float = 120) -> None:
+    def until_applied(self, count: int, producer: Producer, timeout_s: float = 240) -> None:
         """Wait until i'mport has stored so many keys, or the producer has ended."""
         wait_until(lambda: producer.has_ended() or self.applied() >= count, timeout_s, f"{count} keys")
 

@@ -13,10 +13,13 @@ from tests.migration.export import Export
 from tests.migration.judge import judge, keys_stored, read
 from tests.migration.stage import ISSUES, Figures, Stage, say
 from tests.servers import wait_until
+from tests.stopwatch import Stopwatch
 
 ALL, NOT_ALL, USAGE, RESUMABLE = 0, 1, 2, 3
-WITHIN_S, QUIET_S = 3.0, 10.0
+WITHIN_S, PATIENCE_S = 3.0, 240.0
+TRIES = 5
 FILLING = 500  # rows, which a small disk has no room for
+MANY = 300  # rows, of which some are still in the vault when a third is issued
 RATE = "150"
 SLOWEST, SLOWLY, UNHURRIED = "--throttle=5", "--throttle=40", "--throttle=1000"
 Story = Callable[[int], Figures]
@@ -53,7 +56,7 @@ def quiet_source(rows: int) -> Figures:
     export, name = Export(rows, quiet_after=rows // 2), "quiet"
     with _stage() as stage, stage.produce(export, name) as producer:
         with contextlib.suppress(TimeoutError):
-            stage.until_applied(rows // 2, producer, QUIET_S + rows / 25)
+            stage.until_applied(rows // 2, producer, PATIENCE_S + rows / 25)
         sent = stage.applied()
     return {"rows_that_came": rows // 2, "sent": sent, "broken": ["rows are held back"] * (sent < rows // 2)}
 
@@ -61,19 +64,18 @@ def quiet_source(rows: int) -> Figures:
 def _signalled(rows: int, number: int, *, quiet_after: int | None = None) -> Figures:
     export, name = Export(rows), "signalled"
     with _stage() as stage:
-        with stage.produce(export._replace(quiet_after=quiet_after), name) as producer:
+        with stage.produce(export._replace(quiet_after=quiet_after), name, _slowly(rows)) as producer:
             stage.until_applied(1 if quiet_after else rows // 3, producer)
-            at = time.monotonic()
-            producer.signal(number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                producer.wait(10)
-            took_s, code, words = time.monotonic() - at, producer.process.poll(), producer.words()
-        figures = _resumed(stage, export, name)
-    figures |= {"stopped_after_s": round(took_s, 2), "exit_code_of_the_stop": code}
+            with Stopwatch() as watch, contextlib.suppress(subprocess.TimeoutExpired):
+                producer.signal(number)
+                producer.wait(PATIENCE_S)
+            code, words = producer.process.poll(), producer.words()
+        figures = _resumed(stage, export, name, UNHURRIED)
+    figures |= {"stopped_after_s": round(watch.own_s, 2), "exit_code_of_the_stop": code}
     return _with_broken(
         figures,
         {
-            "took too long": took_s > WITHIN_S,
+            "took too long": watch.own_s > WITHIN_S,
             f"exit code {code}": code != RESUMABLE,
             "does not say how to go on": not says_how_to_go_on(name, words),
             "a half report": figures["report_before"],
@@ -89,7 +91,7 @@ def ledger(rows: int, *, hurry: bool = False) -> Figures:
         hurry: jobs whose claim was answered by nobody are free again at once, and not after a minute.
     """
     export, name = Export(rows), "ledger"
-    with _stage() as stage, stage.produce(export, name) as producer:
+    with _stage() as stage, stage.produce(export, name, _slowly(rows)) as producer:
         stage.until_applied(rows // 3, producer)
         stage.stack.queue.kill()
         time.sleep(2)
@@ -114,6 +116,7 @@ def ledger(rows: int, *, hurry: bool = False) -> Figures:
 
 def vault(rows: int) -> Figures:
     """The vault killed, its cards with it: they end lost, and a second run issues them."""
+    rows = max(rows, MANY)
     export, name = Export(rows), "vault"
     with _stage() as stage:
         stage.fake.add_fault(Fault("latency", ISSUES, latency_s=(0.05, 0.2)))
@@ -149,13 +152,13 @@ def second_run_stopped(rows: int) -> Figures:
         with stage.produce(export, name, SLOWEST) as producer:
             stage.until_applied(rows // 20, producer)
             stage.command("cancel", name)
-            producer.wait(60)
+            producer.wait(PATIENCE_S)
         issued = stage.applied()
         failed = f"--only-failed={stage.report(name)}"
         with stage.produce(export, name, failed, SLOWLY, report="again2") as producer:
             stage.until_applied(issued + (rows - issued) // 10 + 1, producer)
             producer.signal(signal.SIGTERM)
-            code = producer.wait(30)
+            code = producer.wait(PATIENCE_S)
         with stage.produce(export, name, "--resume", UNHURRIED, report="again2") as producer:
             code_of_resume, words = producer.wait(300), producer.words()
         if code_of_resume == 2:
@@ -189,10 +192,10 @@ def vault_away_at_the_start(rows: int) -> Figures:
     with _stage() as stage:
         stage.stack.vault.kill()
         with stage.produce(export, name) as producer:
-            code, words = producer.wait(60), producer.words()
+            code, words = producer.wait(PATIENCE_S), producer.words()
         stage.stack.vault.start()
         with stage.produce(export, name) as producer:
-            again, words_again = producer.wait(120), producer.words()
+            again, words_again = producer.wait(PATIENCE_S), producer.words()
     figures = {"exit_codes": [code, again], "words": words[-300:], "words_again": words_again[-300:]}
     wrong = {f"exit code {code}": code != USAGE, f"exit code {again} once more": again != ALL}
     return _with_broken(figures, wrong)
@@ -209,6 +212,16 @@ def sigkill_while_reporting(rows: int) -> Figures:
 
 
 def _while_reporting(rows: int, number: int, expected: set[int]) -> Figures:
+    """Once more if the report was faster than the signal."""
+    for _ in range(TRIES):
+        figures = _signalled_at_the_report(rows, number)
+        if figures["broken"] or figures["exit_code_of_the_stop"] in expected:
+            break
+    code = figures["exit_code_of_the_stop"]
+    return _with_broken(figures, {f"exit code {code}": code not in expected})
+
+
+def _signalled_at_the_report(rows: int, number: int) -> Figures:
     export, name = Export(rows * 50), "reporting"
     with _stage() as stage:
         new = stage.report(name).with_suffix(".csv.new")
@@ -218,26 +231,27 @@ def _while_reporting(rows: int, number: int, expected: set[int]) -> Figures:
             while not producer.has_ended() and not new.exists():
                 time.sleep(0.001)
             producer.signal(number)
-            code, is_half = producer.wait(60), number == signal.SIGKILL and stage.report(name).exists()
+            code = producer.wait(PATIENCE_S)
+            is_half = code == -signal.SIGKILL and stage.report(name).exists()
         if code in {ALL, NOT_ALL}:
-            figures: Figures = judge(export, stage.report(name), stage.fake)._asdict()
+            verdict = judge(export, stage.report(name), stage.fake)
+            figures: Figures = {**verdict._asdict(), "broken": verdict.broken}
         else:
             figures = _resumed(stage, export, name, exit_code=NOT_ALL)
-    figures["exit_code_of_the_stop"] = code
-    return _with_broken(figures, {f"exit code {code}": code not in expected, "a half report": is_half})
+    return _with_broken(figures | {"exit_code_of_the_stop": code}, {"a half report": is_half})
 
 
 def suspended(rows: int) -> Figures:
     """A process that was suspended for long keeps its run: another one is refused, and it goes on when it wakes."""
     export, name = Export(rows), "suspended"
     with _stage() as stage:
-        with stage.produce(export, name) as first:
+        with stage.produce(export, name, _slowly(rows)) as first:
             stage.until_applied(rows // 3, first)
             first.signal(signal.SIGSTOP)
             with stage.produce(export, name, "--resume") as second:
-                refused, words = second.wait(60), second.words()
+                refused, words = second.wait(PATIENCE_S), second.words()
             first.signal(signal.SIGCONT)
-            code = first.wait(120)
+            code = first.wait(PATIENCE_S)
         verdict = judge(export, stage.report(name), stage.fake)
     figures = {"exit_codes": [code, refused], "words": words[-200:], **verdict._asdict(), "broken": verdict.broken}
     wrong = [code, refused] != [ALL, USAGE]
@@ -258,7 +272,7 @@ def _cut(export: Export, cut: Export, *options: str) -> Figures:
     name = "cut"
     with _stage() as stage:
         with stage.produce(cut, name, *options) as producer:
-            code, words = producer.wait(120), producer.words()
+            code, words = producer.wait(PATIENCE_S), producer.words()
         figures = _resumed(stage, export, name, *options)
     figures["exit_code_of_the_cut"] = code
     return _with_broken(
@@ -278,12 +292,17 @@ def disk_full(rows: int) -> Figures:
         if free is None:
             return {"skipped": "needs root", "broken": []}
         with stage.produce(export, name) as producer:
-            wait_until(producer.has_ended, 120, "a full disk")
+            wait_until(producer.has_ended, PATIENCE_S, "a full disk")
             code, words = producer.wait(1), producer.words()
         free()
         figures = _resumed(stage, export, name)
     figures |= {"exit_code_of_the_stop": code, "traceback": "Traceback" in words, "last_words": words[-300:]}
     return _with_broken(figures, {f"exit code {code}": code != RESUMABLE, "a traceback": "Traceback" in words})
+
+
+def _slowly(rows: int) -> str:
+    """A pace at which two seconds are left for what is to happen when a third of the rows is issued."""
+    return f"--throttle={rows / 3:g}"
 
 
 def says_how_to_go_on(name: str, words: str) -> bool:

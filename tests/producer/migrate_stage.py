@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from hypothesis import settings
+
 from producer import BillingQueue
 from producer.contract.names import Operation, job_id_of
 from producer.contract.outcome import Outcome, Status
@@ -25,6 +27,7 @@ VISA, MASTERCARD, EXPIRY = "4242424242424242", "5555555555554444", "2031-07"
 NOW = 1_795_132_800.0  # 2026-11-20 09:00 in Korea
 KEY_PREFIX = "migration:m:1:"
 LOOPS = 400  # a run that goes on for longer than that hangs
+REPEATABLE = settings(derandomize=True, database=None, deadline=None)  # a slow machine is no failure
 
 
 def export(*lines: str, header: str = HEADER, end: str = "\n") -> bytes:

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from producer.migrate.source import FIELDS, NEEDED, RECORD_LIMIT, CutOff, Record, SourceError, pairs, records
-from tests.producer.migrate_stage import EXPIRY, HEADER, VISA, Pieces, byte_by_byte, customers, export
+from tests.producer.migrate_stage import EXPIRY, HEADER, REPEATABLE, VISA, Pieces, byte_by_byte, customers, export
 
 ROW = f"gildong,{VISA},{EXPIRY}"
 GILDONG = {"customer_uid": "gildong", "card_number": VISA, "expiry": EXPIRY}
@@ -410,6 +410,7 @@ SOUP = st.lists(
 ).map(b"".join)
 
 
+@REPEATABLE
 @given(SOUP, st.booleans(), st.sampled_from([True, False, None]), st.booleans())
 def test_whatever_comes_no_line_is_told_twice_and_nothing_is_quoted(
     soup: bytes, has_header: bool, is_json: bool | None, must_end: bool
@@ -424,6 +425,7 @@ def test_whatever_comes_no_line_is_told_twice_and_nothing_is_quoted(
     assert [record for record in found if record.problem and record.fields] == []
 
 
+@REPEATABLE
 @given(SOUP)
 @example(b'gil"dong')
 def test_whatever_comes_before_them_good_lines_are_all_read(soup: bytes) -> None:
@@ -437,6 +439,7 @@ def test_whatever_comes_before_them_good_lines_are_all_read(soup: bytes) -> None
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 
 
+@REPEATABLE
 @given(st.lists(st.tuples(TEXT, TEXT, TEXT, TEXT), max_size=8))
 def test_rows_that_a_csv_writer_wrote_are_read_back_equal(rows: list[tuple[str, ...]]) -> None:
     names = (*NEEDED, "customer_name")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.fake_iamport import CARDS
-from tests.ports import free_port
+from tests.ports import dead_port
 from tests.servers import RedisServer
 from tests.stack import Stack
 from worker.store_check import Seen, problems_of_any
@@ -71,7 +71,7 @@ BAD = {
     "wrong password": Bad(with_password, "wrong user or password"),
     "default user": Bad(lambda url: re.sub(r"//[^@]+@", "//", url), "user default: wrong user or password"),
     "wrong host": Bad(lambda url: re.sub(r"@[^/]+/", "@nowhere.invalid:6379/", url), "no such host"),
-    "nobody listens": Bad(lambda url: re.sub(r":\d+/", f":{free_port()}/", url), "nobody listens there"),
+    "nobody listens": Bad(lambda url: re.sub(r":\d+/", f":{dead_port()}/", url), "nobody listens there"),
     "TLS not spoken": Bad(lambda url: url.replace("redis:", "rediss:"), "TLS"),
 }
 
