@@ -32,7 +32,7 @@ from tests.proof.promises import Promises
 from tests.proof.reach import reaches
 from tests.proof.storm import Storm, ask_stores
 
-NOT_HERE, NOT_NOW = 3, 2  # exit codes
+NOT_HERE, NOT_NOW, INTERRUPTED = 3, 2, 130  # exit codes
 PORTS = (8000, 5555)  # those of docker-compose.yml on this machine
 WORKERS, HEALTHY_WITHIN_S = 3, 120
 CHECKS, CHEAP_MS = 20, 100
@@ -289,6 +289,8 @@ def main(jobs: int, outside: str | None) -> None:
             Proof(project, promises).run(jobs, outside)
         except (Broken, readme.Unclear, OSError, ValueError, subprocess.SubprocessError) as error:
             promises.must(holds=False, words=f"{type(error).__name__}: {error}")
+        except KeyboardInterrupt:
+            stop("interrupted", INTERRUPTED)
     left = project.left_behind()
     promises.must(not left, f"left behind: {left}")
     seconds = round(time.monotonic() - began, 1)

@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Container, Sequence
@@ -83,6 +84,8 @@ class Project:
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):  # a second Ctrl-C does not leave half of it behind
+            signal.signal(number, signal.SIG_IGN)
         ours = self.things("ps", "--all")
         if ours:
             self._last("rm", "--force", "--volumes", *ours)
@@ -103,7 +106,7 @@ class Project:
         return self.docker(*listing, "--quiet", "--filter", f"name={self.name}").stdout.split()
 
     def _last(self, *command: str) -> None:
-        """A command of the end, that Ctrl-C does not reach."""
+        """A command of the end; Ctrl-C does not reach it."""
         subprocess.run(
             ["docker", *command],
             cwd=self.folder,
