@@ -13,14 +13,19 @@ class Stopwatch:
     What nap and work take longer than they should, others had the processors, and the block waited for them as well.
 
     Attributes:
-        took_s: by the clock.
         delay_s: what others kept the thread waiting, in all.
     """
 
     def __init__(self) -> None:
-        self.took_s = self.delay_s = 0.0
+        self.delay_s = self._began = 0.0
+        self._end: float | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._nap_and_work, name="stopwatch", daemon=True)
+
+    @property
+    def took_s(self) -> float:
+        """What the block took by the clock, until now if it has not ended."""
+        return (time.monotonic() if self._end is None else self._end) - self._began
 
     @property
     def own_s(self) -> float:
@@ -38,7 +43,7 @@ class Stopwatch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.took_s = time.monotonic() - self._began
+        self._end = time.monotonic()
         self._ended.set()
         self._thread.join()
 

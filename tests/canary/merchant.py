@@ -25,7 +25,7 @@ from producer.settings import ProducerSettings
 from tests.canary.needles import canary
 
 THREADS = 32
-LONGEST_S = 30
+LONGEST_S = 240
 log = logging.getLogger("merchant")
 
 
@@ -93,7 +93,7 @@ class Merchant:
 
     def outcome(self, job_id: str) -> list[Any]:
         """All that a merchant can see of a job."""
-        outcome, result = self._queue.wait(job_id, 5), self._results.AsyncResult(job_id)
+        outcome, result = self._queue.wait(job_id, 60), self._results.AsyncResult(job_id)
         return [repr(outcome), outcome.to_dict(), result.state, result.result, repr(result.info), str(result.traceback)]
 
 

@@ -41,7 +41,7 @@ def _run(scene: Scene, name: str, program: str, one: Canary) -> None:
     command = scene.command(name, [sys.executable, "-c", program])
     subprocess.run(command, input=json.dumps(one.members()).encode(), check=True)
     if scene.tracer.works:
-        wait_until(lambda: scene.tracer.has_ended(name), what="the end of a trace")
+        wait_until(lambda: scene.tracer.has_ended(name), 600, "the end of a trace")
 
 
 def _note(scene: Scene, name: str, text: str) -> None:
@@ -74,7 +74,7 @@ def _event(scene: Scene, flower: Flower, one: Canary) -> None:
     with app.connection_for_write() as connection, app.events.Dispatcher(connection, hostname="planted@here") as events:
         name = f"planted-{one.place}"
         events.send("task-received", uuid=name, name="billing.run", args=repr(one.members()), kwargs="{}")
-        wait_until(lambda: name in flower.tasks(), what="the planted event in Flower")
+        wait_until(lambda: name in flower.tasks(), 600, "the planted event in Flower")
 
 
 class _Metrics(BaseHTTPRequestHandler):

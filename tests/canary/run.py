@@ -26,6 +26,7 @@ from tests.fake_iamport import Fault
 from tests.ports import free_port
 from tests.servers import ROOT, wait_until
 from tests.stack import READY
+from tests.stopwatch import Stopwatch
 
 ISSUES = "POST /subscribe/"
 RETRIED: tuple[Literal["lost_answer", "reset", "server_error", "rate_limit", "token_expired"], ...] = (
@@ -38,7 +39,7 @@ PLANTED = range(RESERVED + 100, RESERVED + 200)
 IN_MEMORY = {"worker_memory", "redis_memory", "producer_memory", "producer_command_memory"}
 MAY_HOLD_POISON = {"files_written", "files_left", "sockets_and_pipes", "queue_and_ledger", *IN_MEMORY}
 MAY_HOLD_SEALED = {"sockets_and_pipes", *IN_MEMORY}  # not on a disk, sealed or not
-SOON_S = 2.0
+SOON_S, PATIENCE_S = 2.0, 600.0
 
 
 class Plan(NamedTuple):
@@ -167,27 +168,27 @@ class Run:
         self.merchant.do("mistake", range(0, plan.cards, 10))
         self.poison(self.jobs[0])
         self.jobs += self.merchant.do("enqueue", range(plan.in_hand, plan.cards - 1))
-        wait_until(lambda: not self.scene.ledger.zcard(record.OPEN), 180, "the last outcome")
+        wait_until(lambda: not self.scene.ledger.zcard(record.OPEN), PATIENCE_S, "the last outcome")
 
     def crash(self) -> list[str]:
         """SIGABRT and SIGSEGV to workers, SIGABRT to the producer's command, each with a card in hand."""
         fake, log = self.scene.fake, self.worker.log
         fake.gate.clear()
         jobs: list[str] = self.merchant.do("enqueue", range(self.plan.in_hand))
-        wait_until(lambda: fake.waiting >= self.plan.in_hand, what="cards in hand")
+        wait_until(lambda: fake.waiting >= self.plan.in_hand, PATIENCE_S, "cards in hand")
         victims = self.worker.pids()[1:]
         for pid, number in zip(victims, (signal.SIGABRT, signal.SIGSEGV), strict=True):
             os.kill(pid, number)
         jobs.append(self.producer_command())
         fake.gate.set()
-        wait_until(lambda: not set(victims) & set(self.worker.pids()), what="the end of crashed workers")
-        wait_until(lambda: log.read_bytes().count(READY) >= 4, 60, "workers that are back")
+        wait_until(lambda: not set(victims) & set(self.worker.pids()), PATIENCE_S, "the end of crashed workers")
+        wait_until(lambda: log.read_bytes().count(READY) >= 4, PATIENCE_S, "workers that are back")
         return jobs
 
     def producer_command(self) -> str:
         """``python -m producer issue --wait``, searched while it waits, then aborted; its job's id."""
         one = canary(self.tag, self.plan.cards - 1)
-        options = ["-m", "producer", "issue", "--customer-uid", f"issued-{one.place}", "--wait", "60"]
+        options = ["-m", "producer", "issue", "--customer-uid", f"issued-{one.place}", "--wait", "600"]
         process = self.scene.spawn("producer", options)
         assert process.stdin is not None
         assert process.stdout is not None
@@ -212,7 +213,8 @@ class Run:
         workers = self.find_in(self.worker.pids())
         at_once = len(owners([self.leaked("worker_memory", workers)]))
         if at_once:
-            time.sleep(SOON_S)  # what is promised
+            with Stopwatch() as watch:
+                wait_until(lambda: watch.own_s >= SOON_S, PATIENCE_S, "the two seconds that are promised")
             workers = self.find_in(self.worker.pids())
         stores = [self.scene.queue.pid, self.scene.vault.pid]
         return {

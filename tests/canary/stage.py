@@ -51,9 +51,14 @@ class QuotingIamport(FakeIamport):
         if not call.text("card_number"):
             return super().serve(call)
         self._waiting.add(id(call))
-        self.gate.wait(60)
+        self.gate.wait(600)
         self._waiting.discard(id(call))
         return self._quoting(call, super().serve(call))
+
+    def stop(self) -> None:
+        """Let go, and end."""
+        self.gate.set()
+        super().stop()
 
     @staticmethod
     def _quoting(call: Call, reply: Reply | Cut) -> Reply | Cut:
@@ -167,7 +172,7 @@ class Flower:
             "--address=127.0.0.1",
         ]
         self.process = scene.spawn("flower", [*options, "--debug"], **FLOWER)
-        wait_until(lambda: page(self.url) and scene.queue.client().pubsub_numpat(), 60, "Flower listening to events")
+        wait_until(lambda: page(self.url) and scene.queue.client().pubsub_numpat(), 600, "Flower listening to events")
 
     def tasks(self) -> dict[str, Any]:
         """The tasks that it saw."""
@@ -177,7 +182,7 @@ class Flower:
 def page(url: str) -> bytes:
     """What a page says, an error page too; nothing if nobody answers."""
     try:
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=120) as answer:
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
         return error.read()

@@ -12,7 +12,7 @@ HEAVY = {"celery", "kombu", "redis", "joserfc", "cryptography", "requests", "cli
 def loaded_by(statement: str) -> set[str]:
     """The packages that a fresh process has loaded after a statement."""
     script = f"import json, sys\n{statement}\nprint(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True, timeout=240)
     return set(json.loads(done.stdout))
 
 

@@ -33,7 +33,7 @@ class Api:
         return token
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self.session.request(method, self.fake.url + path, timeout=10, **options)
+        return self.session.request(method, self.fake.url + path, timeout=60, **options)
 
     def issue(self, uid: str, card: SampleCard, **members: Any) -> requests.Response:
         return self.call("POST", f"/subscribe/customers/{uid}", json=card.fields() | members)

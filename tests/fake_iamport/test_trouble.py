@@ -97,7 +97,7 @@ def test_late_request_is_applied_by_itself(api: Api, fake: FakeIamport) -> None:
     with pytest.raises(requests.ConnectionError):
         api.issue("a", CARDS["visa"])
 
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while not fake.applied and time.monotonic() < until:
         api.call("GET", "/users/pg")
     assert "a" in fake.customers
@@ -169,11 +169,11 @@ def test_https_is_trusted_through_its_ca_file_only(clock: Clock) -> None:
 
 
 def test_two_hundred_connections_are_served_at_once_and_no_thread_is_left(clock: Clock) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     request = b"GET /users/pg HTTP/1.1\r\nHost: x\r\n\r\n"
     with FakeIamport(clock=clock) as fake:
         address = ("127.0.0.1", int(fake.url.rpartition(":")[2]))
-        socks = [socket.create_connection(address, timeout=10) for _ in range(200)]
+        socks = [socket.create_connection(address, timeout=60) for _ in range(200)]
         for sock in socks:
             sock.sendall(request)
         answers = {sock.recv(12) for sock in socks}
@@ -181,7 +181,7 @@ def test_two_hundred_connections_are_served_at_once_and_no_thread_is_left(clock:
         socks[0].sendall(request)
 
     assert answers == {b"HTTP/1.1 401"}
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     for sock in socks:
         sock.close()
 
@@ -214,4 +214,4 @@ def test_process_is_steered_and_read_over_http_and_ends_cleanly(tmp_path: Path) 
         remote.reset()
         assert remote.requests == []
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0

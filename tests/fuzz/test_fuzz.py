@@ -1,5 +1,6 @@
 """A short run, attacks that no vector can hold, and proof that what is planted is found."""
 
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,9 @@ def surprised_by_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def slow_on_lists_in_lists(data: bytes) -> Any:
     if b"[[" in data:
-        sum(range(10**6))
+        end = time.thread_time() + 2 * CPU_LIMIT_MS / 1000
+        while time.thread_time() < end:
+            pass
     return json_strict.loads(data)
 
 

@@ -74,7 +74,7 @@ class Scene:
         self.courier = self.another()
 
     def another(self, url: str = "") -> Courier:
-        poster = Poster(url or self.server.url, SECRETS, timeout_s=2, allow_private=True)
+        poster = Poster(url or self.server.url, SECRETS, timeout_s=60, allow_private=True)
         reader = OutcomeReader(self.stage.url(1), "webhooks", "webhooks", block_ms=1)
         return Courier(
             reader, self.ledger, poster, clock=lambda: self.now, tell=lambda *attempt: self.told.append(attempt)

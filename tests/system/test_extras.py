@@ -33,7 +33,7 @@ def without(modules: Iterable[str], folder: Path, *arguments: str, **environ: st
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

@@ -10,11 +10,14 @@ from tests.web.leaks import MEMBERS, found_in
 GOOD, DECLINED = "4242424242424242", "4000000001130105"
 CARD = {"card_number": GOOD, "expiry": "0731", "birth": "900101", "pwd_2digit": "12"}
 CONSENTS = ("terms", "privacy")
+PATIENCE_MS = 120_000
 TELL_VIOLATIONS = """
 window.violations = [];
 addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) =>
   violations.push(`${violatedDirective} ${blockedURI}`));
 """
+
+expect.set_options(timeout=PATIENCE_MS)
 
 
 class Heard(Protocol):
@@ -102,6 +105,7 @@ class Customer:
 
     def __init__(self, page: Page, stand_in: Server) -> None:
         self.page, self.stand_in = page, stand_in
+        page.set_default_timeout(PATIENCE_MS)
 
     def arrives(self, lang: str = "ko", ticket: str | None = None) -> str:
         """Open the page with a ticket, a new one by default; returns it."""

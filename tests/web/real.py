@@ -191,7 +191,7 @@ class Web(WorkerProcess):
         if self.process.poll() is not None:
             raise RuntimeError(f"serving ended with {self.process.returncode}:\n{self.log.read_text()[-3000:]}")
         try:
-            with urllib.request.urlopen(self._health, timeout=5) as answer:
+            with urllib.request.urlopen(self._health, timeout=60) as answer:
                 return bool(answer.read() == b"ok")
         except OSError:
             return False
@@ -299,9 +299,9 @@ class Site:
             return False
         return True
 
-    def outcome(self, ticket: str, within_s: float = 60) -> Outcome:
+    def outcome(self, ticket: str, within_s: float = 240) -> Outcome:
         """What becomes of the ticket's job, as the merchant's backend hears it."""
-        wait_until(lambda: self.is_known(ticket), what="a job")
+        wait_until(lambda: self.is_known(ticket), within_s, "a job")
         return self._queue.wait(self._read(ticket).job_id, within_s)
 
     def keys(self, ticket: str) -> list[str]:

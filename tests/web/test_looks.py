@@ -120,7 +120,7 @@ def test_what_is_typed_does_not_reach_the_disk(browser: Browser, stand_in: Stand
 
     other.locator("input").press_sequentially(control)
 
-    wait_until(lambda: on_disk(tmp_path, control), what="the control, which the browser does write down,")
+    wait_until(lambda: on_disk(tmp_path, control), 240, "the control, which the browser does write down,")
     context.close()
     assert on_disk(tmp_path, GOOD) == set()
 

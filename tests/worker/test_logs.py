@@ -20,7 +20,7 @@ def written(code: str) -> list[str]:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     return TIMESTAMP.sub("", done.stderr).splitlines()
