@@ -293,8 +293,8 @@ def main(jobs: int, outside: str | None) -> None:
             stop("interrupted", INTERRUPTED)
     left = project.left_behind()
     promises.must(not left, f"left behind: {left}")
-    seconds = round(time.monotonic() - began, 1)
-    click.echo(json.dumps({**promises.figures, "seconds": seconds, "broken": promises.broken}, ensure_ascii=False))
+    promises.figures |= {"left_behind": len(left), "seconds": round(time.monotonic() - began, 1)}
+    click.echo(json.dumps({**promises.figures, "broken": promises.broken}, ensure_ascii=False))
     sys.exit(1 if promises.broken else 0)
 
 
