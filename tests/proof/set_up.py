@@ -30,7 +30,7 @@ PORTS = ("6379", "6380")
 MARK = "@@ "
 INSTALLING = "make install && "
 FOR_PIP = ("PIP_", "SSL_", "REQUESTS_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-LONGEST_S, END_S = 400, 60
+LONGEST_S, END_S = 1200, 120  # these end what hangs, not what a busy machine makes slow
 ERRORS = "errors"
 
 
@@ -96,7 +96,11 @@ def execute(folder: Path, commands: list[str], fake: FakeIamport) -> list[tuple[
     script = "\n".join(f"{line}\nprintf '\\n{MARK}%s\\n' $?" for line in commands)
     environ = {name: value for name, value in os.environ.items() if name.upper().startswith(FOR_PIP)}
     environ |= inherited() | {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-    with log.open("wb") as out, (folder / ERRORS).open("wb") as errors:
+    with (
+        log.open("wb") as out,
+        (folder / ERRORS).open("wb") as errors,
+        contextlib.suppress(subprocess.TimeoutExpired),  # what is missing then is seen by what came
+    ):
         subprocess.run(
             ["sh", "-c", f"IMP_SECRET={fake.imp_secret}\n{script}"],
             cwd=checkout,
@@ -116,7 +120,9 @@ def judge(folder: Path, book: Book, commands: list[str], ended: list[tuple[str, 
         own = printed[max(printed.find("{"), 0) :]  # and not the workers' banner
         book.note(WHERE, command, int(code), own, problem=None if code == "0" else f"exit code {code}")
     if len(ended) < len(commands) or '"status": "issued"' not in ended[-1][0]:
-        book.fail(f"{WHERE}: no key was issued: {(folder / ERRORS).read_text()[-3000:]}")
+        book.fail(
+            f"{WHERE}: {len(ended)} of {len(commands)} commands ended, no key was issued: {(folder / ERRORS).read_text()[-3000:]}"
+        )
 
 
 def end_everything(folder: Path) -> None:

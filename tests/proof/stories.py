@@ -20,7 +20,7 @@ from tests.fake_iamport import CARDS
 from tests.ports import free_port
 from tests.proof import set_up
 from tests.proof.book import Book
-from tests.proof.halves import Half
+from tests.proof.halves import TIMEOUT_S, Half
 from tests.servers import wait_until
 from tests.stack import Stack
 
@@ -80,13 +80,13 @@ class Proof(NamedTuple):
 def enqueue(proof: Proof, run: str) -> str:
     """One job of each kind, and README's ten lines; the id of the first."""
     half, environ = proof.halves["producer"], proof.producer()
-    command = f"python -m producer issue --customer-uid {run} --pg nice --wait 30"
+    command = f"python -m producer issue --customer-uid {run} --pg nice --wait 60"
     job_id = str(json.loads(half.run(command, environ, given=CARD, says='"issued"').partition("\n")[0])["job_id"])
     half.run(f"python -m producer outcome {job_id}", environ, says='"issued"')
     if run == "celery" and proof.is_quick:
         return job_id
     half.run("python -m producer outcome nobody --wait 1", environ, code=5)
-    order = f"--merchant-uid order-{run} --amount 9900 --name tea --wait 30"
+    order = f"--merchant-uid order-{run} --amount 9900 --name tea --wait 60"
     half.run(f"python -m producer onetime {order}", environ, given=CARD, says='"paid"')
     lines = set_up.block("## Ten lines to use it", "python").replace("signup-8471", run)
     half.run("python -", environ, given=(lines + PRINT).encode(), says="issued", shown="README's ten lines")
@@ -127,7 +127,20 @@ def migrate(proof: Proof) -> None:
     half.run(f"{stopped} --resume", environ, given=whole)
     with begun(proof, "winter", (HEADER + good[0]).encode(), environ, code=1) as process:
         half.run("python -m producer migrate cancel winter", environ, says="noted")
-        process.communicate(good[1].encode(), 30)  # it reads on to the end: the report lists what was not sent
+        for _ in range(2):  # it looks at what is asked of it twice a second
+            wait_until(changes(proof, "winter"), TIMEOUT_S, "a migration that hears")
+        process.communicate(good[1].encode(), TIMEOUT_S)  # it reads on to the end: the report lists what was not sent
+
+
+def changes(proof: Proof, name: str) -> Callable[[], bool]:
+    """Whether whoever runs a migration has written its checkpoint anew since this was asked."""
+    ledger = proof.stack.ledger
+
+    def written() -> object:
+        return ledger.hget(record.MIGRATION + name, "updated_at")
+
+    before = written()
+    return lambda: written() != before
 
 
 @contextlib.contextmanager
@@ -137,8 +150,7 @@ def begun(
     """A migration whose source says no more than its first rows, for as long as the block takes."""
 
     def is_known(_log: str) -> bool:
-        with proof.stack.ledger as ledger:
-            return any(ledger.scan_iter(f"{record.MIGRATION}*{name}*"))
+        return bool(proof.stack.ledger.exists(record.MIGRATION + name))
 
     command = f"python -m producer migrate - --name {name}"
     with proof.halves["producer"].running(command, environ, ready=is_known, given=source, code=code) as process:
@@ -186,7 +198,7 @@ def expect(proof: Proof, url: str, says: str, body: dict[str, str] | None = None
     data = None if body is None else json.dumps(body).encode()
     asked = Request(url, data, {"Content-Type": "application/json", **headers} if data else headers)
     try:
-        with urlopen(asked, timeout=60) as answer:
+        with urlopen(asked, timeout=TIMEOUT_S) as answer:
             text = answer.read().decode()
     except OSError as error:
         text = str(error)
@@ -202,10 +214,10 @@ def webhooks(proof: Proof, job_id: str) -> None:
         settings = {"WEBHOOK_URL": url, "WEBHOOK_SECRETS": secret, "WEBHOOK_ALLOW_PRIVATE": "1"}
         environ = proof.producer("listener", **settings)
         with half.running("python -m producer webhooks run", environ, ready=lambda log: "delivering" in log):
-            wait_until(lambda: job_id in heard, what="a webhook")
+            wait_until(lambda: job_id in heard, timeout_s=TIMEOUT_S, what="a webhook")
             half.run("python -m producer webhooks list", environ, says="waiting")
             half.run(f"python -m producer webhooks resend {job_id}", environ, says="1 to be sent once more")
-            wait_until(lambda: heard.count(job_id) == 2, what="a webhook that is sent once more")
+            wait_until(lambda: heard.count(job_id) == 2, timeout_s=TIMEOUT_S, what="a webhook that is sent once more")
 
 
 @contextlib.contextmanager
@@ -250,6 +262,6 @@ def flower(proof: Proof, *, by_option: bool) -> Iterator[Callable[[str], None]]:
     with half.running(command, environ, ready=lambda log: "Connected to" in log, shown=shown):
 
         def flower_sees(job_id: str) -> None:
-            wait_until(lambda: is_seen(job_id), what=f"{job_id} in Flower")
+            wait_until(lambda: is_seen(job_id), TIMEOUT_S, what=f"{job_id} in Flower")
 
         yield flower_sees
