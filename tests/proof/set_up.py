@@ -120,9 +120,8 @@ def judge(folder: Path, book: Book, commands: list[str], ended: list[tuple[str, 
         own = printed[max(printed.find("{"), 0) :]  # and not the workers' banner
         book.note(WHERE, command, int(code), own, problem=None if code == "0" else f"exit code {code}")
     if len(ended) < len(commands) or '"status": "issued"' not in ended[-1][0]:
-        book.fail(
-            f"{WHERE}: {len(ended)} of {len(commands)} commands ended, no key was issued: {(folder / ERRORS).read_text()[-3000:]}"
-        )
+        errors = (folder / ERRORS).read_text()[-3000:]
+        book.fail(f"{WHERE}: {len(ended)} of {len(commands)} commands ended, no key was issued: {errors}")
 
 
 def end_everything(folder: Path) -> None:
