@@ -65,7 +65,7 @@ LEDGER = {
         commands=f"""&/0.celeryev/* &{record.RESULT}* {CONNECT} {SCRIPTS} +@list -lset -linsert
             +sadd +srem +smembers +exists +del +expire +get +set +setex +hget +hset +hsetnx +hmget +hdel +hincrby
             +hexists +hlen +hscan +persist +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zscore +zcard +zcount
-            +xadd +publish +watch +info""",
+            +xadd +publish +watch +info +bgrewriteaof""",
     ),
     "producer": Role(keys=PRODUCER_KEYS, commands=PRODUCER_COMMANDS),
     "migrator": Role(

@@ -3,9 +3,9 @@
 Wakes what is due (a retry, a lease that ran out, a deadline), and re-publishes what was lost on the way: a never
 claimed job is missing only if jobs accepted well after it in the same queue have been claimed, or the queue has been
 empty for a while. A backlog that merely waits is left alone, and no more is published than ``recovery`` has room for.
-Has new jobs refused while a store is nearly full.
+Has new jobs refused while a store is nearly full, and the ledger's file written anew after its server was started.
 
-Keys: ``billing:sweeper``, the lock of the one at work, and ``billing:full``.
+Keys: ``billing:sweeper``, the lock of the one at work; ``billing:full``, ``billing:rewritten``.
 """
 
 import secrets
@@ -74,6 +74,8 @@ class Sweeper:
         if not self._ledger.hold_sweeper(self._owner, LOCK_LIFE_S):
             self._empty_since.clear()
             return 0
+        if self._ledger.rewrite_after_restart():
+            log.info("append-only file written anew: the ledger's server was started")
         self._watch_room()
         depths = dict(zip(QUEUES, self._depths(), strict=True))
         room = ROOM - depths[RECOVERY]

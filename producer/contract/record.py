@@ -28,6 +28,8 @@ key                                holds                                        
 ``billing:migration:{name}``       hash: ``run state progress updated_at``; who runs it,        7 days after the last
                                    ``holder held_until``; ``asked throttle`` of its run          checkpoint
 ``billing:sweeper``                the lock of the one sweeper at work                     10 s, renewed
+``billing:rewritten``              the start of the ledger's server whose append-only     never
+                                   file was written anew
 ``billing:full``                   the store that is nearly full, while jobs are refused     when there is room again
 =================================  ======================================================  =========================
 
@@ -82,6 +84,7 @@ OUTCOMES = "billing:outcomes"
 RESULT = "celery-task-meta-"
 SWEEPER = "billing:sweeper"
 FULL = "billing:full"
+REWRITTEN = "billing:rewritten"
 
 SEALED = "billing:sealed:"
 PERMIT = "billing:permit"

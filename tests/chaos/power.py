@@ -86,7 +86,7 @@ def cut(stack: Stack, workers: list[WorkerProcess], tracer: SyncTracer, rng: ran
         worker.process.wait()
     lost = 0
     for path, unsynced in tracer.unsynced().items():
-        if path.suffix == ".aof" and unsynced:
+        if unsynced and path.name.endswith(".incr.aof") and path.exists():  # a rewrite may have taken an older one away
             gone = rng.randint(0, unsynced)
             os.truncate(path, path.stat().st_size - gone)
             lost += gone

@@ -12,6 +12,9 @@ class LedgerOnPaper:
     def hold_sweeper(self, owner: str, life_s: int) -> bool:
         return self.is_ours
 
+    def rewrite_after_restart(self) -> bool:
+        return False
+
     def refuse_jobs_while_full(self) -> tuple[str, bool]:
         return "", False
 

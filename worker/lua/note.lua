@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Say which store is nearly full, so that jobs are refused; or that none is.
+-- Note a text under a key, or take the key away.
 --
--- KEYS  1 billing:full
--- ARGV  1 ledger, vault, or empty text
+-- KEYS  1 the key
+-- ARGV  1 the text; empty to take it away
 -- Gives 1 if that changed anything.
 
 if (redis.call('GET', KEYS[1]) or '') == ARGV[1] then return 0 end
