@@ -18,10 +18,10 @@ def pay(queue: BillingQueue, number: int) -> str:
 
 
 def test_payments_in_flight_end_as_they_should_in_a_ledger_at_its_limit(stack: Stack, queue: BillingQueue) -> None:
-    stack.fake.add_fault(Fault("latency", PAYMENTS, latency_s=(2.0, 2.0)))
+    stack.fake.add_fault(Fault("latency", PAYMENTS, latency_s=(5.0, 5.0)))
     stack.worker(processes=2, concurrency=8)
-    jobs = [pay(queue, number) for number in range(24)]
-    wait_until(lambda: stack.fake.count("POST", "/subscribe/payments/onetime") >= 8, 240, "payments in flight")
+    jobs = [pay(queue, number) for number in range(16)]
+    wait_until(lambda: stack.fake.count("POST", "/subscribe/payments/onetime") >= 16, 240, "payments in flight")
     admin = stack.queue.client()
 
     admin.config_set("maxmemory", admin.info("memory")["used_memory"] // 2)
@@ -39,7 +39,7 @@ def test_payments_in_flight_end_as_they_should_in_a_ledger_at_its_limit(stack: S
 
     wait_until(lambda: not stack.ledger.exists(record.FULL), 240, "room")
     assert queue.wait(pay(queue, 102), 240).status == "paid"
-    assert len([one for one in stack.fake.applied if one.kind == "payment"]) == 25
+    assert len([one for one in stack.fake.applied if one.kind == "payment"]) == 17
 
 
 def test_jobs_are_refused_before_the_ledger_is_full(stack: Stack, queue: BillingQueue) -> None:
