@@ -234,11 +234,13 @@ def _end(process: "subprocess.Popen[bytes]") -> int:
     """SIGTERM, and SIGKILL to it and all below it if that does not help; the exit code."""
     process.terminate()
     try:
-        process.communicate(timeout=TIMEOUT_S)
+        return process.wait(TIMEOUT_S)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-    return process.returncode
+        return process.wait()
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()  # not before: the end of a source is an end, too
 
 
 def _dockerfile() -> str:
