@@ -72,6 +72,17 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 30, what: str
         time.sleep(0.02)
 
 
+def family(pid: int) -> list[int]:
+    """A process and all below it."""
+    found, queue = [], [pid]
+    while queue:
+        one = queue.pop()
+        found.append(one)
+        with contextlib.suppress(OSError):
+            queue += [int(child) for child in Path(f"/proc/{one}/task/{one}/children").read_text().split()]
+    return found
+
+
 class RedisServer:
     """One store's server, that can be killed, paused and started again on its port.
 

@@ -23,7 +23,7 @@ from typing import Any, Self
 from producer import BillingQueue
 from producer.settings import ProducerSettings
 from tests.fake_iamport import FakeIamport
-from tests.servers import ROOT, RedisServer, environment, leave_checkout, wait_until
+from tests.servers import ROOT, RedisServer, environment, family, leave_checkout, wait_until
 from worker import access, keygen
 
 READY = b" ready."
@@ -79,13 +79,7 @@ class WorkerProcess:
 
     def pids(self) -> list[int]:
         """The process and all below it."""
-        found, queue = [], [self.process.pid]
-        while queue:
-            pid = queue.pop()
-            found.append(pid)
-            with contextlib.suppress(OSError):
-                queue += [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-        return found
+        return family(self.process.pid)
 
     def kill(self) -> None:
         """SIGKILL to the process and all below it."""

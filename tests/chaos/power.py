@@ -4,6 +4,7 @@ A tracer sees each ``write`` and ``fdatasync`` of the ledger's server. After the
 last ``fdatasync`` covered and a random part of what was written since; the vault comes back empty.
 """
 
+import contextlib
 import os
 import random
 import re
@@ -12,7 +13,7 @@ import signal
 from collections import defaultdict
 from pathlib import Path
 
-from tests.servers import wait_until
+from tests.servers import family, wait_until
 from tests.stack import Stack, WorkerProcess
 
 CALLS = "write,fdatasync,fsync"
@@ -44,9 +45,10 @@ class SyncTracer:
     def _trace(self) -> Path:
         return self._folder / f"{self._starts}.trace"
 
-    def unsynced(self) -> dict[Path, int]:
-        """Bytes at the end of each file that no ``fdatasync`` covered, once the server has ended."""
-        wait_until(lambda: "killed by SIGKILL" in self._trace.read_text()[-2000:], 60, "the end of the trace")
+    def unsynced(self, server: int) -> dict[Path, int]:
+        """Bytes at the end of each file that no ``fdatasync`` covered, once the server of that pid has ended."""
+        end = re.compile(rf"^{server} +\+\+\+ killed by SIGKILL", re.MULTILINE)
+        wait_until(lambda: end.search(self._trace.read_text()), 240, "the end of the trace")
         pending: dict[str, tuple[str, str]] = {}
         left: dict[Path, int] = defaultdict(int)
         for line in self._trace.read_text().splitlines():
@@ -76,16 +78,18 @@ def _call(line: str, pending: dict[str, tuple[str, str]]) -> tuple[str, str]:
 def cut(stack: Stack, workers: list[WorkerProcess], tracer: SyncTracer, rng: random.Random) -> int:
     """Cut the power of both stores and of these workers, and switch the stores on again; bytes that were lost."""
     ledger, vault = stack.queue, stack.vault
-    pids = [ledger.pid, vault.pid, *(pid for worker in workers for pid in worker.pids())]
-    for sign in (signal.SIGSTOP, signal.SIGKILL):
+    server = ledger.pid
+    pids = [*family(server), *family(vault.pid), *(pid for worker in workers for pid in worker.pids())]
+    for sign in (signal.SIGSTOP, signal.SIGKILL):  # a child that rewrites the file stops with its server
         for pid in pids:
-            os.kill(pid, sign)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, sign)
     ledger.kill()
     vault.kill()
     for worker in workers:
         worker.process.wait()
     lost = 0
-    for path, unsynced in tracer.unsynced().items():
+    for path, unsynced in tracer.unsynced(server).items():
         if unsynced and path.name.endswith(".incr.aof") and path.exists():  # a rewrite may have taken an older one away
             gone = rng.randint(0, unsynced)
             os.truncate(path, path.stat().st_size - gone)
