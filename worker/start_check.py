@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from producer.runtime.store_errors import WORDS
 from worker.errors import SettingsError, StoreUnavailable
 from worker.link import Link
 from worker.settings import WorkerSettings
 from worker.store_check import SETTINGS, Problem, Seen, look_at, problems_of_any, problems_of_ledger, problems_of_vault
 
 WAIT_S, PAUSE_S = 30.0, 1.0  # for a store that is starting
-LOADING = "is loading its data"
+LOADING = WORDS["LOADING"]
 
 Judge = Callable[[Seen], Iterable[Problem]]
 

@@ -74,9 +74,12 @@ class Sweeper:
         if not self._ledger.hold_sweeper(self._owner, LOCK_LIFE_S):
             self._empty_since.clear()
             return 0
-        if self._ledger.rewrite_after_restart():
-            log.info("append-only file written anew: the ledger's server was started")
-        self._watch_room()
+        try:
+            return self._publish_due()
+        finally:  # whatever became of that; and that does not wait for a vault that is away
+            self._keep_house()
+
+    def _publish_due(self) -> int:
         depths = dict(zip(QUEUES, self._depths(), strict=True))
         room = ROOM - depths[RECOVERY]
         if room <= 0:
@@ -93,7 +96,9 @@ class Sweeper:
             metrics.SWEPT.inc(len(due))
         return len(due)
 
-    def _watch_room(self) -> None:
+    def _keep_house(self) -> None:
+        if self._ledger.rewrite_after_restart():
+            log.info("append-only file written anew: the ledger's server was started")
         full, is_new = self._ledger.refuse_jobs_while_full()
         if is_new and full:
             log.error("jobs are refused: a store is nearly full", store=full)

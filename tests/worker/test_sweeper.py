@@ -1,12 +1,16 @@
 from collections.abc import Sequence
 
+import pytest
+
 from producer.contract.job import MIGRATION, QUEUES, RECOVERY
+from worker.errors import StoreUnavailable
 from worker.sweeper import ROOM, Sweeper
 
 
 class LedgerOnPaper:
     def __init__(self, due: list[str]) -> None:
         self.ids, self.is_ours = due, True
+        self.kept_house, self.is_vault_away = 0, False
         self.asked: list[tuple[int, list[float]]] = []
 
     def hold_sweeper(self, owner: str, life_s: int) -> bool:
@@ -16,6 +20,9 @@ class LedgerOnPaper:
         return False
 
     def refuse_jobs_while_full(self) -> tuple[str, bool]:
+        self.kept_house += 1
+        if self.is_vault_away:
+            raise StoreUnavailable
         return "", False
 
     def due(
@@ -42,6 +49,24 @@ def test_what_is_due_is_published() -> None:
 
     assert scene.sweeper.sweep() == 2
     assert scene.published == ["a", "b"]
+
+
+def test_a_vault_that_is_away_holds_up_no_job() -> None:
+    scene = Scene(["a"])
+    scene.ledger.is_vault_away = True
+
+    with pytest.raises(StoreUnavailable):
+        scene.sweeper.sweep()
+
+    assert scene.published == ["a"]
+
+
+def test_room_is_watched_while_the_queue_is_full() -> None:
+    scene = Scene(["a"], **{RECOVERY: ROOM})
+
+    scene.sweeper.sweep()
+
+    assert scene.ledger.kept_house == 1
 
 
 def test_only_the_one_at_work_sweeps() -> None:
