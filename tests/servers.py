@@ -63,7 +63,7 @@ def leave_checkout() -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 30, what: str = "the condition") -> None:
+def wait_until(condition: Callable[[], object], timeout_s: float = 240, what: str = "the condition") -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + timeout_s
     while not condition():

@@ -64,7 +64,7 @@ class WorkerProcess:
                 self.command, cwd=self.folder, env=self.environ, stdout=log, stderr=log, start_new_session=True
             )
         if wait:
-            wait_until(self.is_ready, 120, "a worker that is ready")
+            wait_until(self.is_ready, 240, "a worker that is ready")
         return self
 
     def is_ready(self) -> bool:
@@ -88,7 +88,7 @@ class WorkerProcess:
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
-    def stop(self, timeout_s: float = 120) -> int:
+    def stop(self, timeout_s: float = 240) -> int:
         """SIGTERM, and wait for the end; its exit code."""
         if self.process.poll() is None:
             self.process.terminate()

@@ -78,10 +78,11 @@ def restarts(seed: int, jobs: int, times: int) -> None:
 @main.command()
 @click.option("--jobs", default=80, show_default=True, help="Accepted around each cut.")
 @click.option("--times", default=50, show_default=True)
+@click.option("--at-once", is_flag=True, help="Do not wait for a file written anew; for Valkey 9 and later.")
 @click.pass_obj
-def power(seed: int, jobs: int, times: int) -> None:
+def power(seed: int, jobs: int, times: int, *, at_once: bool) -> None:
     """The power cut under load: the ledger keeps what was synced, the vault nothing."""
-    tell(lambda: scenarios.power(jobs, times, seed))
+    tell(lambda: scenarios.power(jobs, times, seed, at_once=at_once))
 
 
 @main.command()

@@ -149,8 +149,12 @@ def ended_jobs(stage: Stage) -> set[str]:
     return {json.loads(entry[b"outcome"])["job_id"] for _, entry in stream}
 
 
-def power(jobs: int, times: int, seed: int) -> Figures:
-    """The power cut under load; with each second cut the workers' power, too."""
+def power(jobs: int, times: int, seed: int, *, at_once: bool = False) -> Figures:
+    """The power cut under load; with each second cut the workers' power, too.
+
+    Args:
+        at_once: cut again before the server has written its file anew, which servers before Valkey 9 need.
+    """
     settings = {"LOOK_UP_FOR_S": "5", "IMP_RATE_PER_S": "200", **QUICK}
     with Stage(seed, **settings) as stage:  # type: ignore[arg-type]
         tracer = SyncTracer(stage.stack.folder / "traces")
@@ -165,6 +169,8 @@ def power(jobs: int, times: int, seed: int) -> Figures:
             applied = len(stage.fake.applied)
             load.start()
             wait_until(lambda applied=applied: len(stage.fake.applied) > applied, 120, "work")  # type: ignore[misc]
+            if not at_once:
+                wait_until(lambda: written_anew(stage), 120, "a file written anew")
             time.sleep(stage.random.uniform(0, 0.5))
             ended = ended_jobs(stage)
             dark = stage.workers if number % 2 else []
@@ -181,6 +187,7 @@ def power(jobs: int, times: int, seed: int) -> Figures:
         bad = [uid for uid in charged if uid in ends and not _is_paid_or_doubtful(ends[uid])]
     return {
         "cuts": times,
+        "at_once": at_once,
         "jobs": len(stage.sent),
         "bytes_lost": lost_bytes,
         **verdict._asdict(),
@@ -189,6 +196,13 @@ def power(jobs: int, times: int, seed: int) -> Figures:
         "charged": len(charged),
         "charged_without_paid_or_doubt": len(bad),
     }
+
+
+def written_anew(stage: Stage) -> bool:
+    """Whether the ledger's append-only file was written anew since its server was started."""
+    info: Any = stage.ledger.info()
+    busy = info["aof_rewrite_in_progress"] or info["aof_rewrite_scheduled"]
+    return not busy and stage.ledger.get(record.REWRITTEN) == info["run_id"].encode()
 
 
 def _is_paid_or_doubtful(outcome: Outcome | None) -> bool:

@@ -66,7 +66,8 @@ def _signalled(rows: int, number: int, *, quiet_after: int | None = None) -> Fig
     with _stage() as stage:
         with stage.produce(export._replace(quiet_after=quiet_after), name, _slowly(rows)) as producer:
             stage.until_applied(1 if quiet_after else rows // 3, producer)
-            with Stopwatch() as watch, contextlib.suppress(subprocess.TimeoutExpired):
+            stores = (stage.stack.queue.pid, stage.stack.vault.pid)
+            with Stopwatch(producer.process.pid, *stores) as watch, contextlib.suppress(subprocess.TimeoutExpired):
                 producer.signal(number)
                 producer.wait(PATIENCE_S)
             code, words = producer.process.poll(), producer.words()

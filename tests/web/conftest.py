@@ -33,7 +33,7 @@ def server(stand_in: StandIn) -> Server:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 390, "height": 844})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(120_000)
     yield context
     context.close()
 
