@@ -79,11 +79,10 @@ def cut(stack: Stack, workers: list[WorkerProcess], tracer: SyncTracer, rng: ran
     """Cut the power of both stores and of these workers, and switch the stores on again; bytes that were lost."""
     ledger, vault = stack.queue, stack.vault
     server = ledger.pid
-    pids = [*family(server), *family(vault.pid), *(pid for worker in workers for pid in worker.pids())]
-    for sign in (signal.SIGSTOP, signal.SIGKILL):  # a child that rewrites the file stops with its server
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, sign)
+    pids = [*(pid for worker in workers for pid in worker.pids()), *family(server)[::-1]]  # children that write first
+    for pid in pids:  # without SIGSTOP, at which strace may end (PTRACE_LISTEN)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     ledger.kill()
     vault.kill()
     for worker in workers:
