@@ -1,6 +1,6 @@
 """The worker's Celery configuration: what both halves agree on, and what only workers need, each with its reason."""
 
-from producer.contract.transport import SOCKET, transport
+from producer.runtime.celery_transport import SOCKET, transport
 from worker.settings import WorkerSettings
 
 _settings = WorkerSettings.from_env()

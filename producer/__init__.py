@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from producer.client import BillingQueue as BillingQueue
+    from producer.billing_queue import BillingQueue as BillingQueue
     from producer.contract.card import Card as Card
     from producer.contract.errors import InvalidCard as InvalidCard
     from producer.contract.errors import InvalidRequest as InvalidRequest
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from producer.order import IssueRequest as IssueRequest
 
 _HOMES = {
-    "BillingQueue": "producer.client",
+    "BillingQueue": "producer.billing_queue",
     "IssueRequest": "producer.order",
     "Card": "producer.contract",
     "InvalidCard": "producer.contract",

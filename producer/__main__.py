@@ -7,17 +7,17 @@ from typing import Any
 
 import click
 
-from producer.cli import before_cards, open_queue, plainly, print_json, stop
-from producer.client import BillingQueue
+from producer.billing_queue import BillingQueue
+from producer.cli.shared import before_cards, open_queue, plainly, print_json, stop
 from producer.contract.card import Card
 from producer.contract.errors import InvalidCard
 from producer.contract.job import Job, Request
-from producer.contract.lockdown import MemoryNotLocked, lock_down, start_anew_scrubbed
 from producer.contract.outcome import Outcome
 from producer.errors import SettingsError
+from producer.runtime.lockdown import MemoryNotLocked, lock_down, start_anew_scrubbed
 from producer.settings import ProducerSettings
 
-OPEN, OTHER_OUTCOME = 3, 4  # exit codes; see also producer.cli
+OPEN, OTHER_OUTCOME = 3, 4  # exit codes; see also producer.cli.shared
 STDIN_LIMIT = 16_384
 ASKED = (("card_number", True), ("expiry", True), ("birth", False), ("pwd_2digit", False))
 
@@ -154,7 +154,7 @@ def outcome(job_id: str, wait_s: float | None) -> None:
 @plainly
 def serve(host: str, port: int, prefix: str, behind: str | None) -> None:
     """Serve the card page and its endpoint."""
-    from producer.web.serving import run  # noqa: PLC0415 — the other commands need no web server
+    from producer.web.server import run  # noqa: PLC0415 — the other commands need no web server
 
     before_cards()
     with open_queue() as queue:

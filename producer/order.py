@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from producer.acceptance import Asked
 from producer.contract.card import Card
+from producer.stores import Asked
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,11 +17,11 @@ from joserfc.registry import HeaderParameter
 from producer.contract import envelope as sealed_card
 from producer.contract import job as signed_job
 from producer.contract.card import Card
-from producer.contract.compact import b64url, header_of, split, unb64url
 from producer.contract.errors import InvalidCard, Refused
+from producer.contract.identifiers import Operation
 from producer.contract.job import Job
-from producer.contract.keyfile import KeyFileError, keys_of, kid_of, read_jwk
-from producer.contract.names import Operation
+from producer.contract.jose import b64url, header_of, split, unb64url
+from producer.runtime.key_file import KeyFileError, keys_of, kid_of, read_jwk
 
 CURVES: dict[str, type[OKPKey | ECKey]] = {"X25519": OKPKey, "P-256": ECKey}
 

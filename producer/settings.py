@@ -9,8 +9,8 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from producer.contract.job import DEADLINE_LIMIT_S
-from producer.contract.settings import BrokerUrl, SettingProblem, StoreUrl, explain, from_files, layered
 from producer.errors import SettingsError
+from producer.runtime.settings import BrokerUrl, SettingProblem, StoreUrl, explain, from_files, layered
 
 ENV_FILE = ".env.producer"
 NOT_FOR_PRODUCERS = ("IMP_SECRET", "IMP_SECRET_FILE", "OPENING_KEYS_FILE", "OPENING_KEYS_COMMAND")

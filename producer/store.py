@@ -7,8 +7,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from producer.contract.secrecy import take_apart
 from producer.errors import BrokerUnavailable
+from producer.runtime.redaction import take_apart
 from producer.runtime.store_errors import trouble
 
 # For each connection and answer: a store that is down or silent fails a call within 5 s. Stores that answer just in

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from producer import BillingQueue
+from producer.contract.identifiers import Operation
 from producer.contract.job import Request
-from producer.contract.names import Operation
 from producer.web import Tickets
 from tests.fake_iamport import FakeIamport
 from tests.ports import free_port

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.servers import ROOT
 
 NO_WORKER = 'raise ImportError("this process must do without the worker")\n'
-PARTS = ("tests/contract", "tests/producer")
+PARTS = ("tests/contract", "tests/runtime", "tests/producer")
 
 
 def main(options: list[str]) -> int:

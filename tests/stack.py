@@ -24,7 +24,8 @@ from producer import BillingQueue
 from producer.settings import ProducerSettings
 from tests.fake_iamport import FakeIamport
 from tests.servers import ROOT, RedisServer, environment, family, leave_checkout, wait_until
-from worker import access, keygen
+from worker import redis_acl as access
+from worker.keys import generate as keygen
 
 READY = b" ready."
 # Flower's environment: its API open to anybody here, and the workers' celeryconfig.py not on its path.

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from producer.contract.keyfile import KeyFileError
-from producer.contract.lockdown import MemoryNotLocked, end_with_parent, lock_down, start_anew_scrubbed
-from worker import access
-from worker import keygen as keys
-from worker import retire as retirement
+from producer.runtime.key_file import KeyFileError
+from producer.runtime.lockdown import MemoryNotLocked, end_with_parent, lock_down, start_anew_scrubbed
+from worker import redis_acl as access
 from worker.errors import SettingsError, WorkerError
+from worker.keys import generate as keys
+from worker.keys import retire as retirement
 from worker.settings import WorkerSettings
 from worker.start_check import check_stores
-from worker.supervision import supervise
+from worker.supervisor import supervise
 
 WORKER_EXTRA = frozenset({"prometheus_client", "requests", "urllib3"})  # what we import of it
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -88,8 +88,8 @@ def retire(kid: str, *, force: bool) -> None:
 )
 def run(processes: int, concurrency: int, log_level: str, *, events: bool) -> None:
     """Run the workers: scrubbing allocator, locked memory, no core dumps, then Celery with the threads pool."""
-    from worker.assembly import open_keyrings  # noqa: PLC0415 — keygen and acl need no worker's extra
-    from worker.exposition import metrics_served  # noqa: PLC0415 — as above
+    from worker.bootstrap import open_keyrings  # noqa: PLC0415 — keygen and acl need no worker's extra
+    from worker.metrics_server import metrics_served  # noqa: PLC0415 — as above
 
     _lock_down()
     settings = WorkerSettings.from_env()

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from producer.contract.lockdown import lock_down
-from worker.assembly import iamport_client, open_keyrings
+from producer.runtime.lockdown import lock_down
+from worker.bootstrap import iamport_client, open_keyrings
 from worker.errors import StoreUnavailable, WorkerError
-from worker.link import Link
+from worker.redis_store import Link
 from worker.settings import WorkerSettings, is_loopback
 from worker.store_check import (
     CLOCK_APART_S,

@@ -18,12 +18,12 @@ from typing import TypeVar
 
 from producer.contract.card import Card
 from producer.contract.errors import Refused
+from producer.contract.identifiers import Operation
 from producer.contract.job import Job
-from producer.contract.names import Operation
 from producer.contract.outcome import AFTER_SENDING, Outcome, Status
 from worker.errors import StoreUnavailable, TokenUnavailable, UnknownKid, UnknownProducer
-from worker.iamport.meaning import Kind, see_customer, see_payment, understand, understand_payment
-from worker.iamport.models import Answer
+from worker.iamport.answer import Answer
+from worker.iamport.verdict import Kind, see_customer, see_payment, understand, understand_payment
 from worker.lease import Lease, NotClaimed
 from worker.parts import OVERDUE, Held, IamportLike, LedgerLike, OpenerLike, Permit, ThrottleLike, TokensLike
 from worker.retry import (

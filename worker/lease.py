@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from producer.contract.names import Operation
+from producer.contract.identifiers import Operation
 
 
 class Lease(NamedTuple):

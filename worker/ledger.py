@@ -1,6 +1,6 @@
 """Ledger: the worker's part of it. Claim, mark sent, wait, finish; each one script, one round trip, repeatable.
 
-Keys: see :mod:`producer.contract.record`. Must never be given anything of a card.
+Keys: see :mod:`producer.contract.redis_keys`. Must never be given anything of a card.
 """
 
 import contextlib
@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 
 import redis
 
-from producer.contract import record
+from producer.contract import redis_keys
+from producer.contract.identifiers import Operation
 from producer.contract.job import QUEUES
-from producer.contract.names import Operation
 from producer.contract.outcome import AFTER_SENDING, Outcome, Status
 from worker.lease import Lease, NotClaimed
-from worker.link import Links, Script
 from worker.parts import OVERDUE
+from worker.redis_store import Links, Script
 from worker.result import celery_result
 from worker.retry import Wait
 from worker.room import full_store, memory_of, read_info
@@ -45,7 +45,7 @@ class Ledger:
         vault: Links,
         *,
         call_deadline_s: float,
-        kept_s: int = record.KEPT_S,
+        kept_s: int = redis_keys.KEPT_S,
         doubt_s: float = DOUBT_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -58,8 +58,8 @@ class Ledger:
         Raises:
             StoreUnavailable: the ledger does not answer; the lease, if there is one, runs out.
         """
-        prefixes = (record.FRESH, record.CLAIMED, record.CUSTOMER, record.JOB)
-        keys = [record.JOB + job_id, record.OPEN]
+        prefixes = (redis_keys.FRESH, redis_keys.CLAIMED, redis_keys.CUSTOMER, redis_keys.JOB)
+        keys = [redis_keys.JOB + job_id, redis_keys.OPEN]
         answer = self._links.mine.run(CLAIM, keys, job_id, delivery, CLAIM_LEASE_S, *prefixes, self._doubt_s)
         word = answer[0].decode()
         if word != "claimed":
@@ -74,7 +74,7 @@ class Ledger:
             not be sent.
         """
         answer = self._links.mine.run(
-            SENT, [record.JOB + lease.job_id, record.OPEN], lease.job_id, lease.delivery, self._call_lease_s
+            SENT, [redis_keys.JOB + lease.job_id, redis_keys.OPEN], lease.job_id, lease.delivery, self._call_lease_s
         )
         if answer[0] == 1:
             return int(answer[1])
@@ -82,12 +82,12 @@ class Ledger:
 
     def hold(self, lease: Lease) -> bool:
         """Hold a job beyond the end of a call; False if it is in other hands."""
-        keys = [record.JOB + lease.job_id, record.OPEN]
+        keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN]
         return bool(self._links.mine.run(HOLD, keys, lease.job_id, lease.delivery, self._call_lease_s))
 
     def wait(self, lease: Lease, wait: Wait) -> bool:
         """Give a job back for a while; False if another delivery has it."""
-        keys = [record.JOB + lease.job_id, record.OPEN]
+        keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN]
         arguments = (wait.delay_s, wait.reason, wait.last_post, self._doubt_s)
         return bool(self._links.mine.run(WAIT, keys, lease.job_id, lease.delivery, *arguments))
 
@@ -112,14 +112,14 @@ class Ledger:
         text = outcome.model_dump_json()
         in_force = self._links.mine.run(
             FINISH,
-            [record.JOB + lease.job_id, record.OPEN, record.OUTCOMES, record.RESULT + lease.job_id],
+            [redis_keys.JOB + lease.job_id, redis_keys.OPEN, redis_keys.OUTCOMES, redis_keys.RESULT + lease.job_id],
             lease.job_id,
             lease.delivery,
             text,
             celery_result(outcome, text),
             self._kept_s,
             int(is_definite),
-            *(record.CUSTOMER, record.JOB),
+            *(redis_keys.CUSTOMER, redis_keys.JOB),
             int(is_in_force),
             "" if key_updated is None else key_updated,
         )
@@ -130,7 +130,7 @@ class Ledger:
 
     def forget(self, job_id: str) -> None:
         """Delete the sealed request of a finished job, without waiting for it."""
-        self._vault.mine.tell("UNLINK", record.SEALED + job_id)
+        self._vault.mine.tell("UNLINK", redis_keys.SEALED + job_id)
 
     def due(
         self, most: int, most_migration: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]
@@ -140,14 +140,14 @@ class Ledger:
         Args:
             empty_s: for each of :data:`QUEUES`, how long it has been empty, or -1.
         """
-        keys = [record.OPEN, *(record.FRESH + q for q in QUEUES), *(record.CLAIMED + q for q in QUEUES)]
-        answer = self._links.mine.run(DUE, keys, most, guard_s, overtaken_s, most_migration, *empty_s, record.JOB)
+        keys = [redis_keys.OPEN, *(redis_keys.FRESH + q for q in QUEUES), *(redis_keys.CLAIMED + q for q in QUEUES)]
+        answer = self._links.mine.run(DUE, keys, most, guard_s, overtaken_s, most_migration, *empty_s, redis_keys.JOB)
         names = [item.decode() for item in answer]
         return list(zip(names[::2], names[1::2], strict=True))
 
     def hold_sweeper(self, owner: str, life_s: int) -> bool:
         """Whether this owner is the one sweeper for the next seconds."""
-        return bool(self._links.mine.run(LOCK, [record.SWEEPER], owner, life_s))
+        return bool(self._links.mine.run(LOCK, [redis_keys.SWEEPER], owner, life_s))
 
     def refuse_jobs_while_full(self) -> tuple[str, bool]:
         """Have jobs refused while a store is nearly full.
@@ -157,9 +157,9 @@ class Ledger:
         """
         link = self._links.mine
         stores = {"ledger": memory_of(link), "vault": memory_of(self._vault.mine)}
-        before = (link.call("GET", record.FULL) or b"").decode()
-        full = full_store(stores, int(link.call("ZCARD", record.OPEN)), before)
-        return full, bool(link.run(NOTE, [record.FULL], full))
+        before = (link.call("GET", redis_keys.FULL) or b"").decode()
+        full = full_store(stores, int(link.call("ZCARD", redis_keys.OPEN)), before)
+        return full, bool(link.run(NOTE, [redis_keys.FULL], full))
 
     def rewrite_after_restart(self) -> bool:
         """Have the server write its append-only file anew, once after each of its starts; whether it was asked now.
@@ -171,11 +171,11 @@ class Ledger:
         if read_info(link, "persistence").get("aof_enabled") != "1":
             return False
         run_id = read_info(link, "server")["run_id"]
-        if (link.call("GET", record.REWRITTEN) or b"").decode() == run_id:
+        if (link.call("GET", redis_keys.REWRITTEN) or b"").decode() == run_id:
             return False
         with contextlib.suppress(redis.ResponseError):  # one is being written already
             link.call("BGREWRITEAOF")
-        return bool(link.run(NOTE, [record.REWRITTEN], run_id))
+        return bool(link.run(NOTE, [redis_keys.REWRITTEN], run_id))
 
 
 def _lease(job_id: str, delivery: str, text: list[str], held_since: float) -> Lease:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from producer.contract.card import Card
 from producer.contract.job import Job
 from producer.contract.outcome import Outcome
-from worker.iamport.models import Answer
+from worker.iamport.answer import Answer
 from worker.lease import Lease, NotClaimed
 from worker.retry import Wait
 

@@ -12,9 +12,9 @@ import random
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from producer.contract.names import Operation
+from producer.contract.identifiers import Operation
 from producer.contract.outcome import Status
-from worker.iamport.meaning import Kind, Meaning, Sight
+from worker.iamport.verdict import Kind, Meaning, Sight
 from worker.lease import Lease
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 30.0

@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from producer.contract.settings import BrokerUrl, SettingProblem, StoreUrl, explain, from_files, layered, rules_broken
+from producer.runtime.settings import BrokerUrl, SettingProblem, StoreUrl, explain, from_files, layered, rules_broken
 from worker.errors import SettingsError
 
 ENV_FILE = ".env.worker"

@@ -6,7 +6,7 @@ from functools import partial
 
 from producer.runtime.store_errors import WORDS
 from worker.errors import SettingsError, StoreUnavailable
-from worker.link import Link
+from worker.redis_store import Link
 from worker.settings import WorkerSettings
 from worker.store_check import SETTINGS, Problem, Seen, look_at, problems_of_any, problems_of_ledger, problems_of_vault
 

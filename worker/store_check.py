@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import redis
 
-from producer.contract import record
-from worker.access import LEDGER, VAULT, Role
+from producer.contract import redis_keys
 from worker.errors import StoreUnavailable
-from worker.link import Link
+from worker.redis_acl import LEDGER, VAULT, Role
+from worker.redis_store import Link
 from worker.room import FULL, Memory, read_info
 
 LEAST = {"redis": (7, 0), "valkey": (7, 2)}
@@ -190,7 +190,7 @@ def clock_of(link: Link) -> float:
 
 def has_worker(link: Link) -> bool:
     """Whether some worker's sweeper was at work within the last seconds."""
-    return bool(link.call("EXISTS", record.SWEEPER))
+    return bool(link.call("EXISTS", redis_keys.SWEEPER))
 
 
 def _setting(link: Link, name: str) -> str | None:

@@ -9,10 +9,10 @@ from celery import shared_task
 from producer.contract.job import MIGRATION, TASK_NAME
 from producer.contract.outcome import Outcome
 from worker import metrics
-from worker.assembly import this_worker
+from worker.bootstrap import this_worker
 from worker.errors import StoreUnavailable
-from worker.intake import ACCEPTED_FOR
 from worker.lease import NotClaimed
+from worker.message_filter import ACCEPTED_FOR
 from worker.retry import Wait
 
 log = structlog.get_logger()

@@ -8,7 +8,7 @@ A token's life is ``expired_at - now``, both i'mport's clock, from when the answ
 again before its end i'mport gives the *same* token, so nothing here expects a new one to differ. A token that was
 refused is dropped only if it is still the one in force, so a hundred refusals cost one fetch.
 
-Keys: ``billing:token:{account}`` and its ``:lock`` and ``:refused``; see :mod:`producer.contract.record`.
+Keys: ``billing:token:{account}`` and its ``:lock`` and ``:refused``; see :mod:`producer.contract.redis_keys`.
 """
 
 import contextlib
@@ -25,11 +25,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
-from producer.contract import record
+from producer.contract import redis_keys
 from worker.errors import LoginRefused, StoreUnavailable, TokenUnavailable
-from worker.iamport.models import Answer, Token
-from worker.link import Links
+from worker.iamport.answer import Answer, Token
 from worker.parts import Held
+from worker.redis_store import Links
 from worker.retry import LOGIN_FAILED, LOGIN_REFUSED, LOGIN_THROTTLED, TOKEN_AWAITED, VAULT_SILENT
 
 MARGIN_S = 30.0  # fetched again this long before its end: inside the last minute, in which i'mport extends it
@@ -68,7 +68,7 @@ class TokenCache:
         material = secret.get_secret_value().encode()
         self._cipher = AESGCM(HKDF(hashes.SHA256(), 32, None, b"billing token").derive(material))
         account = hmac.new(material, key.encode(), sha256).hexdigest()[:16]
-        self._name = record.TOKEN + account
+        self._name = redis_keys.TOKEN + account
         self._login, self._vault, self._clock, self._sleep = login, vault, clock, sleep
         self._ledger_now = ledger_now
         self._held: Held | None = None

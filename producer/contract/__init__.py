@@ -7,8 +7,8 @@ loads neither Celery nor Redis.
 from producer.contract.card import Card
 from producer.contract.envelope import Envelope
 from producer.contract.errors import ContractError, InvalidCard, InvalidRequest, Refused
+from producer.contract.identifiers import Operation
 from producer.contract.job import Job, Request
-from producer.contract.names import Operation
 from producer.contract.outcome import Outcome, Status
 
 __all__ = [

@@ -26,8 +26,8 @@ from pydantic import (
 )
 
 from producer.contract.errors import InvalidCard, problems_of
-from producer.contract.json_strict import DuplicateMember, loads
-from producer.contract.names import printable
+from producer.contract.identifiers import printable
+from producer.contract.jose import DuplicateMember, loads
 
 HOUR_S = 3600
 KOREA = timezone(timedelta(hours=9))  # no daylight saving since 1988

@@ -1,7 +1,7 @@
 """Job: what a producer signs, and how it is named on the queue.
 
 Owns the non-card members of a request, their limits, and the strict reading of a signed request (JWS). Holds no key:
-the producer signs (:mod:`producer.sealing`), the worker verifies (:mod:`worker.opening`).
+the producer signs (:mod:`producer.sealing`), the worker verifies (:mod:`worker.keys.opening`).
 
 Source: RFC 7515 (JWS), RFC 9864 (``Ed25519``); limits as i'mport's schema of the two calls has them.
 """
@@ -21,10 +21,10 @@ from pydantic import (
     model_validator,
 )
 
-from producer.contract.compact import header_of, json_object, split, unb64url
 from producer.contract.envelope import ENVELOPE_LIMIT
 from producer.contract.errors import InvalidRequest, Refused, problems_of
-from producer.contract.names import KID, CustomerUid, JobId, MerchantUid, Operation, printable
+from producer.contract.identifiers import KID, CustomerUid, JobId, MerchantUid, Operation, printable
+from producer.contract.jose import header_of, json_object, split, unb64url
 
 TASK_NAME = "billing.run"
 RECOVERY, INTERACTIVE, MIGRATION = "recovery", "interactive", "migration"

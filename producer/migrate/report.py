@@ -16,11 +16,11 @@ from pathlib import Path
 from string import Template
 from typing import TextIO
 
-from producer.contract.names import UID_CHARACTERS, job_id_of
+from producer.contract.identifiers import UID_CHARACTERS, job_id_of
 from producer.contract.outcome import Status
 from producer.migrate.rows import key_prefix, reason
 from producer.migrate.source import Record
-from producer.migrate.workfile import COLUMNS, NOT_SENT, Kept, WorkFile
+from producer.migrate.work_file import COLUMNS, NOT_SENT, Kept, WorkFile
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 AGAIN = {str(one) for one in (Status.EXPIRED, Status.LOST, Status.INVALID, Status.MISCONFIGURED)} | {NOT_SENT}

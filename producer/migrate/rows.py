@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from producer.contract.card import Card
 from producer.contract.errors import InvalidInput
+from producer.contract.identifiers import Operation
 from producer.contract.job import Request
-from producer.contract.names import Operation
 from producer.migrate.source import REQUEST_FIELDS, Record
 from producer.order import IssueRequest
 

@@ -13,16 +13,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 
-from producer.client import BillingQueue
-from producer.contract.names import job_id_of
+from producer.billing_queue import BillingQueue
+from producer.contract.identifiers import job_id_of
 from producer.contract.outcome import Outcome, Status
 from producer.errors import BrokerUnavailable, IdempotencyConflict
-from producer.migrate import control as ledger
-from producer.migrate.control import Control
+from producer.migrate import ledger
+from producer.migrate.ledger import Control
 from producer.migrate.pace import Throttle, Window
 from producer.migrate.rows import Checker, Row, shown
 from producer.migrate.source import CutOff, Record, SourceError
-from producer.migrate.workfile import NOT_SENT, OPEN, Kept, WorkFile
+from producer.migrate.work_file import NOT_SENT, OPEN, Kept, WorkFile
 from producer.order import IssueRequest
 
 CHUNK = 100

@@ -17,18 +17,18 @@ from typing import BinaryIO
 
 import click
 
-from producer.client import BillingQueue
+from producer.billing_queue import BillingQueue
 from producer.errors import BrokerUnavailable, SettingsError
-from producer.migrate import control as ledger
-from producer.migrate.control import Checkpoint, Control
-from producer.migrate.display import Display
+from producer.migrate import ledger
 from producer.migrate.dry_run import dry_run
+from producer.migrate.ledger import Checkpoint, Control
 from producer.migrate.pace import Window
+from producer.migrate.progress import Display
 from producer.migrate.report import Failed, Summary, replacing, write_report
 from producer.migrate.rows import Checker, key_prefix
 from producer.migrate.run import Progress, Reader, Run, Stopped, rows_to_send
 from producer.migrate.source import CutOff, Record, SourceError, pairs, records
-from producer.migrate.workfile import WorkFile
+from producer.migrate.work_file import WorkFile
 
 ENCRYPTED = {".gpg": "gpg --decrypt", ".pgp": "gpg --decrypt", ".asc": "gpg --decrypt", ".age": "age --decrypt"}
 PLAIN_TEXT = (

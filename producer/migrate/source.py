@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
 from producer.contract.card import Card
-from producer.contract.json_strict import DuplicateMember, loads
+from producer.contract.jose import DuplicateMember, loads
 
 RECORD_LIMIT = 65_536  # bytes
 RECORD_LINES = 20  # of a CSV record with line ends in its fields

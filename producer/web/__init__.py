@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from producer.web.app import card_app as card_app
+    from producer.web.endpoint import card_app as card_app
     from producer.web.settings import WebSettings as WebSettings
     from producer.web.ticket import Ticket as Ticket
     from producer.web.ticket import Tickets as Tickets
@@ -16,7 +16,7 @@ _HOMES = {
     "Ticket": "producer.web.ticket",
     "Tickets": "producer.web.ticket",
     "WebSettings": "producer.web.settings",
-    "card_app": "producer.web.app",
+    "card_app": "producer.web.endpoint",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 — the names above, once

@@ -15,8 +15,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from producer.contract.keyfile import KeyFileError, read_jwk
-from producer.contract.names import Operation
+from producer.contract.identifiers import Operation
+from producer.runtime.key_file import KeyFileError, read_jwk
 
 SETTING = "API_KEYS_FILE"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")

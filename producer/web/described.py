@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import Security
 from fastapi.security import HTTPBearer
 
+from producer.contract.identifiers import Operation
 from producer.contract.job import Request
-from producer.contract.names import Operation
 
 TEXT = {"type": "string"}
 ENVELOPE = {"type": "string", "maxLength": 4096, "description": "The sealed card: a compact JWE."}

@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request as HttpRequest
 
 from producer.contract.card import Card
+from producer.contract.identifiers import Operation
 from producer.contract.job import Request
-from producer.contract.json_strict import DuplicateMember, loads
-from producer.contract.names import Operation
+from producer.contract.jose import DuplicateMember, loads
 from producer.web.answer import Problem
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from producer.contract.settings import SettingProblem, StoreUrl, explain, from_files
 from producer.errors import SettingsError
+from producer.runtime.settings import SettingProblem, StoreUrl, explain, from_files
 from producer.settings import ENV_FILE, environment
 
 Limit = Annotated[str, Field(pattern=r"^[0-9]{1,6} per [0-9]{0,4} ?(second|minute|hour|day)s?$")]

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, NamedTuple, Self
 
-from producer.client import BillingQueue
+from producer.billing_queue import BillingQueue
 from producer.contract.errors import InvalidRequest, Refused
+from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.job import Request
-from producer.contract.json_strict import DuplicateMember, loads
-from producer.contract.names import Operation, job_id_of
+from producer.contract.jose import DuplicateMember, loads
 from producer.sealing import SigningKey
 
 TYP = "ticket+jws"

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from producer.errors import BrokerUnavailable
-from producer.outcomes import OutcomeReader
-from producer.webhooks.ledger import Due, WebhookLedger
-from producer.webhooks.post import Answer, Poster
+from producer.outcome_stream import OutcomeReader
+from producer.webhooks.delivery_queue import Due, WebhookLedger
+from producer.webhooks.http import Answer, Poster
 
 BACKOFF_S = (5, 30, 120, 600, 1800, 3600, 7200)  # the last one again and again
 GIVEN_UP_AFTER_S = 86_400.0

@@ -5,13 +5,13 @@ import signal
 import sys
 from types import FrameType
 
-from producer.contract.secrecy import Redacting
-from producer.outcomes import OutcomeReader
+from producer.outcome_stream import OutcomeReader
 from producer.runtime.alive import alive_file
+from producer.runtime.redaction import Redacting
 from producer.settings import ProducerSettings
 from producer.webhooks.delivery import GROUP, Courier
-from producer.webhooks.ledger import WebhookLedger
-from producer.webhooks.post import Poster
+from producer.webhooks.delivery_queue import WebhookLedger
+from producer.webhooks.http import Poster
 from producer.webhooks.settings import WebhookSettings
 
 log = logging.getLogger("webhooks")

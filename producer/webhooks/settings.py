@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from producer.contract.settings import SettingProblem, explain, from_files
 from producer.errors import SettingsError
+from producer.runtime.settings import SettingProblem, explain, from_files
 from producer.settings import ENV_FILE, environment
 
 SECRET_LENGTH = range(24, 65)  # bytes, as Standard Webhooks has it

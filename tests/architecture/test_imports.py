@@ -64,7 +64,7 @@ def test_every_name_that_the_producer_offers_is_there() -> None:
 
     modules = modules_after(program)
 
-    assert "producer.client" in modules
+    assert "producer.billing_queue" in modules
 
 
 def test_producer_process_that_enqueues_loads_no_worker() -> None:
@@ -91,14 +91,14 @@ def test_producer_process_that_enqueues_loads_no_worker() -> None:
 
         modules = modules_after(program, stack.producer_env)
 
-    assert {"producer.client", "producer.publishing", "celery"} <= modules
+    assert {"producer.billing_queue", "producer.publisher", "celery"} <= modules
     assert "worker" not in roots(modules)
 
 
 def test_producers_commands_load_no_worker() -> None:
     modules = modules_after("import producer.__main__")
 
-    assert "producer.client" in modules
+    assert "producer.billing_queue" in modules
     assert "worker" not in roots(modules)
 
 

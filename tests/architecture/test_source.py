@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.contract import record
+from producer.contract import redis_keys
 from tests.servers import ROOT
 
 LONGEST = 400
@@ -13,7 +13,7 @@ KEY = re.compile(r"\bbilling:[a-z]+\b")
 SOURCES = sorted(
     path for half in ("producer", "worker") for kind in ("*.py", "*.lua") for path in (ROOT / half).rglob(kind)
 )
-DOCSTRING = record.__doc__ or ""
+DOCSTRING = redis_keys.__doc__ or ""
 LISTED = {name.partition("{")[0] for name in re.findall(r"^``([^`]+)``  ", DOCSTRING, re.MULTILINE)}
 
 
@@ -31,7 +31,7 @@ def test_module_is_not_too_long(path: Path) -> None:
 def test_every_constant_of_a_key_is_listed_with_its_expiry() -> None:
     constants = {
         name: value
-        for name, value in vars(record).items()
+        for name, value in vars(redis_keys).items()
         if name.isupper() and isinstance(value, str) and re.match(r"billing:|celery-", value)
     }
 

@@ -29,9 +29,9 @@ import click
 import httpcore
 
 from producer import BillingQueue, Card
+from producer.contract.identifiers import Operation
 from producer.contract.job import Request
-from producer.contract.names import Operation
-from producer.contract.record import OUTCOMES
+from producer.contract.redis_keys import OUTCOMES
 from producer.sealing import SealingKeys
 from producer.settings import ProducerSettings
 from producer.web import Tickets

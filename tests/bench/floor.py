@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from celery import Celery
 
 from producer.contract.job import INTERACTIVE
-from producer.contract.transport import transport
+from producer.runtime.celery_transport import transport
 
 TASK = "floor.nothing"
 

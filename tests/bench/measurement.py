@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from producer import BillingQueue, Card, IssueRequest
 from producer.contract.job import INTERACTIVE
-from producer.contract.record import OUTCOMES
+from producer.contract.redis_keys import OUTCOMES
 from tests.bench import floor
 from tests.bench.stage import THREADS, Stage, Workers
 from tests.fake_iamport.cards import numbered

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from producer.contract.lockdown import end_with_parent
+from producer.runtime.lockdown import end_with_parent
 
 LOGIN = b"POST /users/getToken "
 CUSTOMER = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from producer import Card, IssueRequest
-from producer.contract import record
+from producer.contract import redis_keys
 from producer.contract.job import INTERACTIVE
 from tests.canary import places
 from tests.canary.memory import frozen, memory_of
@@ -44,7 +44,7 @@ def examine(folder: Path, tag: int, cards: int) -> Control:
     with Scene(Tracer(folder / "control", wanted=False)) as scene:
         worker = scene.worker(PLAIN, processes=1)
         enqueue(scene, tag, range(cards))
-        wait_until(lambda: not scene.ledger.zcard(record.OPEN), 600, "the end of the control's jobs")
+        wait_until(lambda: not scene.ledger.zcard(redis_keys.OPEN), 600, "the end of the control's jobs")
         pids = worker.pids()
         with frozen(pids):
             memory = owners(needles.find(piece) for pid in pids for piece in memory_of(pid))

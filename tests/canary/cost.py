@@ -6,13 +6,13 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from producer.contract import record
+from producer.contract import redis_keys
 from tests.bench.stage import _cpu_s
 from tests.canary.control import enqueue
 from tests.canary.stage import Scene
 from tests.canary.tracer import Tracer
 from tests.servers import wait_until
-from worker.supervision import queues_of
+from worker.supervisor import queues_of
 
 THREADS, ROUNDS, JOBS = 16, 30, 200
 WITHOUT = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
@@ -36,7 +36,7 @@ class _Side:
         enqueue_while_stopped(self, indexes)
         before = sum(_cpu_s(pid) for pid in self.pids)
         self.signal(signal.SIGCONT)
-        wait_until(lambda: not self.scene.ledger.zcard(record.OPEN), 120, "the end of a round")
+        wait_until(lambda: not self.scene.ledger.zcard(redis_keys.OPEN), 120, "the end of a round")
         return 1000 * (sum(_cpu_s(pid) for pid in self.pids) - before) / len(indexes)
 
     def signal(self, number: int) -> None:

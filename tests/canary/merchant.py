@@ -18,7 +18,7 @@ from celery import Celery
 
 from producer import BillingQueue, Card
 from producer.contract.errors import ContractError
-from producer.contract.names import Operation
+from producer.contract.identifiers import Operation
 from producer.errors import BillingError, BrokerUnavailable
 from producer.sealing import SealingKeys
 from producer.settings import ProducerSettings

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from celery import Celery
 
-from producer.contract import record
+from producer.contract import redis_keys
 from tests.canary.needles import Canary
 from tests.canary.places import Place
 from tests.canary.stage import Flower, Scene, page
@@ -59,13 +59,13 @@ def _log(scene: Scene, one: Canary) -> None:
 def _in_every_type(scene: Scene, one: Canary) -> None:
     """In a result, an outcome of the stream, and a key's name; DUMP compresses the first."""
     text = json.dumps(one.members())
-    scene.ledger.set(f"{record.RESULT}{one.place}", json.dumps({"result": text, "padding": "-" * 500}))
-    scene.ledger.xadd(record.OUTCOMES, {"outcome": text})
+    scene.ledger.set(f"{redis_keys.RESULT}{one.place}", json.dumps({"result": text, "padding": "-" * 500}))
+    scene.ledger.xadd(redis_keys.OUTCOMES, {"outcome": text})
     scene.ledger.hset(f"planted:{one.mail}", mapping={"card": one.number})
 
 
 def _in_vault(scene: Scene, one: Canary) -> None:
-    scene.vault.client().set(f"{record.SEALED}{one.place}", json.dumps(one.members()))
+    scene.vault.client().set(f"{redis_keys.SEALED}{one.place}", json.dumps(one.members()))
 
 
 def _event(scene: Scene, flower: Flower, one: Canary) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, NamedTuple, cast
 
-from producer.contract import record
+from producer.contract import redis_keys
 from producer.contract.job import QUEUES
 from tests.canary import control, cost, places, planted
 from tests.canary.control import owners
@@ -168,7 +168,7 @@ class Run:
         self.merchant.do("mistake", range(0, plan.cards, 10))
         self.poison(self.jobs[0])
         self.jobs += self.merchant.do("enqueue", range(plan.in_hand, plan.cards - 1))
-        wait_until(lambda: not self.scene.ledger.zcard(record.OPEN), PATIENCE_S, "the last outcome")
+        wait_until(lambda: not self.scene.ledger.zcard(redis_keys.OPEN), PATIENCE_S, "the last outcome")
 
     def crash(self) -> list[str]:
         """SIGABRT and SIGSEGV to workers, SIGABRT to the producer's command, each with a card in hand."""

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from producer.contract import record
-from producer.contract.names import job_id_of
+from producer.contract import redis_keys
+from producer.contract.identifiers import job_id_of
 from tests.chaos.stage import Stage
 
 
@@ -62,7 +62,7 @@ def forge(stage: Stage, count: int) -> list[str]:
     stage.issue(count, "forged")
     vault = stage.stack.vault.client()
     ids = [job.job_id for job in stage.sent if job.customer_uid.startswith("forged")]
-    texts: dict[str, Any] = {job_id: vault.get(record.SEALED + job_id) for job_id in ids}
+    texts: dict[str, Any] = {job_id: vault.get(redis_keys.SEALED + job_id) for job_id in ids}
     for number, job_id in enumerate(ids):
         text = texts[job_id]
         forged = (
@@ -72,5 +72,5 @@ def forge(stage: Stage, count: int) -> list[str]:
             b"4242424242424242",
             os.urandom(600),
         )[number % 5]
-        vault.set(record.SEALED + job_id, forged, xx=True, keepttl=True)
+        vault.set(redis_keys.SEALED + job_id, forged, xx=True, keepttl=True)
     return ids

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from producer import Outcome
-from producer.contract import record
+from producer.contract import redis_keys
 from producer.contract.job import QUEUES
 from producer.contract.outcome import Status
 from tests.chaos.judge import collect, judge
@@ -129,7 +129,7 @@ def restarts(jobs: int, times: int, seed: int) -> Figures:
         stage.wait_for_the_end(240)
         outcomes = collect(stage.queue, stage.sent)
         verdict = judge(stage.sent, outcomes, stage.fake)
-        stream: Any = stage.ledger.xrange(record.OUTCOMES)
+        stream: Any = stage.ledger.xrange(redis_keys.OUTCOMES)
         entries = Counter(json.loads(entry[b"outcome"])["job_id"] for _, entry in stream)
     return {
         "jobs": jobs,
@@ -145,7 +145,7 @@ def restarts(jobs: int, times: int, seed: int) -> Figures:
 
 def ended_jobs(stage: Stage) -> set[str]:
     """Jobs whose outcome the stream has."""
-    stream: Any = stage.ledger.xrange(record.OUTCOMES)
+    stream: Any = stage.ledger.xrange(redis_keys.OUTCOMES)
     return {json.loads(entry[b"outcome"])["job_id"] for _, entry in stream}
 
 
@@ -202,7 +202,7 @@ def written_anew(stage: Stage) -> bool:
     """Whether the ledger's append-only file was written anew since its server was started."""
     info: Any = stage.ledger.info()
     busy = info["aof_rewrite_in_progress"] or info["aof_rewrite_scheduled"]
-    return not busy and stage.ledger.get(record.REWRITTEN) == info["run_id"].encode()
+    return not busy and stage.ledger.get(redis_keys.REWRITTEN) == info["run_id"].encode()
 
 
 def _is_paid_or_doubtful(outcome: Outcome | None) -> bool:
@@ -247,7 +247,7 @@ def _attempts(stage: Stage) -> int:
     """How often a request was about to leave while i'mport was down: each is noted in the ledger first."""
     with stage.ledger.pipeline(transaction=False) as pipe:
         for job in stage.sent[20:]:
-            pipe.hget(record.JOB + job.job_id, "attempts")
+            pipe.hget(redis_keys.JOB + job.job_id, "attempts")
         return sum(int(one or 0) for one in pipe.execute())
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import redis
 
 from producer import BrokerUnavailable, Card, IssueRequest, Job
-from producer.contract import record
+from producer.contract import redis_keys
 from producer.contract.job import INTERACTIVE
 from tests.chaos.judge import Sent
 from tests.fake_iamport import CARDS, FakeIamport, numbered
@@ -115,7 +115,7 @@ class Stage:
                 time.sleep(0.1)
 
     def open_jobs(self) -> int:
-        return int(self.ledger.zcard(record.OPEN))
+        return int(self.ledger.zcard(redis_keys.OPEN))
 
     def wait_for_the_end(self, timeout_s: float, *, until: int = 0) -> None:
         """Until no more than so many jobs are open."""
@@ -124,13 +124,13 @@ class Stage:
     def in_hand(self) -> list[str]:
         """Jobs that some delivery holds now."""
         now = time.time()
-        found: Any = self.ledger.zrangebyscore(record.OPEN, now, now + 120)
+        found: Any = self.ledger.zrangebyscore(redis_keys.OPEN, now, now + 120)
         ids = [one.decode() for one in found]
         if not ids:
             return []
         with self.ledger.pipeline(transaction=False) as pipe:
             for job_id in ids:
-                pipe.hget(record.JOB + job_id, "lease")
+                pipe.hget(redis_keys.JOB + job_id, "lease")
             return [job_id for job_id, lease in zip(ids, pipe.execute(), strict=True) if lease]
 
     def tracebacks(self) -> int:

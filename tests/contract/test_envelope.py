@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.contract.compact import b64url, unb64url
 from producer.contract.envelope import Envelope
 from producer.contract.errors import Refused
-from producer.contract.names import Operation
+from producer.contract.identifiers import Operation
+from producer.contract.jose import b64url, unb64url
 from tests.vectors import Json, label, read_vectors
 
 NEED_A_KEY = {"unknown_kid", "wrong_curve", "does_not_open", "invalid_card"}

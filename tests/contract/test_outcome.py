@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from producer.contract.names import Operation
+from producer.contract.identifiers import Operation
 from producer.contract.outcome import AFTER_SENDING, Outcome, Status
 
 FIELDS = [

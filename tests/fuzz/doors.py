@@ -5,13 +5,13 @@ from typing import NamedTuple
 from producer.contract.card import Card
 from producer.contract.envelope import Envelope
 from producer.contract.errors import InvalidCard, Refused
-from producer.contract.keyfile import WatchedFile
-from producer.contract.names import Operation
+from producer.contract.identifiers import Operation
+from producer.runtime.key_file import WatchedFile
 from tests.vectors import HERE, read_keys
 from tests.vectors.recipe import IAT, Record
 from tests.worker.leases import lease
 from worker.errors import UnknownKid
-from worker.opening import Opener, OpeningKeys, ProducerKeys
+from worker.keys.opening import Opener, OpeningKeys, ProducerKeys
 
 JOB, ENVELOPE, CARD = "job", "envelope", "card"
 

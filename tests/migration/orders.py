@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable
 
-from producer.contract import record
-from producer.migrate.control import Checkpoint
+from producer.contract import redis_keys
+from producer.migrate.ledger import Checkpoint
 from tests.migration.export import Export
 from tests.migration.judge import judge, read
 from tests.migration.stage import Figures, Producer, Stage, say
@@ -109,7 +109,7 @@ class Orders:
 
     def _newest(self) -> float:
         """When a row was accepted last."""
-        return max(map(float, self._ledger.hvals(record.KIDS)))
+        return max(map(float, self._ledger.hvals(redis_keys.KIDS)))
 
     def _last_of_all(self) -> float:
         """When a row was accepted last, once none has been for longer than an order takes."""
@@ -120,7 +120,7 @@ class Orders:
                 return newest
 
     def _open(self) -> int:
-        return int(self._ledger.zcard(record.OPEN))
+        return int(self._ledger.zcard(redis_keys.OPEN))
 
     def _known(self) -> Checkpoint:
         known = self._stage.checkpoint(NAME)

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import click
 
-from producer.contract import record
-from producer.migrate.control import Checkpoint, Control
+from producer.contract import redis_keys
+from producer.migrate.ledger import Checkpoint, Control
 from tests.fake_iamport import FakeIamport
 from tests.migration.export import Export
 from tests.servers import ROOT, wait_until
@@ -157,17 +157,17 @@ class Stage:
 
     def forget_holder(self, name: str) -> None:
         """What the migration's lease does by itself some seconds after its process died."""
-        self.stack.queue.client(1).hset(record.MIGRATION + name, "held_until", 0)
+        self.stack.queue.client(1).hset(redis_keys.MIGRATION + name, "held_until", 0)
 
     def wake_open_jobs(self) -> None:
         """What happens by itself within a minute or so: leases that nobody holds end, lost messages are missed."""
         ledger, now = self.stack.queue.client(1), time.time()
-        jobs: Any = ledger.zrange(record.OPEN, 0, -1)
+        jobs: Any = ledger.zrange(redis_keys.OPEN, 0, -1)
         for job_id in jobs:
-            key = record.JOB + job_id.decode()
+            key = redis_keys.JOB + job_id.decode()
             if ledger.hget(key, "lease"):
                 ledger.hset(key, "leased_until", now)
-            ledger.zadd(record.OPEN, {job_id: now})
+            ledger.zadd(redis_keys.OPEN, {job_id: now})
 
 
 def say(words: str) -> None:

@@ -6,10 +6,11 @@ from hashlib import sha1
 
 import pytest
 
-from producer import acceptance
+from producer import stores as acceptance
 from tests.servers import RedisServer
-from worker import ledger, throttle
-from worker.link import Script
+from worker import ledger
+from worker import rate_limit as throttle
+from worker.redis_store import Script
 
 KEY = "model:time"
 SCRIPTS = (ledger.CLAIM, ledger.SENT, ledger.WAIT, ledger.FINISH, ledger.DUE, throttle.PERMIT, throttle.REPORT)

@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from producer import BillingQueue
-from producer.publishing import Publisher
+from producer.publisher import Publisher
 from producer.settings import ProducerSettings
 from tests.fake_iamport.fake import IMP_KEY, IMP_SECRET
 from tests.model.clock import scripts_on_model_time
 from tests.model.machine import Machine
 from tests.model.world import World
 from tests.servers import RedisServer
-from worker import keygen
-from worker.assembly import open_keyrings
+from worker.bootstrap import open_keyrings
+from worker.keys import generate as keygen
 from worker.settings import WorkerSettings
 
 

@@ -12,8 +12,8 @@ from tests.fake_iamport import FakeIamport
 from tests.fake_iamport.call import Call, parse_body
 from tests.fake_iamport.exchange import Cut
 from tests.fake_iamport.journal import Applied
+from worker.iamport.answer import Answer
 from worker.iamport.client import IamportClient
-from worker.iamport.models import Answer
 
 LATE_S = 120.0  # what is applied later than this after it was sent is excepted from the promises
 SILENCE, NOTHING_LEFT = Answer(0, was_sent=True), Answer(0, was_sent=False)

@@ -7,23 +7,23 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from producer import BillingQueue, Card, Job, Outcome
-from producer.contract import record
+from producer.contract import redis_keys
 from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY
 from producer.contract.outcome import AFTER_SENDING, Status
-from producer.publishing import Publisher
+from producer.publisher import Publisher
 from tests.fake_iamport import CARDS, FakeIamport, numbered
 from tests.model.clock import Clock
 from tests.model.upstream import CrashError, Fate, Upstream
 from tests.servers import RedisServer
 from worker.issuance import Issuance
+from worker.keys.opening import Opener
 from worker.lease import Lease
 from worker.ledger import Ledger
-from worker.link import Links
-from worker.opening import Opener
+from worker.rate_limit import Throttle
+from worker.redis_store import Links
 from worker.retry import Wait
 from worker.settings import WorkerSettings
 from worker.sweeper import Sweeper
-from worker.throttle import Throttle
 from worker.token_cache import TokenCache
 
 PLAIN = {name: value for name, value in CARDS["visa"].fields().items() if name != "card_number"}
@@ -161,7 +161,7 @@ class World:
         if crash:  # what would not have happened is taken back
             self.broker.lpop(INTERACTIVE)
         if crash == "accepted":
-            self.vault_store.delete(record.SEALED + job.job_id)
+            self.vault_store.delete(redis_keys.SEALED + job.job_id)
         asked = Asked(job, key, card)
         known = self.asked.setdefault(job.job_id, asked)
         assert (known.job.sequence, known.job.expires_at) == (job.sequence, job.expires_at)
@@ -208,9 +208,9 @@ class World:
             self.upstream.apply_late()
         self.clock.set(end)
         gone = [
-            record.SEALED + one.job.job_id
+            redis_keys.SEALED + one.job.job_id
             for one in self.asked.values()
-            if one.job.expires_at + record.SEALED_GRACE_S < end
+            if one.job.expires_at + redis_keys.SEALED_GRACE_S < end
         ]
         if gone:
             self.vault_store.delete(*gone)
@@ -228,7 +228,7 @@ class World:
         """Good days, until no job is open."""
         self.upstream.is_down = False
         for _ in range(2000):
-            if not self.ledger_store.zcard(record.OPEN):
+            if not self.ledger_store.zcard(redis_keys.OPEN):
                 break
             self.sweep()
             while any(self._depths()):
@@ -240,7 +240,7 @@ class World:
 
     def judge(self) -> None:
         """Every promise, held against what i'mport saw."""
-        entries: Any = self.ledger_store.xrange(record.OUTCOMES)
+        entries: Any = self.ledger_store.xrange(redis_keys.OUTCOMES)
         written = Counter(json.loads(entry[b"outcome"])["job_id"] for _, entry in entries)
         applied = {entry.card_number for entry in self.fake.applied}
         in_time = {entry.card_number for entry in self.fake.applied if entry not in self.upstream.too_late}
@@ -248,7 +248,7 @@ class World:
             outcome = self.queue.outcome(job_id)
             assert outcome is not None, f"{job_id} is still open"
             assert written[job_id] == 1, f"{job_id}: {written[job_id]} outcomes"
-            result: Any = self.ledger_store.get(record.RESULT + job_id)
+            result: Any = self.ledger_store.get(redis_keys.RESULT + job_id)
             assert json.loads(result)["result"]["status"] == outcome.status
             mine = [post for post in self.upstream.posts if post.card_number == asked.card_number]
             if any(post.may_be_applied for post in mine):

@@ -10,16 +10,16 @@ from typing import Any, cast
 from hypothesis import settings
 
 from producer import BillingQueue
-from producer.contract.names import Operation, job_id_of
+from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.outcome import Outcome, Status
 from producer.errors import IdempotencyConflict
-from producer.migrate import control as ledger
-from producer.migrate.control import Control, Order
+from producer.migrate import ledger
+from producer.migrate.ledger import Control, Order
 from producer.migrate.pace import Window
 from producer.migrate.rows import Checker
 from producer.migrate.run import Progress, Reader, Run, rows_to_send
 from producer.migrate.source import Record
-from producer.migrate.workfile import WorkFile
+from producer.migrate.work_file import WorkFile
 from producer.order import IssueRequest
 
 HEADER = "customer_uid,card_number,expiry"

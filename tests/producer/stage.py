@@ -18,10 +18,10 @@ from click.testing import Result
 from joserfc import jwe, jws
 from joserfc.jwk import ECKey, OKPKey
 
-from producer.contract import record
+from producer.contract import redis_keys
 from producer.contract.card import Card
+from producer.contract.identifiers import Operation
 from producer.contract.job import Job, SignedJob
-from producer.contract.names import Operation
 from producer.contract.outcome import Outcome, Status
 from producer.sealing import SealingKeys
 from producer.settings import ProducerSettings
@@ -140,21 +140,21 @@ class Stage:
             client.script_flush()
 
     def record(self, job_id: str) -> dict[str, str]:
-        found: dict[str, str] = self.ledger.hgetall(record.JOB + job_id)
+        found: dict[str, str] = self.ledger.hgetall(redis_keys.JOB + job_id)
         return found
 
     def open_jobs(self) -> dict[str, float]:
-        return dict(self.ledger.zrange(record.OPEN, 0, -1, withscores=True))
+        return dict(self.ledger.zrange(redis_keys.OPEN, 0, -1, withscores=True))
 
     def records(self) -> list[str]:
-        return sorted(key.removeprefix(record.JOB) for key in self.ledger.keys(record.JOB + "*"))
+        return sorted(key.removeprefix(redis_keys.JOB) for key in self.ledger.keys(redis_keys.JOB + "*"))
 
     def sealed_ids(self) -> list[str]:
-        return sorted(key.removeprefix(record.SEALED) for key in self.vault.keys(record.SEALED + "*"))
+        return sorted(key.removeprefix(redis_keys.SEALED) for key in self.vault.keys(redis_keys.SEALED + "*"))
 
     def sealed(self, job_id: str) -> str:
         """The signed request of a job, out of the vault."""
-        text = self.vault.get(record.SEALED + job_id)
+        text = self.vault.get(redis_keys.SEALED + job_id)
         assert isinstance(text, str)
         return text
 
@@ -180,9 +180,9 @@ class Stage:
             accepted_at=job.accepted_at,
             finished_at=job.accepted_at + 1,
         )
-        self.ledger.hset(record.JOB + job.job_id, "outcome", outcome.model_dump_json())
-        self.ledger.zrem(record.OPEN, job.job_id)
-        self.vault.delete(record.SEALED + job.job_id)
+        self.ledger.hset(redis_keys.JOB + job.job_id, "outcome", outcome.model_dump_json())
+        self.ledger.zrem(redis_keys.OPEN, job.job_id)
+        self.vault.delete(redis_keys.SEALED + job.job_id)
         return outcome
 
     def seal(self, card: Card, *, since_s: int = 0, life_s: int = 600, **bound: Any) -> str:
@@ -205,7 +205,7 @@ class Stage:
             for db in DATABASES:
                 client: Any = redis.Redis(port=port, db=db, decode_responses=True)
                 for key in client.scan_iter():
-                    if not (but_sealed and key.startswith(record.SEALED)):
+                    if not (but_sealed and key.startswith(redis_keys.SEALED)):
                         found += [key, repr(_value(client, key))]
         return "\n".join(layer for text in found for layer in layers(text))
 

@@ -13,15 +13,15 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from producer import BillingQueue, Card
-from producer.contract import record
+from producer.contract import redis_keys
+from producer.contract.identifiers import Operation
 from producer.contract.job import INTERACTIVE, Request
-from producer.contract.names import Operation
 from producer.contract.outcome import Outcome, Status
 from producer.errors import BrokerUnavailable
 from producer.sealing import SealingKeys
 from producer.web import Tickets, WebSettings, card_app
 from producer.web.api_key import add_api_key
-from producer.web.guard import BODY_LIMIT
+from producer.web.middleware import BODY_LIMIT
 from producer.web.ticket import ATTEMPTS
 from tests.producer.stage import Stage
 
@@ -64,7 +64,7 @@ class Shop:
             accepted_at=1.0,
             finished_at=2.0,
         )
-        self.stage.ledger.hset(record.JOB + job_id, "outcome", outcome.model_dump_json())
+        self.stage.ledger.hset(redis_keys.JOB + job_id, "outcome", outcome.model_dump_json())
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_a_double_click_is_one_job_also_when_it_is_sealed_anew(shop: Shop) -> No
 
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["job_id"] for answer in answers}) == 1
-    assert shop.stage.ledger.zcard(record.OPEN) == 1
+    assert shop.stage.ledger.zcard(redis_keys.OPEN) == 1
 
 
 def test_the_outcome_is_told_to_the_holder_of_the_ticket_and_shows_no_more_than_it_should(shop: Shop) -> None:
@@ -155,7 +155,7 @@ def test_an_envelope_for_somebody_else_is_refused(shop: Shop) -> None:
     answer = shop.post({"ticket": shop.ticket(), "envelope": shop.seal("younghee")})
 
     assert error(answer) == (422, "refused")
-    assert shop.stage.ledger.zcard(record.OPEN) == 0
+    assert shop.stage.ledger.zcard(redis_keys.OPEN) == 0
 
 
 def test_an_envelope_is_good_for_one_ticket(shop: Shop) -> None:
@@ -265,7 +265,7 @@ def test_a_store_that_is_gone_is_503_and_the_same_ticket_can_be_repeated(
         stage.vault.config_set("maxmemory", "0")
 
     assert shop.post(body).status_code == 202
-    assert stage.ledger.zcard(record.OPEN) == 1
+    assert stage.ledger.zcard(redis_keys.OPEN) == 1
 
 
 def test_a_plain_form_works_only_where_it_is_allowed(stage: Stage, queue: BillingQueue, card: Card) -> None:
@@ -276,7 +276,7 @@ def test_a_plain_form_works_only_where_it_is_allowed(stage: Stage, queue: Billin
     assert error(closed.browser.post(path, data={**fields, "ticket": closed.ticket()})) == (415, "not_json")
     answer = open_.browser.post(path, data={**fields, "customer_uid": "somebody", "ticket": open_.ticket()})
     assert answer.status_code == 202
-    assert stage.ledger.hget(record.JOB + answer.json()["job_id"], "customer_uid") in {b"gildong", "gildong"}
+    assert stage.ledger.hget(redis_keys.JOB + answer.json()["job_id"], "customer_uid") in {b"gildong", "gildong"}
     endless = {**{f"x{n}": "1" for n in range(40)}, "ticket": open_.ticket()}
     assert error(open_.browser.post(path, data=endless)) == (422, "refused")
     wrong = open_.browser.post(path, data={**fields, "card_number": "4242424242424241", "ticket": open_.ticket()})

@@ -6,7 +6,7 @@ import pytest
 
 from producer import BillingQueue, Card, Status
 from producer.contract.card import PLAINTEXT_LIMIT
-from producer.contract.names import job_id_of
+from producer.contract.identifiers import job_id_of
 from tests.fake_iamport.cards import CARDS
 from tests.producer.stage import Run, Stage
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from producer.contract.names import job_id_of
+from producer.contract.identifiers import job_id_of
 from producer.settings import NOT_FOR_PRODUCERS
 from tests.ports import dead_port
 from tests.producer.stage import Run, Stage

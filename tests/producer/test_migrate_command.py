@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from producer.contract import record
-from producer.contract.names import Operation, job_id_of
+from producer.contract import redis_keys
+from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.outcome import Outcome, Status
-from producer.migrate import control as ledger
-from producer.migrate.control import Control
+from producer.migrate import ledger
+from producer.migrate.ledger import Control
 from producer.migrate.report import write_report
 from producer.migrate.session import stopped_by_signals
-from producer.migrate.workfile import COLUMNS, Kept
+from producer.migrate.work_file import COLUMNS, Kept
 from tests.ports import dead_port
 from tests.producer.migrate_stage import MASTERCARD, VISA, customers, export, outcome_of
 from tests.producer.stage import Run, Stage
@@ -34,8 +34,8 @@ def job(uid: str, run: int = 1) -> str:
 def end_open_jobs(stage: Stage, is_over: threading.Event) -> None:
     client = stage.ledger
     while not is_over.wait(0.005):
-        for job_id in client.zrange(record.OPEN, 0, -1):
-            uid = client.hget(record.JOB + job_id, "customer_uid")
+        for job_id in client.zrange(redis_keys.OPEN, 0, -1):
+            uid = client.hget(redis_keys.JOB + job_id, "customer_uid")
             ended = Outcome(
                 job_id=job_id,
                 status=Status.DECLINED if uid.startswith("poor") else Status.ISSUED,
@@ -44,9 +44,9 @@ def end_open_jobs(stage: Stage, is_over: threading.Event) -> None:
                 accepted_at=1,
                 finished_at=2,
             ).model_dump_json()
-            client.hset(record.JOB + job_id, "outcome", ended)
-            client.zrem(record.OPEN, job_id)
-            client.xadd(record.OUTCOMES, {"outcome": ended})
+            client.hset(redis_keys.JOB + job_id, "outcome", ended)
+            client.zrem(redis_keys.OPEN, job_id)
+            client.xadd(redis_keys.OUTCOMES, {"outcome": ended})
 
 
 @contextlib.contextmanager
@@ -323,7 +323,7 @@ def test_a_run_whose_rows_are_all_issued_is_exit_code_0_with_report_and_summarie
     signed = stage.keys.verified(stage.sealed(job("a")))
     assert (signed.customer_uid, signed.pg) == ("a", "nice")
     assert signed.expires_at - signed.accepted_at == pytest.approx(3600)
-    assert stage.ledger.hget(record.MIGRATION + "m", "state") == ledger.DONE
+    assert stage.ledger.hget(redis_keys.MIGRATION + "m", "state") == ledger.DONE
 
 
 @pytest.mark.usefixtures("workers")
@@ -400,7 +400,7 @@ def test_a_signal_is_exit_code_3_and_going_on_sends_nothing_twice(
 ) -> None:
     def interrupt(is_over: threading.Event) -> None:
         client = stage.ledger
-        while client.zcard(record.OPEN) < 2 and not is_over.wait(0.005):
+        while client.zcard(redis_keys.OPEN) < 2 and not is_over.wait(0.005):
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -415,7 +415,7 @@ def test_a_signal_is_exit_code_3_and_going_on_sends_nothing_twice(
     assert stopped == ["m.csv", "m.report.csv.partial"]
     assert "run 1, stopped" in status.stdout
     assert second.exit_code == 0, second.output
-    assert [stage.ledger.hget(f"{record.CUSTOMER}{uid}", "sequence") for uid in "ab"] == ["1", "1"]
+    assert [stage.ledger.hget(f"{redis_keys.CUSTOMER}{uid}", "sequence") for uid in "ab"] == ["1", "1"]
 
 
 def test_a_second_signal_is_left_to_the_system() -> None:

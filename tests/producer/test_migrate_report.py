@@ -9,7 +9,7 @@ import pytest
 from producer.contract.outcome import Status
 from producer.migrate.report import AGAIN, Failed, Summary, cell, replacing, write_report
 from producer.migrate.source import Record
-from producer.migrate.workfile import COLUMNS, NOT_SENT, OPEN, Kept
+from producer.migrate.work_file import COLUMNS, NOT_SENT, OPEN, Kept
 from tests.producer.migrate_stage import job_of, outcome_of, record_of, work_file
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''x", "'"]

@@ -12,13 +12,13 @@ import pytest
 
 from producer.contract.outcome import Status
 from producer.errors import BrokerUnavailable
-from producer.migrate import control as ledger
-from producer.migrate.control import Checkpoint
+from producer.migrate import ledger
+from producer.migrate.ledger import Checkpoint
 from producer.migrate.rows import Row
 from producer.migrate.run import CANCELLED, CHUNK, Reader, Stopped, rows_to_send
 from producer.migrate.session import NotNow, run_number
 from producer.migrate.source import CutOff, Record, SourceError
-from producer.migrate.workfile import NOT_SENT, OPEN, Kept, WorkFile
+from producer.migrate.work_file import NOT_SENT, OPEN, Kept, WorkFile
 from tests.producer.migrate_stage import World, checker, drive, job_of, outcome_of, record_of, records_of, work_file
 
 AWAY = BrokerUnavailable("accept", accepted=False, idempotency_key="k")

@@ -18,13 +18,13 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.schemas import APIOperation
 
 from producer import BillingQueue, Card
-from producer.contract import record
+from producer.contract import redis_keys
+from producer.contract.identifiers import Operation
 from producer.contract.job import Request
-from producer.contract.names import Operation
 from producer.contract.outcome import Status
 from producer.web import Tickets, WebSettings, card_app
 from producer.web.api_key import add_api_key
-from producer.web.guard import BODY_LIMIT
+from producer.web.middleware import BODY_LIMIT
 from tests.producer.stage import Stage
 
 ISSUE, ONETIME, JOB = "POST /issue-billing", "POST /onetime", "GET /jobs/{job_id}"
@@ -227,8 +227,8 @@ def test_every_answer_that_is_described_for_a_job_is_given(api: Api, stage: Stag
     }
     api.end(job_id, Status.ISSUED)
     answers[200] = tell(job_id, ticket)
-    stage.ledger.delete(record.JOB + job_id)
-    stage.ledger.set(record.JOB + job_id, "no record")  # which the ledger answers with an error
+    stage.ledger.delete(redis_keys.JOB + job_id)
+    stage.ledger.set(redis_keys.JOB + job_id, "no record")  # which the ledger answers with an error
     answers[503] = tell(job_id, ticket, is_down=True)
 
     assert answers == {status: status for status in answers}

@@ -10,9 +10,9 @@ from cryptography.exceptions import InvalidSignature
 from producer.contract.card import PLAINTEXT_LIMIT, Card
 from producer.contract.envelope import ENVELOPE_LIMIT, Envelope
 from producer.contract.errors import InvalidCard
+from producer.contract.identifiers import Operation
 from producer.contract.job import Job, SignedJob
-from producer.contract.keyfile import KeyFileError
-from producer.contract.names import Operation
+from producer.runtime.key_file import KeyFileError
 from producer.sealing import SealingKeys, SigningKey
 from tests.vectors import HERE, Json, read_keys
 from tests.vectors.jose import OpeningKey, ed25519, p256, private_jwk, public_jwk, unseal, verified, x25519

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from producer.contract.compact import b64url, unb64url
 from producer.contract.errors import InvalidRequest, Refused
 from producer.contract.job import Request
+from producer.contract.jose import b64url, unb64url
 from producer.sealing import SigningKey
 from producer.web.ticket import ATTEMPTS, Tickets
 from tests.vectors.jose import ed25519, private_jwk

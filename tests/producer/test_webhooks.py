@@ -12,13 +12,13 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from producer.contract import record
-from producer.contract.names import Operation, job_id_of
+from producer.contract import redis_keys
+from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.outcome import Outcome, Status
-from producer.outcomes import OutcomeReader
+from producer.outcome_stream import OutcomeReader
 from producer.webhooks.delivery import BACKOFF_S, GIVEN_UP_AFTER_S, Courier, backoff_s
-from producer.webhooks.ledger import LEASE_S, WebhookLedger
-from producer.webhooks.post import Poster
+from producer.webhooks.delivery_queue import LEASE_S, WebhookLedger
+from producer.webhooks.http import Poster
 from tests.producer.stage import Stage
 
 OLD, NEW = ("whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
@@ -94,7 +94,7 @@ class Scene:
             accepted_at=1.0,
             finished_at=2.0,
         )
-        self.stage.ledger.xadd(record.OUTCOMES, {"outcome": outcome.model_dump_json()})
+        self.stage.ledger.xadd(redis_keys.OUTCOMES, {"outcome": outcome.model_dump_json()})
         return job_id
 
     def work(self, courier: Courier | None = None) -> int:

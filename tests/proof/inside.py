@@ -18,7 +18,7 @@ from typing import Any
 import redis
 
 from producer import BillingQueue, BrokerUnavailable, Card, UnknownJob
-from producer.contract import record
+from producer.contract import redis_keys
 
 
 def enqueue(per_s: float) -> None:
@@ -71,7 +71,7 @@ def stores(workers: list[str]) -> None:
         for name in ("ledger", "vault")
     )
     clients: Any = [*ledger.client_list(), *vault.client_list()]
-    stream: Any = ledger.xrange(record.OUTCOMES)
+    stream: Any = ledger.xrange(redis_keys.OUTCOMES)
     written = Counter(json.loads(fields["outcome"])["job_id"] for _, fields in stream)
     denied: Any = [*ledger.acl_log(), *vault.acl_log()]
     print(

@@ -23,7 +23,7 @@ import click
 
 import producer.__main__
 import worker.__main__
-from producer.cli import WEB_EXTRA
+from producer.cli.shared import WEB_EXTRA
 from tests.ports import free_port
 from tests.proof import set_up, stories
 from tests.proof.book import Book

@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
 
-from producer.contract import record
+from producer.contract import redis_keys
 from producer.contract.card import Card
-from producer.contract.names import Operation
+from producer.contract.identifiers import Operation
 from producer.sealing import SealingKeys
 from tests.fake_iamport import CARDS
 from tests.ports import free_port
@@ -28,7 +28,7 @@ CARD = json.dumps(CARDS["visa"].fields()).encode()
 HEADER = "customer_uid,card_number,expiry,birth,pwd_2digit\n"
 ROW = "{uid},{number},2031-07,900101,12\n"
 READ_ONE = """
-from producer.outcomes import OutcomeReader
+from producer.outcome_stream import OutcomeReader
 for delivery in OutcomeReader.from_env(group="billing"):
     print("heard", delivery.outcome.status)
     delivery.ack()
@@ -137,7 +137,7 @@ def changes(proof: Proof, name: str) -> Callable[[], bool]:
     ledger = proof.stack.ledger
 
     def written() -> object:
-        return ledger.hget(record.MIGRATION + name, "updated_at")
+        return ledger.hget(redis_keys.MIGRATION + name, "updated_at")
 
     before = written()
     return lambda: written() != before
@@ -150,7 +150,7 @@ def begun(
     """A migration whose source says no more than its first rows, for as long as the block takes."""
 
     def is_known(_log: str) -> bool:
-        return bool(proof.stack.ledger.exists(record.MIGRATION + name))
+        return bool(proof.stack.ledger.exists(redis_keys.MIGRATION + name))
 
     command = f"python -m producer migrate - --name {name}"
     with proof.halves["producer"].running(command, environ, ready=is_known, given=source, code=code) as process:

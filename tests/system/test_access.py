@@ -13,9 +13,9 @@ from celery import Celery
 from celery.result import AsyncResult
 
 from producer import BillingQueue, Card
-from producer.contract import record
+from producer.contract import redis_keys
 from producer.contract.job import QUEUES
-from producer.web.guard import Limits
+from producer.web.middleware import Limits
 from tests.fake_iamport import CARDS
 from tests.ports import free_port
 from tests.servers import ROOT, environment, wait_until
@@ -57,7 +57,7 @@ def test_jobs_of_all_kinds_run_with_each_roles_own_rights(stack: Stack, queue: B
     Limits(stack.stores("limits")["LEDGER_URL"], "3 per 10 minutes", "3 per 10 minutes").count(
         address="192.0.2.1", customer="gildong"
     )
-    assert stack.queue.client(1).keys(record.LIMITS + "*")
+    assert stack.queue.client(1).keys(redis_keys.LIMITS + "*")
     statuses = [str(queue.wait(job.job_id, 60).status) for job in jobs]
     assert statuses == ["issued", "declined", "issued", "issued", "paid", *["issued"] * 20]
     assert {what for _, what in denied(stack)} <= {"client", "client|setinfo"}  # which client libraries can do without
@@ -92,10 +92,10 @@ def test_a_migration_runs_with_the_migrators_rights_and_with_no_others(stack: St
 
 def test_a_producer_reads_no_sealed_request_no_token_and_no_queue(stack: Stack, queue: BillingQueue) -> None:
     job = queue.issue(customer_uid="gildong", card=card())
-    sealed, vault = record.SEALED + job.job_id, client_of(stack, "producer", "vault")
-    stack.vault.client().set(record.TOKEN + "x", "token")
+    sealed, vault = redis_keys.SEALED + job.job_id, client_of(stack, "producer", "vault")
+    stack.vault.client().set(redis_keys.TOKEN + "x", "token")
 
-    for key in (sealed, record.TOKEN + "x"):
+    for key in (sealed, redis_keys.TOKEN + "x"):
         reads = (
             *(("GET", key), ("GETRANGE", key, 0, -1), ("DUMP", key), ("SET", key, "x", "GET"), ("GETSET", key, "x")),
             *(("STRLEN", key), ("SORT", key), ("COPY", key, "y"), ("RENAME", key, "y"), ("DEL", key), ("SCAN", 0)),
@@ -150,7 +150,7 @@ def test_flower_hears_events_and_can_neither_enqueue_nor_control(stack: Stack, q
             ("EVAL", "return redis.call('LPUSH', KEYS[1], 'x')", 1, name),
         )
         assert [write for write in writes if not refused(client, *write)] == []
-    assert refused(client, "HGETALL", record.JOB + job.job_id)
+    assert refused(client, "HGETALL", redis_keys.JOB + job.job_id)
     assert {user for user, what in denied(stack) if not what.startswith("client")} <= {"flower"}
 
 
@@ -195,4 +195,4 @@ def test_a_merchant_waits_for_a_result_with_the_producers_rights(stack: Stack, q
     results = [AsyncResult(job.job_id, app=app).get(timeout=60) for job in jobs]
 
     assert results == [queue.wait(job.job_id, 1).to_dict() for job in jobs]
-    assert refused(client_of(stack, "producer", "ledger"), "SET", record.RESULT + jobs[0].job_id, "forged")
+    assert refused(client_of(stack, "producer", "ledger"), "SET", redis_keys.RESULT + jobs[0].job_id, "forged")

@@ -14,13 +14,13 @@ from typing import Any, Self
 import pytest
 
 from producer import BillingQueue, BrokerUnavailable, Card, Job, Outcome, Status, client
-from producer.acceptance import Acceptance, Accepted, Asked
-from producer.contract import record
+from producer.contract import redis_keys
+from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.job import INTERACTIVE, Request
-from producer.contract.names import Operation, job_id_of
-from producer.publishing import Publisher
+from producer.publisher import Publisher
 from producer.sealing import SigningKey
 from producer.settings import ProducerSettings
+from producer.stores import Acceptance, Accepted, Asked
 from tests.fake_iamport.cards import CARDS, numbered
 from tests.servers import RedisServer, wait_until
 from tests.stack import Stack
@@ -135,11 +135,13 @@ class ThreeStores(Stack):
         return ProducerSettings(_env_file=None, **given)
 
     def records(self) -> list[str]:
-        return sorted(name.decode().removeprefix(record.JOB) for name in self.ledger_client.keys(record.JOB + "*"))
+        return sorted(
+            name.decode().removeprefix(redis_keys.JOB) for name in self.ledger_client.keys(redis_keys.JOB + "*")
+        )
 
     def sealed(self) -> list[str]:
         client: Any = self.vault.client()
-        return sorted(name.decode().removeprefix(record.SEALED) for name in client.keys(record.SEALED + "*"))
+        return sorted(name.decode().removeprefix(redis_keys.SEALED) for name in client.keys(redis_keys.SEALED + "*"))
 
     def messages(self) -> int:
         return int(self.queue.client().llen(INTERACTIVE))
@@ -262,8 +264,10 @@ def test_failure_tells_the_truth_and_a_second_try_with_the_same_key_completes_on
     assert stores.sealed() == [job.job_id]
     assert stores.messages() >= 1
     assert job.sequence == 1
-    assert [one.decode() for one in stores.ledger_client.zrange(record.OPEN, 0, -1)] == [job.job_id]
-    assert [one.decode() for one in stores.ledger_client.zrange(f"{record.CUSTOMER}{UID}:open", 0, -1)] == [job.job_id]
+    assert [one.decode() for one in stores.ledger_client.zrange(redis_keys.OPEN, 0, -1)] == [job.job_id]
+    assert [one.decode() for one in stores.ledger_client.zrange(f"{redis_keys.CUSTOMER}{UID}:open", 0, -1)] == [
+        job.job_id
+    ]
 
 
 @pytest.mark.parametrize("store", ["ledger", "vault", "queue"])
@@ -458,7 +462,7 @@ def aftermath(machines: ThreeStores) -> Aftermath:
         for trouble in KILLED + SILENT:
             errors |= fail(machines, direct if trouble in KILLED else lossy, trouble)
         for uid in FORSAKEN.values():
-            machines.ledger_client.zincrby(record.FRESH + INTERACTIVE, -60, job_id_of(uid))  # a minute goes by
+            machines.ledger_client.zincrby(redis_keys.FRESH + INTERACTIVE, -60, job_id_of(uid))  # a minute goes by
         worker = machines.worker()
         enqueue(direct, "later", "later")
         outcomes = {uid: direct.wait(job_id_of(uid), PATIENCE_S) for uid in (*REPEATED, *FORSAKEN.values(), "later")}

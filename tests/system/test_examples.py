@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from producer import Card
-from producer.contract.names import Operation
+from producer.contract.identifiers import Operation
 from producer.sealing import SealingKeys
 from producer.web.api_key import add_api_key
 from tests.dev import answers, running

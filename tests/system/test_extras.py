@@ -11,10 +11,10 @@ import click
 import pytest
 
 from producer.__main__ import main
-from producer.cli import WEB_EXTRA
+from producer.cli.shared import WEB_EXTRA
 from tests.servers import ROOT
-from worker import keygen
 from worker.__main__ import WORKER_EXTRA
+from worker.keys import generate as keygen
 
 ABSENT = "raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)\n"
 BROUGHT = {"starlette", "urllib3"}  # by fastapi, and by requests

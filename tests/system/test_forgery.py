@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from producer import BillingQueue, Card, Job, Outcome
-from producer.contract import record
+from producer.contract import redis_keys
+from producer.contract.identifiers import Operation
 from producer.contract.job import INTERACTIVE
-from producer.contract.names import Operation
-from producer.publishing import Publisher
+from producer.publisher import Publisher
 from producer.sealing import SealingKeys, SigningKey
 from producer.settings import ProducerSettings
 from tests.fake_iamport import CARDS
 from tests.servers import environment, wait_until
 from tests.stack import Stack
-from worker import keygen
+from worker.keys import generate as keygen
 
 CARD, PATIENCE_S = Card(**CARDS["visa"].fields()), 240
 
@@ -31,7 +31,7 @@ class Cheat:
         self.signing = SigningKey.load(Path(stack.producer_env["SIGNING_KEY_FILE"]))
 
     def lay(self, job: Job, text: str) -> None:
-        self.stack.vault.client().set(record.SEALED + job.job_id, text, keepttl=True)
+        self.stack.vault.client().set(redis_keys.SEALED + job.job_id, text, keepttl=True)
 
     def sealed(self, purpose: Operation, at: float, **names: str) -> str:
         both: dict[str, Any] = {"customer_uid": None, "merchant_uid": None, **names}
@@ -102,20 +102,20 @@ def publisher(stack: Stack) -> Iterator[Publisher]:
 
 def test_a_finished_job_that_is_replayed_is_answered_from_the_ledger(cheat: Cheat, publisher: Publisher) -> None:
     job = cheat.queue.issue(customer_uid="gildong", card=CARD, idempotency_key="k")
-    text = cheat.stack.vault.client().get(record.SEALED + job.job_id)
+    text = cheat.stack.vault.client().get(redis_keys.SEALED + job.job_id)
     (first,) = cheat.run(job)
     vault, queue = cheat.stack.vault.client(), cheat.stack.queue.client(0)
-    wait_until(lambda: not vault.exists(record.SEALED + job.job_id), what="the sealed request gone")
+    wait_until(lambda: not vault.exists(redis_keys.SEALED + job.job_id), what="the sealed request gone")
 
     for _ in range(5):
-        vault.set(record.SEALED + job.job_id, text or b"")
+        vault.set(redis_keys.SEALED + job.job_id, text or b"")
         publisher.publish([(job.job_id, INTERACTIVE)], "")
         wait_until(lambda: not queue.llen(INTERACTIVE), what="the replay taken")
-        wait_until(lambda: not vault.exists(record.SEALED + job.job_id), what="the replayed request gone, too")
+        wait_until(lambda: not vault.exists(redis_keys.SEALED + job.job_id), what="the replayed request gone, too")
 
     again = cheat.queue.issue(customer_uid="gildong", card=CARD, idempotency_key="k")
     assert again.job_id == job.job_id
     assert cheat.queue.outcome(job.job_id) == first
     assert len(cheat.stack.fake.applied) == cheat.calls == 1
-    entries: Any = cheat.stack.queue.client(1).xrange(record.OUTCOMES)
+    entries: Any = cheat.stack.queue.client(1).xrange(redis_keys.OUTCOMES)
     assert [json.loads(entry[b"outcome"])["job_id"] for _, entry in entries] == [job.job_id]

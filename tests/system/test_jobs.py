@@ -10,7 +10,7 @@ from celery import Celery
 from celery.result import AsyncResult
 
 from producer import BillingQueue, Card, IssueRequest, Outcome
-from producer.contract import record
+from producer.contract import redis_keys
 from producer.contract.job import INTERACTIVE
 from tests.fake_iamport import CARDS, FakeIamport, Fault, numbered
 from tests.ports import free_port
@@ -121,7 +121,7 @@ def test_a_finished_job_leaves_nothing_of_the_card_in_any_store(stack: Stack, qu
 
     queue.wait(job.job_id, PATIENCE_S)
 
-    wait_until(lambda: not stack.vault.client().keys(record.SEALED + "*"), what="an empty vault")
+    wait_until(lambda: not stack.vault.client().keys(redis_keys.SEALED + "*"), what="an empty vault")
     everything = b"".join(
         server.client(db).dump(key) or b""
         for server in (stack.queue, stack.vault)
@@ -170,7 +170,7 @@ def test_jobs_wait_while_imp_cannot_be_reached_and_run_when_it_is_back(stack: St
 
 
 def reason_of(stack: Stack, job_id: str) -> str:
-    reason: Any = stack.queue.client(1).hget(record.JOB + job_id, "reason")
+    reason: Any = stack.queue.client(1).hget(redis_keys.JOB + job_id, "reason")
     return (reason or b"").decode()
 
 
@@ -210,8 +210,8 @@ def make_due(stack: Stack, job_id: str, **instants: float) -> None:
     """As if its time had come."""
     db = stack.queue.client(1)
     members: dict[Any, Any] = {"next_at": 1, **instants}
-    db.hset(record.JOB + job_id, mapping=members)
-    db.zadd(record.OPEN, {job_id: 1})
+    db.hset(redis_keys.JOB + job_id, mapping=members)
+    db.zadd(redis_keys.OPEN, {job_id: 1})
 
 
 def test_a_worker_killed_after_sending_leaves_a_job_that_is_looked_up_and_not_sent_again(

@@ -6,9 +6,9 @@ import urllib.request
 from prometheus_client.parser import text_string_to_metric_families
 
 from producer import BillingQueue, Card
+from producer.contract.identifiers import job_id_of
 from producer.contract.job import INTERACTIVE, QUEUES
-from producer.contract.names import job_id_of
-from producer.publishing import Publisher
+from producer.publisher import Publisher
 from tests.fake_iamport import CARDS
 from tests.ports import free_port
 from tests.servers import wait_until

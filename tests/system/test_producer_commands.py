@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from producer.contract.names import job_id_of
+from producer.contract.identifiers import job_id_of
 from tests.fake_iamport.cards import CARDS, SampleCard
 from tests.ports import dead_port
 from tests.servers import ROOT, wait_until

@@ -3,7 +3,7 @@
 import pytest
 
 from producer import BillingQueue, BrokerUnavailable, Card
-from producer.contract import record
+from producer.contract import redis_keys
 from tests.fake_iamport import CARDS, Fault, numbered
 from tests.servers import wait_until
 from tests.stack import Stack
@@ -30,14 +30,14 @@ def test_payments_in_flight_end_as_they_should_in_a_ledger_at_its_limit(stack: S
         pay(queue, 100)
     assert caught.value.accepted is False
     assert {queue.wait(job, 240).status for job in jobs} == {"paid"}
-    wait_until(lambda: stack.ledger.get(record.FULL) == b"ledger", 240, "jobs that are refused for want of room")
+    wait_until(lambda: stack.ledger.get(redis_keys.FULL) == b"ledger", 240, "jobs that are refused for want of room")
     with pytest.raises(BrokerUnavailable, match=r"^LEDGER_URL: ledger at .*: is (nearly full|out of memory)") as caught:
         pay(queue, 101)
     assert caught.value.accepted is False
 
     admin.config_set("maxmemory", "1gb")
 
-    wait_until(lambda: not stack.ledger.exists(record.FULL), 240, "room")
+    wait_until(lambda: not stack.ledger.exists(redis_keys.FULL), 240, "room")
     assert queue.wait(pay(queue, 102), 240).status == "paid"
     assert len([one for one in stack.fake.applied if one.kind == "payment"]) == 17
 
@@ -48,7 +48,7 @@ def test_jobs_are_refused_before_the_ledger_is_full(stack: Stack, queue: Billing
 
     admin.config_set("maxmemory", int(admin.info("memory")["used_memory"] / 0.85))
 
-    wait_until(lambda: stack.ledger.get(record.FULL) == b"ledger", 240, "jobs that are refused for want of room")
+    wait_until(lambda: stack.ledger.get(redis_keys.FULL) == b"ledger", 240, "jobs that are refused for want of room")
     with pytest.raises(BrokerUnavailable, match=r"is nearly full: jobs are accepted again when") as caught:
         pay(queue, 1)
     assert caught.value.accepted is False

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from producer import BillingQueue, Card, Job
-from producer.contract import record
+from producer.contract import redis_keys
 from tests.fake_iamport import CARDS, Fault, numbered
 from tests.servers import wait_until
 from tests.stack import Stack, WorkerProcess
@@ -34,11 +34,11 @@ def stop(worker: WorkerProcess) -> float:
 
 
 def leased(stack: Stack, jobs: list[Job]) -> list[Job]:
-    return [job for job in jobs if stack.queue.client(1).hexists(record.JOB + job.job_id, "lease")]
+    return [job for job in jobs if stack.queue.client(1).hexists(redis_keys.JOB + job.job_id, "lease")]
 
 
 def reasons(stack: Stack, jobs: list[Job]) -> list[object]:
-    return [stack.queue.client(1).hget(record.JOB + job.job_id, "reason") for job in jobs]
+    return [stack.queue.client(1).hget(redis_keys.JOB + job.job_id, "reason") for job in jobs]
 
 
 def test_calls_in_flight_are_finished(stack: Stack, queue: BillingQueue) -> None:
@@ -68,7 +68,7 @@ def test_jobs_that_wait_for_their_turn_are_given_back_at_once_and_another_worker
     assert took_s < 10
     assert b"shutdown" in reasons(stack, jobs)
     assert leased(stack, jobs) == []
-    stack.vault.client().delete(record.PERMIT)  # the places that were reserved at the low rate
+    stack.vault.client().delete(redis_keys.PERMIT)  # the places that were reserved at the low rate
     stack.worker(concurrency=8)
     assert {queue.wait(job.job_id, PATIENCE_S).status for job in jobs} == {"issued"}
     assert sorted(entry.customer_uid or "" for entry in stack.fake.applied) == sorted(f"uid_{i}" for i in range(12))

@@ -9,16 +9,16 @@ import pytest
 from producer.contract.card import Card
 from producer.contract.envelope import ENVELOPE_LIMIT, Envelope
 from producer.contract.errors import Refused
+from producer.contract.identifiers import Operation
 from producer.contract.job import Job
-from producer.contract.keyfile import WatchedFile
-from producer.contract.names import Operation
+from producer.runtime.key_file import WatchedFile
 from producer.sealing import SigningKey
 from tests.vectors import HERE, Json, label, read_keys, read_vectors
 from tests.vectors.make import files
 from tests.worker.leases import lease
 from worker.errors import UnknownKid
+from worker.keys.opening import Opener, OpeningKeys, ProducerKeys
 from worker.lease import Lease
-from worker.opening import Opener, OpeningKeys, ProducerKeys
 
 ACCEPT, REFUSE = read_vectors("accept.json"), read_vectors("refuse.json")
 DIGIT_RUN = re.compile(r"[0-9]{5,}")

@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Self
 
 from producer import BillingQueue
+from producer.contract.identifiers import Operation
 from producer.contract.job import Request
-from producer.contract.lockdown import STARTED_ANEW
-from producer.contract.names import Operation
 from producer.contract.outcome import Outcome
 from producer.errors import UnknownJob
+from producer.runtime.lockdown import STARTED_ANEW
 from producer.settings import ProducerSettings
 from producer.web import Ticket, Tickets
 from tests.canary.memory import frozen, memory_of

@@ -22,9 +22,9 @@ from urllib.parse import parse_qs, urlsplit
 from producer.contract.card import Card
 from producer.contract.envelope import Envelope
 from producer.contract.errors import Refused
-from producer.contract.names import Operation, job_id_of
+from producer.contract.identifiers import Operation, job_id_of
 from tests.servers import ROOT
-from worker.opening import OpeningKeys
+from worker.keys.opening import OpeningKeys
 
 STATIC = ROOT / "producer" / "web" / "static"
 KEYRING = ROOT / "tests" / "vectors" / "keyring"

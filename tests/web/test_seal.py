@@ -13,7 +13,7 @@ from tests.vectors.recipe import CARD, IAT, NEWER_KID, OPENING, ORDER, P256_KID,
 from tests.web.customer import Customer
 from tests.web.node import run
 from tests.web.stand_in import StandIn
-from worker.opening import OpeningKeys
+from worker.keys.opening import OpeningKeys
 
 KEYS = OpeningKeys({"keys": [private_jwk(key) | {"kid": kid} for kid, key in OPENING.items()]})
 PUBLIC = {kid: public_jwk(key) | {"kid": kid, "use": "enc", "alg": "ECDH-ES"} for kid, key in OPENING.items()}

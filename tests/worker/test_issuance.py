@@ -7,13 +7,13 @@ import pytest
 
 from producer.contract.card import Card
 from producer.contract.errors import Refused
+from producer.contract.identifiers import Operation
 from producer.contract.job import Job
-from producer.contract.names import Operation
 from producer.contract.outcome import Outcome, Status
 from tests.fake_iamport import CARDS
 from tests.worker.leases import JOB_ID, lease
 from worker.errors import LoginRefused, StoreUnavailable, TokenUnavailable, UnknownKid
-from worker.iamport.models import Annotation, Answer
+from worker.iamport.answer import Annotation, Answer
 from worker.issuance import INSIST_S, Issuance
 from worker.lease import Lease, NotClaimed
 from worker.parts import Held, Permit

@@ -5,18 +5,18 @@ from typing import Any
 
 import pytest
 
-from producer.acceptance import Acceptance, Asked
-from producer.contract import record
+from producer.contract import redis_keys
+from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY, Request
-from producer.contract.names import Operation, job_id_of
 from producer.contract.outcome import Outcome, Status
 from producer.errors import BrokerUnavailable
+from producer.stores import Acceptance, Asked
 from tests.servers import RedisServer, wait_until
 from worker.issuance import outcome_of
 from worker.lease import Lease, NotClaimed
 from worker.ledger import Ledger
-from worker.link import Links
 from worker.parts import OVERDUE
+from worker.redis_store import Links
 from worker.retry import End, Wait
 
 ROUNDED = 1e-5  # what an instant may lose as a text
@@ -95,7 +95,7 @@ def test_a_repeated_claim_of_the_same_delivery_is_the_same_claim(store: RedisSer
 def test_a_lease_that_ran_out_is_claimed_anew_and_counted(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
     claimed(ledger, job_id, "d1")
-    store.client(1).hset(record.JOB + job_id, "leased_until", 1)
+    store.client(1).hset(redis_keys.JOB + job_id, "leased_until", 1)
 
     again = claimed(ledger, job_id, "d2")
 
@@ -114,7 +114,7 @@ def test_only_who_has_it_may_send_it(store: RedisServer, ledger: Ledger) -> None
 def test_a_lease_that_ran_out_may_not_be_sent(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
     lease = claimed(ledger, job_id)
-    store.client(1).hset(record.JOB + job_id, "leased_until", 1)
+    store.client(1).hset(redis_keys.JOB + job_id, "leased_until", 1)
 
     assert ledger.mark_sent(lease) is None
 
@@ -125,15 +125,15 @@ def test_the_lease_of_a_sent_job_outlives_its_call(store: RedisServer, ledger: L
 
     ledger.mark_sent(lease)
 
-    until = float(store.client(1).hget(record.JOB + job_id, "leased_until") or 0)
+    until = float(store.client(1).hget(redis_keys.JOB + job_id, "leased_until") or 0)
     assert lease.claimed_at + 80 <= until + ROUNDED <= now(store) + 80 + 2 * ROUNDED
-    assert store.client(1).zscore(record.OPEN, job_id) == pytest.approx(until, abs=0.001)
+    assert store.client(1).zscore(redis_keys.OPEN, job_id) == pytest.approx(until, abs=0.001)
 
 
 def test_a_crash_after_the_mark_is_seen_by_the_next_claim(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
     ledger.mark_sent(claimed(ledger, job_id))
-    store.client(1).hset(record.JOB + job_id, "leased_until", 1)
+    store.client(1).hset(redis_keys.JOB + job_id, "leased_until", 1)
 
     again = claimed(ledger, job_id, "d2")
 
@@ -149,7 +149,7 @@ def test_a_job_given_back_is_not_taken_before_its_time(store: RedisServer, ledge
     assert ledger.wait(lease, Wait(20, "unsent"))
 
     assert ledger.claim(job_id, "d2") == NotClaimed("waiting")
-    store.client(1).hset(record.JOB + job_id, "next_at", 1)
+    store.client(1).hset(redis_keys.JOB + job_id, "next_at", 1)
     again = claimed(ledger, job_id, "d2")
     assert (again.sent_at, again.claims, again.attempts, again.reason) == (None, 1, 1, "unsent")
 
@@ -160,7 +160,7 @@ def test_a_wait_ends_at_the_deadline(store: RedisServer, ledger: Ledger) -> None
 
     ledger.wait(lease, Wait(1000, "unsent"))
 
-    assert store.client(1).zscore(record.OPEN, job_id) == pytest.approx(lease.expires_at, abs=0.001)
+    assert store.client(1).zscore(redis_keys.OPEN, job_id) == pytest.approx(lease.expires_at, abs=0.001)
 
 
 def test_only_who_has_it_may_give_it_back(store: RedisServer, ledger: Ledger) -> None:
@@ -171,7 +171,7 @@ def test_only_who_has_it_may_give_it_back(store: RedisServer, ledger: Ledger) ->
 
 def test_an_outcome_is_written_once_to_record_stream_and_celerys_result(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
-    store.client(2).set(record.SEALED + job_id, "signed")
+    store.client(2).set(redis_keys.SEALED + job_id, "signed")
     lease = claimed(ledger, job_id)
 
     first = ledger.finish(lease, ended(lease))
@@ -180,11 +180,11 @@ def test_an_outcome_is_written_once_to_record_stream_and_celerys_result(store: R
     db = store.client(1)
     assert first is not None
     assert second == first
-    assert Outcome.from_json(db.hget(record.JOB + job_id, "outcome") or b"") == first
-    stream: Any = db.xrange(record.OUTCOMES)
+    assert Outcome.from_json(db.hget(redis_keys.JOB + job_id, "outcome") or b"") == first
+    stream: Any = db.xrange(redis_keys.OUTCOMES)
     ((_, entry),) = stream
     assert Outcome.from_json(entry[b"outcome"]) == first
-    result = json.loads(db.get(record.RESULT + job_id) or b"")
+    result = json.loads(db.get(redis_keys.RESULT + job_id) or b"")
     assert (result["status"], result["task_id"]) == ("SUCCESS", job_id)
     assert Outcome.model_validate(result["result"]) == first
 
@@ -201,7 +201,7 @@ def test_a_job_runs_to_its_outcome_in_a_ledger_at_its_limit(store: RedisServer, 
         assert ledger.refuse_jobs_while_full() == ("ledger", True)
     finally:
         store.client().config_set("maxmemory", "1gb")
-    assert store.client(1).get(record.FULL) == b"ledger"
+    assert store.client(1).get(redis_keys.FULL) == b"ledger"
     assert ledger.refuse_jobs_while_full() == ("", True)
 
 
@@ -209,7 +209,7 @@ def test_no_job_is_accepted_while_a_store_is_nearly_full_and_known_ones_are_answ
     store: RedisServer, ledger: Ledger
 ) -> None:
     accept(store, "known")
-    store.client(1).set(record.FULL, "vault")
+    store.client(1).set(redis_keys.FULL, "vault")
 
     assert accept(store, "known")
     with pytest.raises(BrokerUnavailable, match=r"^LEDGER_URL: vault at 127\.0\.0\.1:.* nearly full") as caught:
@@ -222,27 +222,27 @@ def test_no_job_is_accepted_while_a_store_is_nearly_full_and_known_ones_are_answ
 
 def test_a_finished_job_leaves_nothing_open_and_is_forgotten_after_7_days(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
-    store.client(2).set(record.SEALED + job_id, "signed")
+    store.client(2).set(redis_keys.SEALED + job_id, "signed")
     lease = claimed(ledger, job_id)
 
     ledger.finish(lease, ended(lease))
     Links(store.url(2))  # the deletion is not waited for
-    wait_until(lambda: not store.client(2).exists(record.SEALED + job_id), what="the deletion")
+    wait_until(lambda: not store.client(2).exists(redis_keys.SEALED + job_id), what="the deletion")
 
     db = store.client(1)
-    assert db.zcard(record.OPEN) == 0
-    assert db.zcard(record.FRESH + INTERACTIVE) == 0
-    assert db.exists(record.CUSTOMER + "gildong_0001:open") == 0
-    for key in (record.JOB + job_id, record.CUSTOMER + "gildong_0001", record.RESULT + job_id):
+    assert db.zcard(redis_keys.OPEN) == 0
+    assert db.zcard(redis_keys.FRESH + INTERACTIVE) == 0
+    assert db.exists(redis_keys.CUSTOMER + "gildong_0001:open") == 0
+    for key in (redis_keys.JOB + job_id, redis_keys.CUSTOMER + "gildong_0001", redis_keys.RESULT + job_id):
         assert 7 * 86400 - 60 < db.ttl(key) <= 7 * 86400
-    assert store.client(2).exists(record.SEALED + job_id) == 0
+    assert store.client(2).exists(redis_keys.SEALED + job_id) == 0
 
 
 def test_open_jobs_never_expire(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
     claimed(ledger, job_id)
 
-    assert store.client(1).ttl(record.JOB + job_id) == -1
+    assert store.client(1).ttl(redis_keys.JOB + job_id) == -1
 
 
 def test_a_finished_job_is_answered_and_not_claimed(store: RedisServer, ledger: Ledger) -> None:
@@ -260,7 +260,7 @@ def test_a_finished_job_is_answered_and_not_claimed(store: RedisServer, ledger: 
 def test_what_imp_did_counts_from_whoever_brings_it_and_a_guess_does_not(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
     late = claimed(ledger, job_id, "d1")
-    store.client(1).hset(record.JOB + job_id, "leased_until", 1)
+    store.client(1).hset(redis_keys.JOB + job_id, "leased_until", 1)
     claimed(ledger, job_id, "d2")
 
     assert ledger.finish(late, ended(late, Status.EXPIRED)) is None
@@ -280,7 +280,7 @@ def test_due_gives_each_id_once_and_again_after_the_guard(store: RedisServer, le
 
 def test_an_overdue_job_that_nobody_claimed_is_due(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
-    store.client(1).zadd(record.OPEN, {job_id: 1})
+    store.client(1).zadd(redis_keys.OPEN, {job_id: 1})
 
     assert ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == [(job_id, INTERACTIVE)]
 
@@ -295,7 +295,7 @@ def test_a_backlog_that_merely_waits_is_left_alone(store: RedisServer, ledger: L
 
 def test_a_job_that_others_overtook_by_far_is_due(store: RedisServer, ledger: Ledger) -> None:
     lost, later = accept(store, "lost"), accept(store, "later", uid="another")
-    store.client(1).zincrby(record.FRESH + INTERACTIVE, -100, lost)
+    store.client(1).zincrby(redis_keys.FRESH + INTERACTIVE, -100, lost)
     claimed(ledger, later)
 
     assert ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == [(lost, INTERACTIVE)]
@@ -303,7 +303,7 @@ def test_a_job_that_others_overtook_by_far_is_due(store: RedisServer, ledger: Le
 
 def test_a_job_whose_queue_has_been_empty_for_long_is_due(store: RedisServer, ledger: Ledger) -> None:
     lost = accept(store, "lost")
-    store.client(1).zincrby(record.FRESH + INTERACTIVE, -100, lost)
+    store.client(1).zincrby(redis_keys.FRESH + INTERACTIVE, -100, lost)
     interactive_empty = [31.0 if queue == INTERACTIVE else -1.0 for queue in QUEUES]
 
     assert ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=interactive_empty) == [(lost, INTERACTIVE)]
@@ -331,7 +331,7 @@ def test_a_newer_card_goes_first_and_the_older_one_waits_for_it(store: RedisServ
 
     assert ledger.claim(older, "d1") == NotClaimed("waiting")
     lease = claimed(ledger, newer, "d2")
-    assert store.client(1).hget(record.JOB + older, "reason") == b"order"
+    assert store.client(1).hget(redis_keys.JOB + older, "reason") == b"order"
 
     ledger.finish(lease, ended(lease))
 
@@ -369,12 +369,12 @@ def test_a_newer_card_waits_120_s_after_an_older_one_that_stayed_unanswered(stor
 
     assert ledger.claim(newer, "d2") == NotClaimed("waiting")
     db = store.client(1)
-    doubt_until = float(db.hget(record.JOB + older, "doubt_until") or 0)
+    doubt_until = float(db.hget(redis_keys.JOB + older, "doubt_until") or 0)
     assert lease.claimed_at + 120 <= doubt_until + ROUNDED <= now(store) + 120 + 2 * ROUNDED
-    assert db.zscore(record.OPEN, newer) == pytest.approx(doubt_until, abs=0.001)
+    assert db.zscore(redis_keys.OPEN, newer) == pytest.approx(doubt_until, abs=0.001)
 
-    db.hset(record.JOB + older, "doubt_until", 1)
-    db.hset(record.JOB + newer, "next_at", 1)
+    db.hset(redis_keys.JOB + older, "doubt_until", 1)
+    db.hset(redis_keys.JOB + newer, "next_at", 1)
     assert isinstance(ledger.claim(newer, "d3"), Lease)
 
 
@@ -391,7 +391,7 @@ def test_a_look_up_needs_no_order(store: RedisServer, ledger: Ledger) -> None:
 def test_a_waiting_job_ends_at_its_deadline_whatever_its_order(store: RedisServer, ledger: Ledger) -> None:
     older = accept(store, "older")
     accept(store, "newer")
-    store.client(1).hset(record.JOB + older, "expires_at", 1)
+    store.client(1).hset(redis_keys.JOB + older, "expires_at", 1)
 
     assert claimed(ledger, older, "d1").is_overdue
 
@@ -420,7 +420,7 @@ def test_a_post_that_counts_as_not_applied_leaves_a_mark_for_good(store: RedisSe
 def test_a_lease_that_died_after_sending_is_looked_up_for_120_s(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
     ledger.mark_sent(claimed(ledger, job_id))
-    store.client(1).hset(record.JOB + job_id, "leased_until", 1)
+    store.client(1).hset(redis_keys.JOB + job_id, "leased_until", 1)
 
     again = claimed(ledger, job_id, "d2")
 
@@ -438,9 +438,9 @@ def test_a_newer_job_waits_out_an_older_one_that_ended_in_doubt(store: RedisServ
 
     assert ledger.claim(newer, "d3") == NotClaimed("waiting")
     db = store.client(1)
-    assert db.zscore(record.OPEN, newer) == pytest.approx(again.doubt_until, abs=0.001)
-    db.hset(record.CUSTOMER + "gildong_0001", "doubt_until", 1)
-    db.hdel(record.JOB + newer, "next_at")
+    assert db.zscore(redis_keys.OPEN, newer) == pytest.approx(again.doubt_until, abs=0.001)
+    db.hset(redis_keys.CUSTOMER + "gildong_0001", "doubt_until", 1)
+    db.hdel(redis_keys.JOB + newer, "next_at")
     claimed(ledger, newer, "d4")
 
 
@@ -449,17 +449,17 @@ def test_an_older_card_does_not_go_over_a_newer_one_that_may_be_there(store: Red
     lease = claimed(ledger, newer)
     ledger.mark_sent(lease)
     ledger.finish(lease, ended(lease, Status.IN_DOUBT))
-    store.client(1).hdel(record.JOB + older, "next_at")
+    store.client(1).hdel(redis_keys.JOB + older, "next_at")
 
     assert claimed(ledger, older, "d2").newer_applied
 
 
 def test_a_job_is_not_sent_after_its_deadline(store: RedisServer, ledger: Ledger) -> None:
     lease = claimed(ledger, accept(store))
-    store.client(1).hset(record.JOB + lease.job_id, "expires_at", 1)
+    store.client(1).hset(redis_keys.JOB + lease.job_id, "expires_at", 1)
 
     assert ledger.mark_sent(lease) == OVERDUE
-    assert store.client(1).hget(record.JOB + lease.job_id, "attempts") == b"0"
+    assert store.client(1).hget(redis_keys.JOB + lease.job_id, "attempts") == b"0"
 
 
 def test_a_look_up_holds_its_job_beyond_its_end(store: RedisServer, ledger: Ledger) -> None:
@@ -467,18 +467,18 @@ def test_a_look_up_holds_its_job_beyond_its_end(store: RedisServer, ledger: Ledg
 
     assert ledger.hold(lease)
 
-    until = float(store.client(1).hget(record.JOB + lease.job_id, "leased_until") or 0)
+    until = float(store.client(1).hget(redis_keys.JOB + lease.job_id, "leased_until") or 0)
     assert lease.claimed_at + 80 <= until + ROUNDED <= now(store) + 80 + 2 * ROUNDED
     assert not ledger.hold(lease._replace(delivery="another"))
 
 
 def test_an_overdue_look_up_waits_as_it_asks(store: RedisServer, ledger: Ledger) -> None:
     lease = claimed(ledger, accept(store))
-    store.client(1).hset(record.JOB + lease.job_id, "expires_at", 1)
+    store.client(1).hset(redis_keys.JOB + lease.job_id, "expires_at", 1)
 
     ledger.wait(lease, Wait(20, "look_up", "doubt"))
 
-    assert float(store.client(1).zscore(record.OPEN, lease.job_id) or 0) - lease.claimed_at > 19
+    assert float(store.client(1).zscore(redis_keys.OPEN, lease.job_id) or 0) - lease.claimed_at > 19
 
 
 def test_a_job_that_was_only_woken_at_its_deadline_does_not_make_others_look_lost(
@@ -486,8 +486,8 @@ def test_a_job_that_was_only_woken_at_its_deadline_does_not_make_others_look_los
 ) -> None:
     older, ended_early = accept(store, "older"), accept(store, "early", uid="another")
     db = store.client(1)
-    db.zincrby(record.FRESH + INTERACTIVE, -100, older)
-    db.hset(record.JOB + ended_early, "expires_at", 1)
+    db.zincrby(redis_keys.FRESH + INTERACTIVE, -100, older)
+    db.hset(redis_keys.JOB + ended_early, "expires_at", 1)
     claimed(ledger, ended_early)
 
     assert ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == []

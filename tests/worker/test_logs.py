@@ -14,7 +14,7 @@ TIMESTAMP = re.compile(r'(?<="timestamp": ")[0-9T:.-]+Z(?=")')  # in which any t
 
 def written(code: str) -> list[str]:
     """The lines of a process that sets up logs as workers do, and then runs this; without their timestamps."""
-    begin = "import logging, threading\nfrom worker.logs import set_up_logs\nset_up_logs(logging.DEBUG)\n"
+    begin = "import logging, threading\nfrom producer.runtime.logs import set_up_logs\nset_up_logs(logging.DEBUG)\n"
     done = subprocess.run(
         [sys.executable, "-c", begin + textwrap.dedent(code)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -1,9 +1,9 @@
 import pytest
 
-from producer.contract.names import Operation
+from producer.contract.identifiers import Operation
 from producer.contract.outcome import Status
 from tests.worker.leases import lease
-from worker.iamport.meaning import Kind, Meaning, Sight
+from worker.iamport.verdict import Kind, Meaning, Sight
 from worker.lease import Lease
 from worker.retry import (
     CLAIMS_LIMIT,

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from producer.contract import record
+from producer.contract import redis_keys
 from tests.servers import RedisServer, wait_until
 from worker.ledger import Ledger
-from worker.link import Links
+from worker.redis_store import Links
 
 SCRIPT = "for _, key in ipairs(KEYS) do redis.call('SET', key, 1) end"
 KEYS = ("billing:a", "billing:b", "billing:c")
@@ -37,7 +37,7 @@ def test_a_script_that_a_power_cut_took_does_not_come_back_in_part(tmp_path: Pat
         server.kill()
         server.start()
         assert server.client(1).mget(KEYS) == [None, None, None]
-        assert server.client(1).get(record.REWRITTEN) is not None
+        assert server.client(1).get(redis_keys.REWRITTEN) is not None
         assert ledger_of(server).rewrite_after_restart()
 
 

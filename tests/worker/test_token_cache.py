@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from worker.errors import LoginRefused, StoreUnavailable, TokenUnavailable
-from worker.iamport.models import Answer, Token
+from worker.iamport.answer import Answer, Token
 from worker.token_cache import REFUSED_S, WAIT_S, TokenCache
 
 

@@ -16,10 +16,10 @@ from pydantic import SecretStr
 
 from producer.contract.card import Card
 from producer.contract.job import Job
-from producer.contract.secrecy import take_apart
+from producer.runtime.redaction import take_apart
 from worker import metrics
-from worker.iamport.models import Answer
-from worker.iamport.watched import Call, Watchdog, WatchedAdapter
+from worker.iamport.answer import Answer
+from worker.iamport.http import Call, Watchdog, WatchedAdapter
 
 BODY_LIMIT = 1 << 20
 LOGIN_CONNECT_S, LOGIN_READ_S, LOGIN_DEADLINE_S = 5.0, 10.0, 16.0

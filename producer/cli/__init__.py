@@ -1,0 +1,1 @@
+"""The commands of ``python -m producer``, a file for each group."""

@@ -1,0 +1,232 @@
+"""The command of a migration, and those that look after one from another shell."""
+
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from producer.cli.shared import before_cards, open_queue, plainly, print_json, stop
+from producer.errors import BrokerUnavailable, SettingsError
+from producer.migrate import ledger
+from producer.migrate.ledger import Checkpoint, Control
+from producer.migrate.progress import line
+from producer.migrate.rows import EXPIRY_FORMATS
+from producer.migrate.run import Progress, Stopped
+from producer.migrate.session import NotNow, Options, Session, look, opened
+from producer.migrate.source import CutOff, SourceError
+from producer.migrate.work_file import WorkFileError
+from producer.settings import ProducerSettings, refuse_worker_secrets
+
+NOT_ALL, USAGE, RESUMABLE = 1, 2, 3  # exit codes; 0 all issued
+
+
+class Finite(click.FloatRange):
+    """A number within its limits; float() takes ``nan`` and ``inf``, too."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 — click's
+        """The number."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
+
+
+class _Migrate(click.Group):
+    """``migrate SOURCE`` is ``migrate run SOURCE``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in {*self.commands, "-h", "--help"}:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Migrate)
+def migrate() -> None:
+    """Move customers' cards to billing keys: migrate SOURCE [OPTIONS], see migrate run --help."""
+
+
+@migrate.command("run")
+@click.argument("source", metavar="SOURCE")
+@click.option("--name", metavar="NAME", help="Of the migration; job ids follow from it. By default the file's.")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Look at every row and send nothing.")
+@click.option("--resume", is_flag=True, help="Go on with a run that was stopped. Give it the same source.")
+@click.option(
+    "--only-failed",
+    "failed",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    metavar="REPORT",
+    help="A new run of what an earlier report lists as worth another try.",
+)
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="One row for each row of the source; JSON Lines if it ends in .jsonl. NAME.report.csv by default.",
+)
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), help="By the first character, if not given.")
+@click.option(
+    "--map", "mapped", multiple=True, metavar="COLUMN=FIELD", help="The export's column for one of our fields."
+)
+@click.option(
+    "--encoding", default="utf-8", show_default=True, metavar="E", help="Of the source: utf-8, cp949, euc-kr …"
+)
+@click.option("--expiry-format", type=click.Choice(list(EXPIRY_FORMATS)), default="YYYY-MM", show_default=True)
+@click.option("--pg", metavar="P", help="Gateway for rows that do not say: {provider} or {provider}.{MID}.")
+@click.option("--channel-key", metavar="K", help="The channel's key, for rows that do not say.")
+@click.option(
+    "--rows",
+    "expected",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="How many rows there are: for the progress, and to notice a source that was cut off.",
+)
+@click.option(
+    "--deadline",
+    "deadline_s",
+    type=Finite(60, 604_800),
+    metavar="S",
+    help="Seconds until a job is given up; JOB_DEADLINE_S by default.",
+)
+@click.option(
+    "--window",
+    type=click.IntRange(1, 1_000_000),
+    default=10_000,
+    show_default=True,
+    metavar="N",
+    help="Jobs that may be open at once, at most.",
+)
+@click.option("--throttle", type=Finite(min=0, min_open=True), metavar="N", help="Rows a second, at most.")
+@click.option(
+    "--memory-mark",
+    type=Finite(0, 100),
+    default=80,
+    show_default=True,
+    metavar="PERCENT",
+    help="How full a Redis may be before nothing more is sent.",
+)
+@click.option("--accept-unterminated", is_flag=True, help="A last line without a line end is whole.")
+@click.option("--i-know-this-file-holds-card-data", "is_plain_allowed", is_flag=True, help="Read a plain-text file.")
+@plainly
+def run(source: str, *, name: str | None, is_dry: bool, is_plain_allowed: bool, **given: Any) -> None:  # noqa: ANN401 — Options
+    """Migrate SOURCE: a CSV with a header or JSON Lines, - for stdin.
+
+    Columns: customer_uid card_number expiry birth pwd_2digit, and what else an issue takes (pg, customer_name …).
+
+    Exit 0: every row is issued. 1: some are not. 2: usage or source. 3: stopped, and --resume goes on.
+    """
+    before_cards()
+    options = Options(**given)
+    try:
+        with opened(source, is_plain_allowed=is_plain_allowed) as file:
+            if is_dry:
+                is_good = look(file, options)
+            else:
+                found = name_of(source, name)
+                with open_queue() as queue, _control(found) as control:
+                    is_good = Session(queue, control, found, options).migrate(file)
+    except (Stopped, CutOff) as error:
+        stop(str(error), USAGE if is_dry else RESUMABLE)
+    except (NotNow, SourceError, WorkFileError, SettingsError, BrokerUnavailable) as error:
+        stop(str(error), USAGE)
+    except OSError as error:
+        stop(f"{error.filename}: {error.strerror}", USAGE)
+    sys.exit(0 if is_good else NOT_ALL)
+
+
+def name_of(source: str, name: str | None) -> str:
+    """The migration's name.
+
+    Raises:
+        SourceError: it is missing or has other characters than names have.
+    """
+    if name is None and source == "-":
+        raise SourceError("--name: is needed for what comes by stdin")
+    found = Path(source).stem if name is None else name
+    if not ledger.NAME.fullmatch(found):
+        raise SourceError("--name: must be 1 to 60 of A-Z a-z 0-9 _ . -")
+    return found
+
+
+@migrate.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@plainly
+def status(name: str, *, as_json: bool) -> None:
+    """Tell where a migration is."""
+    with _control(name) as control:
+        found = _known(control, name)
+    if as_json:
+        print_json(found._asdict())
+        return
+    click.echo(line(Progress(**found.progress)) if found.progress else name)
+    asked = "" if found.asked == ledger.RUN else f", asked to {found.asked}"
+    click.echo(f"run {found.run}, {found.state}{asked}, {max(time.time() - found.updated_at, 0):.0f} s ago")
+
+
+@migrate.command()
+@click.argument("name")
+@plainly
+def pause(name: str) -> None:
+    """Send nothing more until it is resumed. What is open goes on."""
+    _ask(name, asked=ledger.PAUSE)
+
+
+@migrate.command()
+@click.argument("name")
+@plainly
+def resume(name: str) -> None:
+    """Go on after a pause; a run whose process ended goes on with migrate SOURCE --resume."""
+    _ask(name, asked=ledger.RUN)
+
+
+@migrate.command()
+@click.argument("name")
+@click.argument("rate", metavar="N", type=Finite(min=0))
+@plainly
+def throttle(name: str, rate: float) -> None:
+    """Send at most N rows a second; 0 takes the throttle away."""
+    _ask(name, throttle="" if rate == 0 else repr(rate))
+
+
+@migrate.command()
+@click.argument("name")
+@plainly
+def cancel(name: str) -> None:
+    """Send nothing more for good. What is open goes on; the report lists the rest as not_sent."""
+    _ask(name, asked=ledger.CANCEL)
+
+
+@contextlib.contextmanager
+def _control(name: str) -> Iterator[Control]:
+    refuse_worker_secrets()
+    settings = ProducerSettings.from_env()
+    control = Control(settings.ledger_url, settings.vault_url, name)
+    try:
+        yield control
+    except BrokerUnavailable as error:
+        if error.is_lasting:
+            raise SettingsError(f"{error}; migrate logs in as the user migrator") from None
+        raise
+    finally:
+        control.close()
+
+
+def _known(control: Control, name: str) -> Checkpoint:
+    found = control.checkpoint()
+    if found is None:
+        stop(f"{name}: no migration of that name is known", USAGE)
+    return found
+
+
+def _ask(name: str, **fields: str) -> None:
+    with _control(name) as control:
+        known = _known(control, name)
+        if known.state in {ledger.DONE, ledger.CANCELLED}:
+            stop(f"{name} has ended", USAGE)
+        control.ask(**fields)
+    click.echo("noted" if known.is_held else f"noted; nobody runs {name} now, it is heeded by --resume")

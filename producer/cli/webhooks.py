@@ -1,0 +1,62 @@
+"""The commands of webhooks."""
+
+import contextlib
+from collections.abc import Iterator
+
+import click
+
+from producer.cli.shared import UNKNOWN_JOB, plainly, print_json, stop
+from producer.settings import ProducerSettings, refuse_worker_secrets
+from producer.webhooks.delivery_queue import WebhookLedger
+
+
+@click.group()
+def webhooks() -> None:
+    """Tell your server of every outcome: signed, at least once, in order for each customer_uid."""
+
+
+@webhooks.command("run")
+@plainly
+def webhooks_run() -> None:
+    """Deliver until SIGTERM or Ctrl-C."""
+    from producer.webhooks.running import run  # noqa: PLC0415 — the other commands need no HTTP client
+
+    refuse_worker_secrets()
+    run(ProducerSettings.from_env())
+
+
+@webhooks.command("list")
+@plainly
+def webhooks_list() -> None:
+    """List what was given up, a line of JSON each; and how much waits, on stderr."""
+    with _webhook_ledger() as ledger:
+        for result, at, answer in ledger.failed():
+            row = {"job_id": result.job_id, "customer_uid": result.customer_uid, "status": result.status}
+            print_json({**row, "given_up_at": round(at, 3), "answer": answer})
+        click.echo(f"producer: {ledger.waiting()} waiting", err=True)
+
+
+@webhooks.command("resend")
+@click.argument("job_ids", nargs=-1, metavar="[JOB_ID]...")
+@click.option("--all", "everything", is_flag=True, help="Everything that was given up.")
+@plainly
+def webhooks_resend(job_ids: tuple[str, ...], *, everything: bool) -> None:
+    """Deliver outcomes once more: those named, or all that were given up."""
+    if everything == bool(job_ids):
+        raise click.UsageError("name job ids, or give --all")
+    with _webhook_ledger() as ledger:
+        wanted = [result.job_id for result, _, _ in ledger.failed()] if everything else job_ids
+        unknown = [job_id for job_id in wanted if not ledger.resend(job_id, ledger.now())]
+        click.echo(f"producer: {len(wanted) - len(unknown)} to be sent once more", err=True)
+        if unknown:
+            stop(f"not known any more, or waiting already: {', '.join(unknown)}", UNKNOWN_JOB)
+
+
+@contextlib.contextmanager
+def _webhook_ledger() -> Iterator[WebhookLedger]:
+    refuse_worker_secrets()
+    ledger = WebhookLedger(ProducerSettings.from_env().ledger_url)
+    try:
+        yield ledger
+    finally:
+        ledger.close()

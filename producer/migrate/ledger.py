@@ -1,0 +1,176 @@
+"""Control: a migration in the ledger: its checkpoint, who runs it, what is asked of it; and outcomes as they come.
+
+Key: ``billing:migration:{name}``; see :mod:`producer.contract.redis_keys`.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any, NamedTuple, cast
+
+from producer.contract import redis_keys
+from producer.contract.outcome import Outcome
+from producer.store import Store
+
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+LEASE_S = 8
+BATCH = 1000
+TICK = files("producer").joinpath("lua/migration_tick.lua").read_text()
+RUNNING, STOPPED, CANCELLED, DONE = "running", "stopped", "cancelled", "done"
+RUN, PAUSE, CANCEL = "run", "pause", "cancel"
+
+
+class Order(NamedTuple):
+    """What is asked of whoever runs a migration.
+
+    Args:
+        is_ours: False when another process runs it.
+        asked: ``run``, ``pause`` or ``cancel``.
+        throttle: rows a second, or None.
+        now: Unix seconds of the ledger's clock.
+    """
+
+    is_ours: bool
+    asked: str
+    throttle: float | None
+    now: float
+
+
+class Checkpoint(NamedTuple):
+    """Where a migration is, as the ledger has it.
+
+    Args:
+        run: its number, from 1.
+        state: ``running``, ``stopped``, ``cancelled`` or ``done``.
+        is_held: whether a process has it in hand.
+        asked, throttle: as last asked.
+        progress: as :class:`producer.migrate.run.Progress` has it.
+        updated_at: Unix seconds.
+    """
+
+    run: int
+    state: str
+    is_held: bool
+    asked: str
+    throttle: float | None
+    progress: dict[str, Any]
+    updated_at: float
+
+
+class Control:
+    """One migration in the ledger.
+
+    Args:
+        ledger_url, vault_url: the stores.
+        name: of the migration.
+    """
+
+    def __init__(self, ledger_url: str, vault_url: str, name: str) -> None:
+        self._ledger, self._vault = Store("ledger", ledger_url), Store("vault", vault_url)
+        self._key = redis_keys.MIGRATION + name
+        self._tick = self._ledger.client.register_script(TICK)
+        self._holder = secrets.token_hex(8)
+        self._after = "0"
+
+    def tick(self, fields: Mapping[str, str | int], *, lease_s: float = LEASE_S) -> Order:
+        """Renew the lease, write fields, hear what is asked; with ``lease_s`` 0 give the lease back.
+
+        Raises:
+            BrokerUnavailable: the ledger does not answer.
+        """
+        flat = [text for pair in fields.items() for text in pair]
+        with self._ledger.reading():
+            held, asked, throttle, now = self._tick(keys=[self._key], args=[self._holder, lease_s, *flat])
+        return Order(bool(held), asked.decode() or RUN, float(throttle) if throttle else None, float(now))
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Where the migration is; None if the ledger does not know it.
+
+        Raises:
+            BrokerUnavailable: the ledger does not answer.
+        """
+        names = ["run", "state", "held_until", "asked", "throttle", "progress", "updated_at"]
+        with self._ledger.reading() as store:
+            known = store.hmget(self._key, names)
+        now = self.now()
+        run, state, until, asked, throttle, progress, updated = ((one or b"").decode() for one in known)  # type: ignore[union-attr]
+        if not run:
+            return None
+        is_held = float(until or 0) > now
+        state = STOPPED if state == RUNNING and not is_held else state
+        rate = float(throttle) if throttle else None
+        return Checkpoint(
+            int(run), state, is_held, asked or RUN, rate, json.loads(progress or "{}"), float(updated or 0)
+        )
+
+    def ask(self, **fields: str) -> None:
+        """Write ``asked`` or ``throttle`` for the process that runs it.
+
+        Raises:
+            BrokerUnavailable: the ledger does not answer.
+        """
+        with self._ledger.reading() as store:
+            store.hset(self._key, mapping=cast("dict[Any, Any]", fields))
+
+    def now(self) -> float:
+        """Unix seconds of the ledger's clock.
+
+        Raises:
+            BrokerUnavailable: the ledger does not answer.
+        """
+        with self._ledger.reading() as store:
+            seconds, micros = store.time()
+        return float(seconds + micros / 1e6)
+
+    def listen_from(self, now: float) -> None:
+        """Hear outcomes from then on."""
+        self._after = f"{int(now * 1000)}-0"
+
+    def heard(self, *, wait_ms: int) -> list[Outcome]:
+        """Outcomes that were not heard yet, of whatever job; after a moment none.
+
+        Raises:
+            BrokerUnavailable: the ledger does not answer.
+        """
+        with self._ledger.reading() as store:
+            answer: Any = store.xread({redis_keys.OUTCOMES: self._after}, count=BATCH, block=wait_ms)
+        entries = [entry for _, found in (answer.items() if isinstance(answer, dict) else answer) for entry in found]
+        if entries:
+            self._after = entries[-1][0].decode()
+        return [Outcome.from_json(fields[b"outcome"]) for _, fields in entries]
+
+    def outcomes(self, job_ids: Sequence[str]) -> dict[str, Outcome | None]:
+        """The outcomes of those jobs that are known, None while one is open.
+
+        Raises:
+            BrokerUnavailable: the ledger does not answer.
+        """
+        with self._ledger.reading() as store, store.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.hmget(redis_keys.JOB + job_id, ["digest", "outcome"])
+            answers = pipe.execute()
+        return {
+            job_id: None if outcome is None else Outcome.from_json(outcome)
+            for job_id, (known, outcome) in zip(job_ids, answers, strict=True)
+            if known is not None
+        }
+
+    def memory_used(self) -> dict[str, float | None]:
+        """How full ledger and vault are, 0 to 1 by ``maxmemory``; None where there is no limit.
+
+        Raises:
+            BrokerUnavailable: one of them does not answer, or this user may not ask.
+        """
+        found: dict[str, float | None] = {}
+        for store in (self._ledger, self._vault):
+            with store.reading() as client:
+                info = cast("dict[str, int]", client.info("memory"))
+            found[store.name] = info["used_memory"] / info["maxmemory"] if info.get("maxmemory") else None
+        return found
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._ledger.close()
+        self._vault.close()

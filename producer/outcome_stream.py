@@ -1,0 +1,157 @@
+"""Outcomes as they come: a reader of the ledger's stream, for merchants who would rather listen than ask.
+
+::
+
+    for delivery in OutcomeReader.from_env(group="billing"):
+        book(delivery.outcome)          # may come twice after a crash: job_id tells
+        delivery.ack()
+
+Each consumer group gets every outcome once, shared among its consumers, from the oldest that is kept (7 days) or from
+the moment when the group is made. What a consumer took and never acknowledged comes again: to itself when it starts
+anew, to another one after a minute.
+
+Key: ``billing:outcomes``; see :mod:`producer.contract.redis_keys`.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Self
+
+import redis
+
+from producer.contract import redis_keys
+from producer.contract.outcome import Outcome
+from producer.settings import ProducerSettings
+from producer.store import Store
+
+BATCH, BLOCK_MS, IDLE_MS = 100, 1000, 60_000
+
+
+class Delivery(NamedTuple):
+    """One outcome in hand.
+
+    Args:
+        entry: the stream's id of it.
+        ack: call it when the outcome is dealt with; until then it comes again after a crash.
+    """
+
+    entry: str
+    outcome: Outcome
+    ack: Callable[[], None]
+
+
+class OutcomeReader:
+    """An iterator of outcomes, without end.
+
+    Args:
+        ledger_url: ``LEDGER_URL``.
+        group: the consumer group; made if it is not there.
+        consumer: names this process within it; the same name after a crash gets back what it had in hand.
+        from_the_oldest: a group that is made now begins with the oldest outcome that is kept.
+        block_ms: how long one read waits.
+    """
+
+    def __init__(
+        self,
+        ledger_url: str,
+        group: str,
+        consumer: str | None = None,
+        *,
+        from_the_oldest: bool = True,
+        block_ms: int = BLOCK_MS,
+    ) -> None:
+        self._store = Store("ledger", ledger_url)
+        self._group, self._consumer = group, consumer or f"{socket.gethostname()}-{os.getpid()}"
+        self._begin, self._block_ms = "0" if from_the_oldest else "$", block_ms
+        self._is_stopped = False
+
+    @classmethod
+    def from_env(cls, group: str, consumer: str | None = None, **how: Any) -> Self:  # noqa: ANN401 — those above
+        """A reader of the ledger that the environment names.
+
+        Raises:
+            SettingsError: one line that names the variable.
+        """
+        return cls(ProducerSettings.from_env().ledger_url, group, consumer, **how)
+
+    def __iter__(self) -> Iterator[Delivery]:
+        """What was left unacknowledged first, then what comes.
+
+        Raises:
+            BrokerUnavailable: the ledger cannot be read; iterate again later.
+        """
+        yield from self.left_over()
+        while not self._is_stopped:
+            yield from self.read()
+
+    def read(self) -> list[Delivery]:
+        """One batch: what others left for a minute, else what is new, waiting a moment for it.
+
+        Raises:
+            BrokerUnavailable: the ledger cannot be read.
+        """
+        with self._store.reading() as ledger:
+            claimed: Any = ledger.xautoclaim(redis_keys.OUTCOMES, self._group, self._consumer, IDLE_MS, count=BATCH)
+            if claimed[1]:
+                return self._deliveries(claimed[1])
+            answer: Any = ledger.xreadgroup(
+                self._group, self._consumer, {redis_keys.OUTCOMES: ">"}, count=BATCH, block=self._block_ms
+            )
+            return self._deliveries(_entries(answer))
+
+    def stop(self) -> None:
+        """End after the batch in hand; safe to call from a signal handler."""
+        self._is_stopped = True
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._store.close()
+
+    def _make_group(self) -> None:
+        with self._store.reading() as ledger:
+            try:
+                ledger.xgroup_create(redis_keys.OUTCOMES, self._group, id=self._begin, mkstream=True)
+            except redis.ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+
+    def left_over(self) -> Iterator[Delivery]:
+        """What this consumer took before and never acknowledged.
+
+        Raises:
+            BrokerUnavailable: the ledger cannot be read.
+        """
+        self._make_group()
+        after = "0"
+        while not self._is_stopped:
+            with self._store.reading() as ledger:
+                answer: Any = ledger.xreadgroup(self._group, self._consumer, {redis_keys.OUTCOMES: after}, count=BATCH)
+                deliveries = self._deliveries(_entries(answer))
+            if not deliveries:
+                return
+            yield from deliveries
+            after = deliveries[-1].entry
+
+    def _deliveries(self, entries: list[Any]) -> list[Delivery]:
+        found = []
+        for entry, fields in entries:
+            if not fields:  # trimmed meanwhile: older than 7 days
+                self._store.client.xack(redis_keys.OUTCOMES, self._group, entry)
+                continue
+            found.append(Delivery(entry.decode(), Outcome.from_json(fields[b"outcome"]), self._acknowledger(entry)))
+        return found
+
+    def _acknowledger(self, entry: bytes) -> Callable[[], None]:
+        def ack() -> None:
+            with self._store.reading() as ledger:
+                ledger.xack(redis_keys.OUTCOMES, self._group, entry)
+
+        return ack
+
+
+def _entries(answer: Any) -> list[Any]:  # noqa: ANN401 — redis-py answers by protocol
+    if not answer:
+        return []
+    (_, entries), *_ = answer.items() if isinstance(answer, dict) else answer
+    return list(entries)

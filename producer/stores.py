@@ -1,0 +1,188 @@
+"""Acceptance: the producer's part of ledger and vault. Accept a job, lay its sealed request down, read its outcome.
+
+Knows Redis; knows no key and no card. Every call is one round trip, and says of a failure whether anything happened.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import redis
+
+from producer.contract import redis_keys
+from producer.contract.envelope import Envelope
+from producer.contract.errors import Refused
+from producer.contract.job import Request
+from producer.contract.outcome import Outcome
+from producer.errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
+from producer.runtime.store_errors import place
+from producer.store import FAILURES, Store
+
+ACCEPT = files("producer").joinpath("lua/accept.lua").read_bytes()
+ACCEPT_SHA = sha1(ACCEPT).hexdigest()  # noqa: S324 — how EVALSHA names a script
+
+FULL = "is nearly full: jobs are accepted again when workers have made room (see maxmemory)"
+
+Reply = list[Any] | redis.RedisError
+
+
+class Asked(NamedTuple):
+    """One request on its way in."""
+
+    job_id: str
+    idempotency_key: str
+    request: Request
+    queue: str
+    deadline_s: float
+    kid: str
+    envelope: Envelope | None
+
+
+class Accepted(NamedTuple):
+    """What the ledger gave: place and times; ``open`` is False once the job is finished."""
+
+    open: bool
+    sequence: int
+    accepted_at: float
+    expires_at: float
+    now: float
+
+
+class Acceptance:
+    """The ledger and the vault, as a producer may use them.
+
+    Args:
+        ledger_url, vault_url: the stores' URLs.
+    """
+
+    def __init__(self, ledger_url: str, vault_url: str) -> None:
+        self._ledger, self._vault = Store("ledger", ledger_url), Store("vault", vault_url)
+
+    def accept(self, asked: Sequence[Asked]) -> list[Accepted | Exception]:
+        """Accept jobs in order, in one round trip.
+
+        Returns:
+            For each either its place or why it was refused: IdempotencyConflict or Refused.
+
+        Raises:
+            BrokerUnavailable: with ``accepted`` False or None.
+        """
+        key = asked[0].idempotency_key
+        commands = [("EVALSHA", ACCEPT_SHA, 7, *_accept_arguments(one)) for one in asked]
+        replies = self._exchange(self._ledger, "accept", key, commands)
+        if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
+            self._exchange(self._ledger, "accept", key, [("SCRIPT", "LOAD", ACCEPT)])
+            replies = self._exchange(self._ledger, "accept", key, commands)  # recognises those that it accepted
+        return [self._read_acceptance(one, reply) for one, reply in zip(asked, replies, strict=True)]
+
+    def lay_down(self, sealed: Sequence[tuple[Asked, Accepted, str]]) -> None:
+        """Put signed requests into the vault; one that lies there already stays as it is.
+
+        With SETNX and not SET, which can answer with the old value: a producer need not be able to read.
+
+        Raises:
+            BrokerUnavailable: with ``accepted`` None.
+        """
+        commands: list[tuple[Any, ...]] = [("MULTI",)]
+        for asked, accepted, text in sealed:
+            life = max(accepted.expires_at - accepted.now, 0) + redis_keys.SEALED_GRACE_S
+            commands.append(("SETNX", redis_keys.SEALED + asked.job_id, text))
+            commands.append(("PEXPIRE", redis_keys.SEALED + asked.job_id, int(life * 1000)))
+        commands.append(("EXEC",))
+        key = sealed[0][0].idempotency_key
+        replies = self._exchange(self._vault, "vault", key, commands, accepted_unsent=None)
+        done = replies[-1]  # of EXEC: all or nothing
+        for reply in (*replies, *(done if isinstance(done, list) else ())):
+            if isinstance(reply, redis.RedisError):
+                raise self._vault.unavailable(reply, "vault", accepted=None, key=key)
+
+    def outcome(self, job_id: str) -> Outcome | None:
+        """The outcome of a job, None while it is open.
+
+        Raises:
+            UnknownJob: it was never accepted, or finished more than 7 days ago.
+            BrokerUnavailable: the ledger cannot be read.
+        """
+        with self._ledger.reading() as ledger:
+            known, outcome = ledger.hmget(redis_keys.JOB + job_id, ["digest", "outcome"])
+        if known is None:
+            raise UnknownJob("no job of that id is known")
+        return None if outcome is None else Outcome.from_json(outcome)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._ledger.close()
+        self._vault.close()
+
+    @staticmethod
+    def _exchange(
+        store: Store,
+        step: str,
+        key: str,
+        commands: Sequence[tuple[Any, ...]],
+        *,
+        accepted_unsent: bool | None = False,
+    ) -> list[Reply]:
+        """Send commands and read the replies; nothing happened if there was no connection to send them on."""
+        pool = store.client.connection_pool
+        try:
+            connection = pool.get_connection()
+        except FAILURES as error:
+            raise store.unavailable(error, step, accepted=accepted_unsent, key=key) from None
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            return [_read_reply(connection) for _ in commands]
+        except FAILURES as error:
+            connection.disconnect()
+            raise store.unavailable(error, step, accepted=None, key=key) from None
+        finally:
+            pool.release(connection)
+
+    def _read_acceptance(self, asked: Asked, reply: Reply) -> Accepted | Exception:
+        key = asked.idempotency_key
+        if isinstance(reply, redis.RedisError):  # an error reply (OOM, READONLY, NOPERM): the script did not run
+            return self._ledger.unavailable(reply, "accept", accepted=False, key=key)
+        word, *rest = (item.decode() for item in reply)
+        if word == "conflict":
+            return IdempotencyConflict(key)
+        if word == "full":
+            store = self._vault if rest == ["vault"] else self._ledger
+            full = f"{place(store.name, store.url)}: {FULL}"
+            return BrokerUnavailable("accept", accepted=False, idempotency_key=key, trouble=full)
+        if not rest:
+            return Refused(word)
+        sequence, accepted_at, expires_at, now = rest
+        return Accepted(word != "finished", int(sequence), float(accepted_at), float(expires_at), float(now))
+
+
+def _read_reply(connection: Any) -> Reply:  # noqa: ANN401 — redis-py's connection has no public type
+    try:
+        return connection.read_response()  # type: ignore[no-any-return]
+    except redis.ResponseError as error:
+        return error
+
+
+def _accept_arguments(asked: Asked) -> tuple[Any, ...]:
+    request, envelope = asked.request, asked.envelope
+    uid = request.customer_uid or ""
+    return (
+        redis_keys.JOB + asked.job_id,
+        redis_keys.OPEN,
+        redis_keys.FRESH + asked.queue,
+        redis_keys.CUSTOMER + uid,  # never an empty text: Redis users may be given rights to prefixes only
+        f"{redis_keys.CUSTOMER}{uid}:open",
+        redis_keys.ENVELOPE + (envelope.digest if envelope else ""),
+        redis_keys.KIDS,
+        asked.job_id,
+        request.digest(),
+        repr(asked.deadline_s),
+        asked.queue,
+        asked.kid,
+        str(request.operation),
+        uid,
+        request.merchant_uid or "",
+        envelope.iat if envelope else "",
+        envelope.exp if envelope else "",
+        redis_keys.FULL,
+    )

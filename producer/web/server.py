@@ -1,0 +1,64 @@
+"""Serving: the card page as a process of its own."""
+
+import logging
+import signal
+import sys
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+from producer.billing_queue import BillingQueue
+from producer.errors import SettingsError
+from producer.runtime.redaction import Redacting
+from producer.web.endpoint import card_app
+from producer.web.settings import WebSettings
+
+KEEP_ALIVE_S = 75  # longer than proxies keep an idle connection, so that they do not send on one that we end
+
+
+def run(queue: BillingQueue, host: str, port: int, prefix: str, behind: str | None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        queue: where the jobs go.
+        host, port: where to listen.
+        prefix: path under which everything lies.
+        behind: proxies that are believed, comma-separated.
+
+    Raises:
+        SettingsError: the prefix or the port cannot be had.
+    """
+    if not prefix.startswith("/") or prefix.endswith("/"):
+        raise SettingsError("--prefix: must begin with / and not end with it")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Redacting(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    settings = WebSettings.from_env()
+    for name in {"terms_url", "privacy_url"} - settings.model_fields_set:
+        logging.getLogger(__name__).warning("%s: is not set; customers agree to a placeholder", name.upper())
+    app = Starlette(routes=[Route("/healthz", _health), Mount(prefix, card_app(queue, settings))])
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        access_log=False,  # it would hold tickets
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        proxy_headers=behind is not None,
+        forwarded_allow_ips=behind,
+        timeout_graceful_shutdown=30,
+    )
+    server = uvicorn.Server(config)
+    for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the signal once more when it has ended
+        signal.signal(number, lambda *_: sys.exit(0))
+    server.run()
+    if not server.started:
+        raise SettingsError("--port: cannot listen there")
+
+
+async def _health(_request: Request) -> PlainTextResponse:
+    return PlainTextResponse("ok")

@@ -1,0 +1,115 @@
+"""The webhooks' part of the ledger: what waits for delivery, in lines by customer_uid.
+
+Keys: ``billing:webhook:…``; see :mod:`producer.contract.redis_keys`.
+"""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from producer.contract import redis_keys
+from producer.contract.outcome import Outcome
+from producer.store import Store
+
+LEASE_S = 120.0  # a delivery in hand is due again after this, should its process die
+INTAKE_S = 15
+KEPT_S = redis_keys.KEPT_S
+
+
+class Due(NamedTuple):
+    """A delivery whose time has come.
+
+    Args:
+        attempts: how often it was tried.
+        since: Unix seconds of when it was first due.
+    """
+
+    outcome: Outcome
+    attempts: int
+    since: float
+
+
+class WebhookLedger:
+    """What waits for delivery. Every call raises BrokerUnavailable if the ledger cannot be reached or refuses it.
+
+    Args:
+        ledger_url: ``LEDGER_URL``.
+    """
+
+    def __init__(self, ledger_url: str) -> None:
+        self._store = Store("ledger", ledger_url)
+        self._take, self._next, self._settle = (
+            self._store.client.register_script(files("producer").joinpath(f"lua/webhook_{name}.lua").read_text())
+            for name in ("take", "next", "settle")
+        )
+
+    def now(self) -> float:
+        """The ledger's clock, Unix seconds."""
+        with self._store.reading() as ledger:
+            seconds, microseconds = ledger.time()
+        return float(seconds) + float(microseconds) / 1e6
+
+    def take_in(self, outcome: Outcome, now: float, *, once_more: bool = False) -> bool:
+        """Put an outcome in line; False if it was there already, or with ``once_more`` if it waits there."""
+        line = outcome.customer_uid or f"/{outcome.merchant_uid}"  # no customer_uid has a slash
+        keys = [
+            redis_keys.WEBHOOK + outcome.job_id,
+            redis_keys.WEBHOOK_LINE + line,
+            redis_keys.WEBHOOK_DUE,
+            redis_keys.WEBHOOK_FAILED,
+        ]
+        with self._store.reading():
+            return bool(self._take(keys, [outcome.job_id, outcome.model_dump_json(), now, KEPT_S, int(once_more)]))
+
+    def holds_intake(self, owner: str) -> bool:
+        """Whether this owner is the one that puts outcomes in line: two would mix up their order."""
+        with self._store.reading() as ledger:
+            if ledger.set(redis_keys.WEBHOOK_INTAKE, owner, nx=True, ex=INTAKE_S):
+                return True
+            if ledger.get(redis_keys.WEBHOOK_INTAKE) != owner.encode():
+                return False
+            ledger.expire(redis_keys.WEBHOOK_INTAKE, INTAKE_S)
+            return True
+
+    def due(self, now: float, most: int) -> list[Due]:
+        """Deliveries that are due, in hand for :data:`LEASE_S`."""
+        with self._store.reading():
+            answer: Any = self._next([redis_keys.WEBHOOK_DUE], [now, most, LEASE_S, redis_keys.WEBHOOK])
+        groups = zip(answer[1::4], answer[2::4], answer[3::4], strict=True)
+        return [Due(Outcome.from_json(text), int(attempts), float(since)) for text, attempts, since in groups]
+
+    def settle(self, job_id: str, state: str, now: float, answer: str, *, again_at: float = 0.0) -> bool:
+        """Note what came of an attempt: ``delivered``, ``failed``, or ``waiting`` until ``again_at``."""
+        keys = [redis_keys.WEBHOOK + job_id, redis_keys.WEBHOOK_DUE, redis_keys.WEBHOOK_FAILED]
+        with self._store.reading():
+            return bool(self._settle(keys, [job_id, state, now, again_at, answer, KEPT_S, redis_keys.WEBHOOK]))
+
+    def resend(self, job_id: str, now: float) -> bool:
+        """Put a settled delivery in line once more; False if it is not known any more, or waits already."""
+        with self._store.reading() as ledger:
+            (text,) = _texts(ledger.hmget(redis_keys.WEBHOOK + job_id, ["outcome"]))
+        return text is not None and self.take_in(Outcome.from_json(text), now, once_more=True)
+
+    def waiting(self) -> int:
+        """How many lines have a delivery that waits."""
+        with self._store.reading() as ledger:
+            return int(ledger.zcard(redis_keys.WEBHOOK_DUE))
+
+    def failed(self) -> Iterator[tuple[Outcome, float, str]]:
+        """What was given up: outcome, when, and the last answer; the oldest first."""
+        with self._store.reading() as ledger:
+            entries: Any = ledger.zrange(redis_keys.WEBHOOK_FAILED, 0, -1, withscores=True)
+            for job_id, at in entries:
+                text, answer = _texts(ledger.hmget(redis_keys.WEBHOOK + job_id.decode(), ["outcome", "answer"]))
+                if text is None:
+                    ledger.zrem(redis_keys.WEBHOOK_FAILED, job_id)
+                else:
+                    yield Outcome.from_json(text), float(at), answer or ""
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._store.close()
+
+
+def _texts(members: Any) -> list[str | None]:  # noqa: ANN401 — redis-py's
+    return [None if one is None else one.decode() for one in members]

@@ -1,0 +1,144 @@
+"""Requests that are refused, and stores that fail."""
+
+from typing import Any
+
+import pytest
+
+from producer import (
+    BillingQueue,
+    BrokerUnavailable,
+    Card,
+    InvalidRequest,
+    SettingsError,
+)
+from producer.contract.identifiers import job_id_of
+from tests.fake_iamport.cards import CARDS
+from tests.ports import dead_port
+from tests.producer.stage import Stage
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"customer_uid": ""}, "customer_uid"),
+        ({"customer_uid": "a/b"}, "customer_uid"),
+        ({"customer_uid": ".."}, "customer_uid"),
+        ({"customer_uid": "a" * 81}, "customer_uid"),
+        ({"customer_uid": "a\n"}, "customer_uid"),
+        ({"customer_uid": None}, "customer_uid"),
+        ({"pg": "nice/../x"}, "pg"),
+        ({"channel_key": "한글"}, "channel_key"),
+        ({"idempotency_key": ""}, "idempotency_key"),
+        ({"idempotency_key": "k" * 201}, "idempotency_key"),
+        ({"deadline_s": 0}, "deadline_s"),
+        ({"deadline_s": 604_801}, "deadline_s"),
+        ({"deadline_s": float("nan")}, "deadline_s"),
+        ({"deadline_s": "60"}, "deadline_s"),
+        ({"deadline_s": [60]}, "deadline_s"),
+        ({"card": None}, "card"),
+        ({"card": CARDS["visa"].fields()}, "card"),
+        ({"card": CARDS["visa"].card_number}, "card"),
+    ],
+)
+def test_malformed_request_is_refused_before_anything_is_accepted(
+    stage: Stage, queue: BillingQueue, card: Card, wrong: dict[str, object], field: str
+) -> None:
+    arguments: dict[str, Any] = {"customer_uid": "gildong", "card": card, **wrong}
+
+    with pytest.raises(InvalidRequest) as caught:
+        queue.issue(**arguments)
+
+    assert [name for name, _ in caught.value.problems] == [field]
+    assert stage.ledger.keys() == []
+
+
+def test_payment_wants_a_card_or_an_envelope_and_not_both(stage: Stage, queue: BillingQueue, card: Card) -> None:
+    envelope = stage.seal(card, merchant_uid="m")
+
+    both_or_none: tuple[dict[str, Any], ...] = ({}, {"card": card, "envelope": envelope})
+
+    for given in both_or_none:
+        with pytest.raises(InvalidRequest, match="card: give a card or an envelope"):
+            queue.onetime(merchant_uid="m", amount=1, name="tea", **given)
+
+    assert stage.ledger.keys() == []
+
+
+@pytest.mark.parametrize("envelope", [b"a.b.c.d.e", 5, ["a.b.c.d.e"]], ids=["bytes", "number", "list"])
+def test_envelope_that_is_no_text_is_refused_before_anything_is_accepted(
+    stage: Stage, queue: BillingQueue, envelope: Any
+) -> None:
+    with pytest.raises(InvalidRequest, match="envelope: must be text"):
+        queue.issue_sealed(customer_uid="gildong", envelope=envelope)
+
+    assert stage.ledger.keys() == []
+
+
+def test_idempotency_key_that_is_no_text_is_an_invalid_request(queue: BillingQueue, card: Card) -> None:
+    with pytest.raises(InvalidRequest, match="idempotency_key"):
+        queue.issue(customer_uid="gildong", card=card, idempotency_key="\ud800")
+
+
+def test_ledger_out_of_reach_means_nothing_happened(stage: Stage, card: Card) -> None:
+    settings = stage.settings(ledger_url=f"redis://127.0.0.1:{dead_port()}/1")
+
+    with BillingQueue(settings) as queue, pytest.raises(BrokerUnavailable) as caught:
+        queue.issue(customer_uid="gildong", card=card)
+
+    assert caught.value.accepted is False
+    assert caught.value.step == "accept"
+    assert stage.sealed_ids() == []
+
+
+def test_key_that_was_made_for_a_failed_request_completes_it(stage: Stage, queue: BillingQueue, card: Card) -> None:
+    settings = stage.settings(vault_url=f"redis://127.0.0.1:{dead_port()}/0")
+    with BillingQueue(settings) as failing, pytest.raises(BrokerUnavailable) as caught:
+        failing.issue(customer_uid="gildong", card=card)
+    accepted = stage.records()
+
+    job = queue.issue(customer_uid="gildong", card=card, idempotency_key=caught.value.idempotency_key)
+
+    assert caught.value.accepted is None
+    assert [job.job_id] == accepted == stage.records() == stage.sealed_ids() == stage.published()
+    assert job.sequence == 1
+
+
+def test_full_ledger_accepts_nothing(stage: Stage, queue: BillingQueue, card: Card) -> None:
+    stage.ledger.config_set("maxmemory", "1")
+
+    with pytest.raises(BrokerUnavailable) as caught:
+        queue.issue(customer_uid="gildong", card=card)
+
+    assert caught.value.accepted is False
+    assert stage.ledger.keys() == []
+
+
+def test_full_vault_leaves_a_job_that_a_repeat_completes(stage: Stage, queue: BillingQueue, card: Card) -> None:
+    stage.vault.config_set("maxmemory", "1")
+    with pytest.raises(BrokerUnavailable) as caught:
+        queue.issue(customer_uid="gildong", card=card, idempotency_key="k")
+    stage.vault.config_set("maxmemory", "0")
+
+    job = queue.issue(customer_uid="gildong", card=card, idempotency_key="k")
+
+    assert (caught.value.step, caught.value.accepted) == ("vault", None)
+    assert [job.job_id] == stage.records() == stage.sealed_ids() == stage.published()
+
+
+def test_full_queue_has_accepted_the_job(stage: Stage, card: Card) -> None:
+    settings = stage.settings(broker_url=stage.vault_url(1), vault_url=stage.url(2))
+    stage.vault.config_set("maxmemory", "1")
+
+    with BillingQueue(settings) as queue, pytest.raises(BrokerUnavailable) as caught:
+        queue.issue(customer_uid="gildong", card=card, idempotency_key="k")
+
+    assert (caught.value.step, caught.value.accepted) == ("publish", True)
+    assert stage.records() == [job_id_of("k")]
+
+
+def test_missing_key_file_is_a_settings_error(stage: Stage) -> None:
+    missing = stage.keys.folder / "nowhere.json"
+
+    for setting in ("sealing_keys_file", "signing_key_file"):
+        with pytest.raises(SettingsError, match=f"^{setting.upper()}: the file cannot be read"):
+            BillingQueue(stage.settings(**{setting: missing}))

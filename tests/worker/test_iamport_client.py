@@ -1,0 +1,318 @@
+"""The HTTP client against the fake i'mport: what leaves, and what is known of it afterwards."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from pydantic import SecretStr
+
+from producer.contract.card import Card
+from producer.contract.identifiers import Operation
+from producer.contract.job import Job
+from tests.fake_iamport import CARDS, FakeIamport, Fault
+from tests.fake_iamport.faults import Kind as FaultKind
+from tests.ports import dead_port
+from tests.worker.cycles import left_in_cycles
+from tests.worker.leases import JOB_ID
+from worker.iamport.answer import Answer
+from worker.iamport.client import IamportClient, hyphenated
+from worker.iamport.verdict import Kind, understand
+
+NOT_SENT = Answer(0, was_sent=False)
+LONG_S = 300  # what is held for so long is held for ever
+
+
+def job(operation: Operation = Operation.ISSUE, **fields: object) -> Job:
+    members: dict[str, object] = {
+        "operation": operation,
+        "job_id": JOB_ID,
+        "sequence": 1,
+        "accepted_at": 1000.0,
+        "expires_at": 1900.0,
+        "envelope": "e",
+        "customer_uid": "gildong_0001",
+    }
+    return Job.model_validate({**members, **fields})
+
+
+def card(name: str = "visa", **fields: str) -> Card:
+    return Card(**{**CARDS[name].fields(), **fields})
+
+
+def token_of(client: IamportClient, fake: FakeIamport) -> str:
+    token = client.login(fake.imp_key, SecretStr(fake.imp_secret)).token
+    assert token is not None
+    return token.text
+
+
+def token_from(fake: FakeIamport) -> str:
+    """A token for a client that is too impatient to log in itself on a busy machine."""
+    return token_of(IamportClient(fake.url, ca_file=str(fake.ca_file) if fake.url.startswith("https") else None), fake)
+
+
+@contextlib.contextmanager
+def raw_server(*chunks: bytes, hold: threading.Event, each_s: float = 0.0) -> Iterator[str]:
+    """A server that answers every request with these bytes, one each so often, and then holds the line."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                connection.recv(65536)
+                for chunk in chunks:
+                    connection.sendall(chunk)
+                    hold.wait(each_s)
+                hold.wait(LONG_S)
+                connection.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        hold.set()
+        server.close()
+
+
+def test_a_login_gives_the_token_and_its_life_by_imps_clock(fake: FakeIamport) -> None:
+    fake.clock_offset_s = 86400.0
+
+    answer = IamportClient(fake.url).login(fake.imp_key, SecretStr(fake.imp_secret))
+
+    fake.clock_offset_s = 0.0
+    assert answer.token is not None
+    assert answer.token.life_s == 1800
+
+
+def test_an_issue_sends_every_field_as_imp_spells_it(fake: FakeIamport) -> None:
+    client = IamportClient(fake.url)
+    request = job(pg="nice.nictest04m", channel_key="channel-key-fake-nice", customer_id="c-1")
+
+    answer = client.issue(request, card(customer_name="홍길동", buyer_name="홍길동"), token_of(client, fake))
+
+    sent = fake.requests[-1]
+    assert answer.code == 0
+    assert (sent.method, sent.path) == ("POST", "/subscribe/customers/gildong_0001")
+    assert sent.body == {
+        "pg": "nice.nictest04m",
+        "channel_key": "channel-key-fake-nice",
+        "customer_id": "c-1",
+        "card_number": "4242-4242-4242-4242",
+        "expiry": "2031-07",
+        "birth": "900101",
+        "pwd_2digit": "12",
+        "customer_name": "홍길동",
+    }
+
+
+def test_a_payment_sends_every_field_as_imp_spells_it(fake: FakeIamport) -> None:
+    client = IamportClient(fake.url)
+    fields = {"merchant_uid": "order-1", "amount": 60000, "name": "구독", "card_quota": 2, "vat_amount": 100}
+    request = job(Operation.ONETIME, tax_free=0, product_type="digital", **fields)
+
+    answer = client.onetime(request, card(buyer_name="홍길동", customer_name="홍길동"), token_of(client, fake))
+
+    sent = fake.requests[-1]
+    assert answer.response is not None
+    assert (answer.response.status, answer.response.merchant_uid) == ("paid", "order-1")
+    assert sent.path == "/subscribe/payments/onetime"
+    assert {**fields, "tax_free": 0, "product_type": "digital", "buyer_name": "홍길동"}.items() <= sent.body.items()
+    assert "customer_name" not in sent.body
+
+
+def test_a_customer_uid_is_percent_encoded(fake: FakeIamport) -> None:
+    client = IamportClient(fake.url)
+
+    client.issue(job(customer_uid="a@b.kr:1+2=3~-_"), card(), token_of(client, fake))
+
+    assert fake.requests[-1].path == "/subscribe/customers/a%40b.kr%3A1%2B2%3D3~-_"
+    assert list(fake.customers) == ["a@b.kr:1+2=3~-_"]
+
+
+@pytest.mark.parametrize(("style", "prefix"), [("bearer", "Bearer "), ("bare", "")])
+def test_the_token_travels_in_the_style_that_is_set(fake: FakeIamport, style: str, prefix: str) -> None:
+    client = IamportClient(fake.url, auth_style=style)
+    token = token_of(client, fake)
+
+    client.issue(job(), card(), token)
+
+    assert dict(fake.requests[-1].headers)["Authorization"] == prefix + token
+
+
+def test_tls_is_verified_and_a_failed_handshake_sent_nothing() -> None:
+    with FakeIamport(tls=True) as fake:
+        trusting = IamportClient(fake.url, ca_file=str(fake.ca_file))
+        distrusting = IamportClient(fake.url)
+
+        assert token_of(trusting, fake)
+        answer = distrusting.issue(job(), card(), "token")
+
+    assert (answer.status, answer.was_sent) == (0, False)
+
+
+def test_netrc_and_environment_change_nothing(
+    fake: FakeIamport, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    netrc = tmp_path_factory.mktemp("home") / "netrc"
+    netrc.write_text("machine 127.0.0.1 login a password b\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    client = IamportClient(fake.url)
+
+    answer = client.issue(job(), card(), token_of(client, fake))
+
+    assert answer.code == 0
+
+
+def test_a_refused_connection_sent_nothing() -> None:
+    answer = IamportClient(f"http://127.0.0.1:{dead_port()}").issue(job(), card(), "token")
+
+    assert (answer.status, answer.was_sent) == (0, False)
+
+
+@pytest.mark.parametrize("fault", [Fault("reset", times=1), Fault("lost_answer", times=1)])
+def test_a_connection_that_broke_after_sending_leaves_it_unknown(fake: FakeIamport, fault: Fault) -> None:
+    client = IamportClient(fake.url)
+    token = token_of(client, fake)
+    fake.add_fault(fault)
+
+    answer = client.issue(job(), card(), token)
+
+    assert (answer.status, answer.was_sent) == (0, True)
+
+
+def test_no_answer_in_time_leaves_it_unknown(fake: FakeIamport) -> None:
+    client = IamportClient(fake.url, read_timeout_s=0.2)
+    token = token_from(fake)
+    fake.add_fault(Fault("hang", hold_s=LONG_S, times=1))
+
+    answer = client.issue(job(), card(), token)
+
+    assert (answer.status, answer.was_sent) == (0, True)
+
+
+def test_a_page_of_html_is_an_answer_without_a_code(fake: FakeIamport) -> None:
+    client = IamportClient(fake.url)
+    token = token_of(client, fake)
+    fake.add_fault(Fault("server_error", status=502, times=1))
+
+    answer = client.issue(job(), card(), token)
+
+    assert (answer.status, answer.code, answer.was_sent) == (502, None, True)
+
+
+def test_a_429_says_how_long_to_wait(fake: FakeIamport) -> None:
+    client = IamportClient(fake.url)
+    token = token_of(client, fake)
+    fake.add_fault(Fault("rate_limit", retry_after_s=7, times=1))
+
+    answer = client.issue(job(), card(), token)
+
+    assert (answer.status, answer.retry_after_s) == (429, 7.0)
+
+
+def test_a_redirect_is_not_followed() -> None:
+    hold = threading.Event()
+    head = b"HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+    with raw_server(head, hold=hold) as url:
+        answer = IamportClient(url).issue(job(), card(), "token")
+
+    assert (answer.status, answer.was_sent) == (307, True)
+
+
+@pytest.mark.parametrize(
+    "chunks", [(b"HTTP/1.1 200 OK\r\nX-Slow: ",), (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",)]
+)
+def test_an_answer_that_never_ends_is_cut_at_the_total_deadline(chunks: tuple[bytes, ...]) -> None:
+    hold = threading.Event()
+    with raw_server(*chunks, hold=hold) as url:
+        client = IamportClient(url, connect_timeout_s=1, read_timeout_s=LONG_S, slack_s=1 - LONG_S)  # 2 s in all
+        began = time.monotonic()
+
+        answer = client.issue(job(), card(), "token")
+
+    assert understand(answer).kind is Kind.UNKNOWN
+    assert time.monotonic() - began < LONG_S / 10
+
+
+def test_an_endless_body_is_not_read_to_its_end() -> None:
+    hold = threading.Event()
+    body = b'{"code":0,"response":{"x":"' + b"a" * (2 << 20)
+    with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + body, hold=hold) as url:
+        answer = IamportClient(url).issue(job(), card(), "token")
+
+    assert (answer.status, answer.code) == (200, None)
+
+
+@pytest.mark.parametrize(
+    ("digits", "text"),
+    [
+        ("4242424242424242", "4242-4242-4242-4242"),
+        ("378282246310005", "3782-8224-6310-005"),
+        ("30569309025904", "3056-9309-0259-04"),
+    ],
+)
+def test_card_numbers_travel_in_groups_of_four(digits: str, text: str) -> None:
+    assert hyphenated(digits) == text
+
+
+def test_a_request_does_not_leave_after_its_deadline(fake: FakeIamport) -> None:
+    late = iter([0.0, 0.0, 0.0, *[100.0] * 50])
+    client = IamportClient(fake.url, clock=lambda: next(late, 100.0))
+
+    answer = client.find_customer("gildong", "token")
+
+    assert answer == NOT_SENT
+    assert fake.count("GET", "/subscribe/customers/") == 0
+
+
+def test_a_proxy_that_drips_its_answer_is_cut_at_the_total_deadline() -> None:
+    with raw_server(*[b"H"] * 3000, hold=threading.Event(), each_s=0.1) as proxy:
+        client = IamportClient(
+            "https://imp.invalid", proxy_url=proxy, connect_timeout_s=1, read_timeout_s=1, slack_s=0.0
+        )
+        began = time.monotonic()
+
+        answer = client.find_customer("gildong", "token")
+
+    assert answer == NOT_SENT
+    assert time.monotonic() - began < LONG_S / 10
+
+
+@pytest.fixture(scope="module")
+def tls_fake() -> Iterator[FakeIamport]:
+    with FakeIamport(tls=True) as one:
+        yield one
+
+
+@pytest.mark.parametrize("kind", ["reset", "lost_answer", "server_error", "rate_limit", "hang", "slow_drip", None])
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_no_card_waits_for_the_garbage_collector_however_a_call_ends(
+    fake: FakeIamport, tls_fake: FakeIamport, kind: FaultKind | None, *, is_tls: bool
+) -> None:
+    imp = tls_fake if is_tls else fake
+    ca_file = str(tls_fake.ca_file) if is_tls else None
+    client = IamportClient(imp.url, ca_file=ca_file, connect_timeout_s=1, read_timeout_s=0.3, slack_s=0.5)
+    token = token_from(imp)
+
+    def call() -> None:
+        if kind is not None:
+            imp.add_fault(Fault(kind, times=1))
+        client.issue(job(), card(), token)
+
+    call()
+
+    assert left_in_cycles(call) == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_no_card_waits_for_the_garbage_collector_when_nobody_answers(scheme: str) -> None:
+    client = IamportClient(f"{scheme}://127.0.0.1:{dead_port()}", connect_timeout_s=1)
+    with raw_server(b"no TLS", hold=threading.Event()) as url:
+        no_tls = IamportClient(url.replace("http:", f"{scheme}:"), connect_timeout_s=1, read_timeout_s=0.3, slack_s=0.5)
+
+        for one in (client, no_tls):
+            assert left_in_cycles(lambda one=one: one.issue(job(), card(), "t")) == []  # type: ignore[misc]

@@ -1,0 +1,127 @@
+from pathlib import Path
+
+import pytest
+
+from tests.servers import RedisServer
+from tests.worker.cycles import left_in_cycles
+from worker.errors import StoreUnavailable
+from worker.redis_store import Link, Links, Script
+
+ARGUMENTS = ("x", "d", 1, "f:", "c:", "u:", "j:", 120)  # of claim.lua
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> RedisServer:
+    return RedisServer(tmp_path)
+
+
+def test_a_script_is_loaded_where_it_is_missing(store: RedisServer) -> None:
+    link = Link(store.url())
+    store.client().script_flush()
+
+    assert link.run(Script("claim"), ["billing:job:x", "billing:open"], *ARGUMENTS) == [b"unknown"]
+
+
+def test_a_command_survives_a_restart_of_the_store(server: RedisServer) -> None:
+    with server:
+        link = Link(server.url())
+        link.call("PING")
+        server.kill()
+        server.start()
+
+        assert link.call("PING") in {b"PONG", "PONG"}
+
+
+def test_a_store_that_is_gone_is_said_so(server: RedisServer) -> None:
+    with server:
+        link = Link(server.url())
+        link.call("PING")
+    with pytest.raises(StoreUnavailable):
+        link.call("PING")
+
+
+def test_an_answer_nobody_waits_for_is_not_taken_for_the_next(store: RedisServer) -> None:
+    link = Link(store.url())
+    link.call("SET", "a", "1")
+
+    link.tell("UNLINK", "a")
+    link.tell("NO-SUCH-COMMAND")
+
+    assert link.call("SET", "b", "2") in {b"OK", "OK"}
+    assert link.call("GET", "a") is None
+
+
+def test_a_command_begun_is_done_again_if_its_answer_is_lost(server: RedisServer) -> None:
+    with server:
+        link = Link(server.url())
+        link.call("SET", "a", "1")
+        answer = link.begin("BLPOP", "never", 30)
+        server.kill()
+        server.start()
+        server.client().rpush("never", "came")
+
+        assert answer() == [b"never", b"came"]
+
+
+def test_a_store_without_room_is_unavailable_and_not_a_bug(server: RedisServer) -> None:
+    with server:
+        server.client().config_set("maxmemory", "1")
+
+        with pytest.raises(StoreUnavailable, match=r"^vault at 127\.0\.0\.1:\d+, user default: is out of memory"):
+            Link(server.url(), "vault").call("SET", "k", "v")
+
+
+def test_each_thread_has_a_link_of_its_own(store: RedisServer) -> None:
+    from threading import Thread  # noqa: PLC0415 — only here
+
+    links, found = Links(store.url()), []
+    thread = Thread(target=lambda: found.append(links.mine))
+    thread.start()
+    thread.join()
+
+    assert links.mine is links.mine
+    assert found[0] is not links.mine
+
+
+def test_a_command_nobody_waits_for_goes_again_if_its_connection_was_lost(store: RedisServer) -> None:
+    link, other = Link(store.url()), store.client()
+    link.call("SET", "a", "1")
+    other.client_kill_filter(_type="normal", skipme=True)
+
+    link.tell("UNLINK", "a")  # into a connection that is gone
+    link.call("PING")
+
+    assert other.get("a") is None
+
+
+@pytest.mark.parametrize("word", ["NOREPLICAS", "MISCONF", "BUSY"])
+def test_a_store_that_cannot_write_just_now_is_unavailable(store: RedisServer, word: str, tmp_path: Path) -> None:
+    script = Script("hold")
+    script.source = f"return redis.error_reply('{word} of the moment')".encode()
+    script.sha = "0" * 40
+
+    with pytest.raises(StoreUnavailable):
+        Link(store.url()).run(script, ["k"])
+
+
+class InHand:
+    """What a caller of a link has in hand when its store dies: a card, say."""
+
+
+def test_a_store_that_dies_keeps_nothing_of_what_its_callers_had_in_hand(tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as server:
+        link = Link(server.url())
+        link.call("PING")
+        server.kill()
+
+        def call() -> None:
+            in_hand = InHand()
+            answer = link.begin("PING")
+            link.tell("PING")
+            with pytest.raises(StoreUnavailable):
+                answer()
+            with pytest.raises(StoreUnavailable):
+                link.call("PING")
+            del in_hand
+
+        assert left_in_cycles(call, InHand) == []

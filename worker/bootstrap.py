@@ -1,0 +1,98 @@
+"""Assembly: the parts of a worker, put together once per process from its settings."""
+
+import threading
+from functools import cache
+from typing import NamedTuple
+
+import structlog
+
+from producer.runtime.key_file import KeyFileError, WatchedFile
+from worker.errors import SettingsError
+from worker.iamport.client import IamportClient
+from worker.issuance import Issuance
+from worker.keys.from_command import CommandKeys
+from worker.keys.opening import Opener, OpeningKeys, ProducerKeys
+from worker.ledger import Ledger
+from worker.rate_limit import Throttle
+from worker.redis_store import Links
+from worker.settings import WorkerSettings
+from worker.token_cache import TokenCache
+
+log = structlog.get_logger()
+
+
+class Worker(NamedTuple):
+    """What the tasks and the sweeper of this process work with."""
+
+    ledger: Ledger
+    issuance: Issuance
+    stopping: threading.Event
+    rate_per_s: float
+
+
+def open_keyrings(settings: WorkerSettings) -> Opener:
+    """Both keyrings of a worker.
+
+    Raises:
+        SettingsError: a key file is missing or unusable.
+    """
+
+    def tell(error: KeyFileError) -> None:
+        log.error("changed key file not used, the keys in force stay", problem=str(error))
+
+    try:
+        command = settings.opening_keys_command
+        return Opener(
+            CommandKeys(command, on_error=tell)
+            if command
+            else WatchedFile(settings.opening_keys_file, OpeningKeys.load, on_error=tell),
+            WatchedFile(settings.producer_keys_file, ProducerKeys.load, on_error=tell),
+        )
+    except KeyFileError as error:
+        raise SettingsError(str(error)) from None
+
+
+def iamport_client(settings: WorkerSettings) -> IamportClient:
+    """The client of i'mport as the settings say."""
+    return IamportClient(
+        settings.imp_api_url,
+        auth_style=settings.imp_auth_style,
+        connect_timeout_s=settings.imp_connect_timeout_s,
+        read_timeout_s=settings.imp_read_timeout_s,
+        ca_file=str(settings.imp_ca_file) if settings.imp_ca_file else None,
+        proxy_url=settings.imp_proxy_url,
+    )
+
+
+def assemble(settings: WorkerSettings) -> Worker:
+    """A worker's parts.
+
+    Raises:
+        SettingsError: a key file is missing or unusable.
+    """
+    opener = open_keyrings(settings)
+    iamport = iamport_client(settings)
+    vault = Links(settings.vault_url, "vault")
+    ledger = Ledger(
+        Links(settings.ledger_url, "ledger"),
+        vault,
+        call_deadline_s=iamport.call_deadline_s,
+        doubt_s=settings.look_up_for_s,
+    )
+    tokens = TokenCache(
+        settings.imp_key,
+        settings.imp_secret,
+        login=lambda: iamport.login(settings.imp_key, settings.imp_secret),
+        vault=vault,
+        ledger_now=ledger.now,
+    )
+    throttle = Throttle(vault, settings.imp_rate_per_s)
+    stopping = threading.Event()
+    issuance = Issuance(ledger, throttle, opener, tokens, iamport, pause=lambda seconds: not stopping.wait(seconds))
+    return Worker(ledger, issuance, stopping, settings.imp_rate_per_s)
+
+
+@cache
+def this_worker() -> Worker:
+    """The worker of this process, as its environment says."""
+    return assemble(WorkerSettings.from_env())

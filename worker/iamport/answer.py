@@ -1,0 +1,137 @@
+"""What i'mport answers, read leniently: unknown members pass, and a member of another type is as good as absent.
+
+Source: i'mport's V1 schema (CustomerAnnotation, PaymentAnnotation) and its promise that answers may gain members.
+"""
+
+import json
+from typing import Annotated, Any, NamedTuple, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from producer.runtime.redaction import mask_card_number, scrub
+
+
+def _text(value: object) -> str | None:
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
+def _number(value: object) -> int | None:
+    try:
+        return int(value) if isinstance(value, str | int | float) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+Text = Annotated[str | None, BeforeValidator(lambda value: scrub(_text(value)))]
+Name = Annotated[str | None, BeforeValidator(_text)]
+Number = Annotated[int | None, BeforeValidator(_number)]
+Masked = Annotated[str | None, BeforeValidator(lambda value: mask_card_number(_text(value)))]
+
+
+class Annotation(BaseModel):
+    """A billing key's record or a payment, as far as an outcome shows it.
+
+    Args:
+        card_number: masked again: some gateways show eight digits and four.
+        inserted, updated: Unix seconds of i'mport's clock; equal for a first issue.
+        amount: of a payment, KRW.
+        paid_at, failed_at: Unix seconds of i'mport's clock, 0 where it does not apply.
+        status: of a payment: ``ready``, ``paid``, ``cancelled`` or ``failed``.
+        fail_reason: of a payment that failed, scrubbed.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, cache_strings="none")
+
+    customer_uid: Name = None
+    merchant_uid: Name = None
+    imp_uid: Name = None
+    pg_provider: Name = None
+    card_name: Text = None
+    card_number: Masked = None
+    inserted: Number = None
+    updated: Number = None
+    amount: Number = None
+    paid_at: Number = None
+    failed_at: Number = None
+    status: Name = None
+    fail_reason: Text = None
+
+    @property
+    def key_updated(self) -> int | None:
+        """Until when the key that came with this was updated; a payment says only when it was paid, just before."""
+        return self.updated or (self.paid_at + 1 if self.paid_at else None)
+
+
+class Token(NamedTuple):
+    """An access token.
+
+    Args:
+        text: what goes into the Authorization header.
+        life_s: seconds that were left of it when i'mport answered: ``expired_at - now``, both i'mport's clock.
+        now: that clock, Unix seconds.
+    """
+
+    text: str
+    life_s: float
+    now: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"Token(text='***', life_s={self.life_s:g})"
+
+
+class Answer(NamedTuple):
+    """One answer, or none.
+
+    Args:
+        status: the HTTP status; 0 when there was none.
+        code: i'mport's ``code``; None when the body was not i'mport's JSON.
+        message: i'mport's text, scrubbed.
+        response: i'mport's ``response`` object, read leniently; None when there is none.
+        retry_after_s: what a 429 asked for.
+        was_sent: False only when surely no byte of the request left; what came of one that left is otherwise unknown.
+    """
+
+    status: int
+    code: int | None = None
+    message: str | None = None
+    response: Annotation | None = None
+    token: Token | None = None
+    retry_after_s: float | None = None
+    was_sent: bool = True
+
+    @classmethod
+    def read(cls, status: int, body: bytes, retry_after: str | None = None) -> Self:
+        """Read an answer whatever its status: useful bodies come with 400, too, and HTML with 502."""
+        try:
+            members = json.loads(body)
+        except (ValueError, RecursionError):
+            members = None
+        if not isinstance(members, dict) or _number(members.get("code")) is None:
+            return cls(status, retry_after_s=_seconds(retry_after))
+        response = members.get("response")
+        annotation, token = None, None
+        if isinstance(response, dict):
+            annotation, token = Annotation.model_validate(response), _token(response)
+        message = scrub(_text(members.get("message")))
+        return cls(status, _number(members["code"]), message, annotation, token, _seconds(retry_after))
+
+
+def _token(response: dict[str, Any]) -> Token | None:
+    text, expired_at, now = (response.get(name) for name in ("access_token", "expired_at", "now"))
+    expiry, clock = _number(expired_at), _number(now)
+    if (
+        not isinstance(text, str)
+        or not text.isascii()
+        or not text.isprintable()
+        or " " in text
+        or expiry is None
+        or clock is None
+    ):
+        return None
+    return Token(text, float(expiry - clock), float(clock))
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Retry-After in seconds; its other form, a date, is not worth trusting two clocks for."""
+    value = _number(retry_after)
+    return None if value is None else float(min(max(value, 0), 3600))

@@ -1,0 +1,169 @@
+"""Link: one connection of one thread to one store.
+
+A pool costs a tenth of a job, and a job's thread needs one connection all the time. Commands may be sent before earlier
+answers are read, so two stores can work at once. Every command that goes through here is repeatable by design (scripts
+recognise their own delivery), so one that fails with its connection is sent once more on a new one.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
+from redis.retry import Retry
+
+from producer.runtime.celery_transport import SOCKET
+from producer.runtime.redaction import take_apart
+from producer.runtime.store_errors import is_passing, trouble
+from worker.errors import StoreUnavailable
+
+Argument = str | bytes | int | float
+TOLD_LIMIT = 100
+FAILURES = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError, OSError)
+
+
+class Script:
+    """A Lua script of ``worker/lua``, by name."""
+
+    def __init__(self, name: str) -> None:
+        self.source = files("worker").joinpath(f"lua/{name}.lua").read_bytes()
+        self.sha = sha1(self.source).hexdigest()  # noqa: S324 — how EVALSHA names a script
+
+
+class Link:
+    """One connection; never shared between threads.
+
+    Args:
+        url: the store's URL.
+        name: what it is called in errors: ``queue``, ``ledger`` or ``vault``.
+    """
+
+    def __init__(self, url: str, name: str = "store") -> None:
+        self._url, self._name = url, name
+        pool = redis.ConnectionPool.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), **SOCKET)
+        self._connection = pool.make_connection()
+        self._told: list[tuple[Argument, ...]] = []  # commands whose answers nobody waits for, oldest first …
+        self._told_here = 0  # … and how many of them were sent on this connection
+
+    def call(self, *command: Argument) -> Any:  # noqa: ANN401 — Redis answers are any of these
+        """Send a repeatable command and read its answer.
+
+        Raises:
+            StoreUnavailable: twice no connection, or no answer in time; or the store refuses it for the state it is in.
+            redis.ResponseError: the store refuses the command for what it is.
+        """
+        try:
+            self._send(command)
+            return self._read()
+        except FAILURES as error:
+            self._drop(error)
+        try:
+            self._send(command)
+            return self._read()
+        except FAILURES as error:
+            reason = trouble(self._name, self._url, error)
+            self._drop(error)
+        raise StoreUnavailable(reason.words, is_lasting=reason.is_lasting)  # no local of ours: it would hold its frame
+
+    def run(self, script: Script, keys: list[str], *arguments: Argument) -> Any:  # noqa: ANN401 — as call
+        """Run a repeatable script; see :meth:`call`."""
+        tail = (len(keys), *keys, *arguments)
+        try:
+            return self.call("EVALSHA", script.sha, *tail)
+        except NoScriptError:
+            return self.call("EVAL", script.source, *tail)
+
+    def begin_script(self, script: Script, keys: list[str], *arguments: Argument) -> Callable[[], Any]:
+        """:meth:`begin` for a script; see :meth:`run`."""
+        begun = self.begin("EVALSHA", script.sha, len(keys), *keys, *arguments)
+
+        def answer() -> Any:  # noqa: ANN401 — as call
+            try:
+                return begun()
+            except NoScriptError:
+                return self.run(script, keys, *arguments)
+
+        return answer
+
+    def begin(self, *command: Argument) -> Callable[[], Any]:
+        """Send a repeatable command now; the returned function reads the answer, or does it all again if that fails."""
+        try:
+            self._send(command)
+        except FAILURES as error:
+            self._drop(error)
+            return lambda: self.call(*command)
+
+        def answer() -> Any:  # noqa: ANN401 — as call
+            try:
+                return self._read()
+            except FAILURES as error:
+                self._drop(error)
+                return self.call(*command)
+
+        return answer
+
+    def tell(self, *command: Argument) -> None:
+        """Send a repeatable command whose answer nobody waits for; if its connection is lost, the next one has it."""
+        if len(self._told) >= TOLD_LIMIT:
+            self._drop()
+            del self._told[0]
+        self._told.append(command)
+        try:
+            self._send_told()
+        except FAILURES as error:
+            self._drop(error)
+
+    def _send(self, command: tuple[Argument, ...]) -> None:
+        self._send_told()
+        self._connection.send_command(*command)
+
+    def _send_told(self) -> None:
+        for command in self._told[self._told_here :]:
+            self._connection.send_command(*command)
+            self._told_here += 1
+
+    def _read(self) -> Any:  # noqa: ANN401 — as call
+        while self._told_here:
+            with contextlib.suppress(redis.ResponseError):
+                self._connection.read_response()
+            self._told_here -= 1
+            del self._told[0]
+        try:
+            return self._connection.read_response()
+        except redis.ResponseError as error:
+            if not is_passing(error):
+                raise
+            reason = trouble(self._name, self._url, error)
+            take_apart(error)
+        raise StoreUnavailable(reason.words, is_lasting=reason.is_lasting)
+
+    def _drop(self, error: BaseException | None = None) -> None:
+        self._told_here = 0
+        self._connection.disconnect()
+        if error is not None:
+            take_apart(error)
+
+
+class Links:
+    """A link to one store for each thread that asks.
+
+    Args:
+        url: the store's URL.
+        name: what it is called in errors.
+    """
+
+    def __init__(self, url: str, name: str = "store") -> None:
+        self._url, self._name, self._mine = url, name, threading.local()
+
+    @property
+    def mine(self) -> Link:
+        """This thread's link."""
+        link: Link | None = getattr(self._mine, "link", None)
+        if link is None:
+            link = self._mine.link = Link(self._url, self._name)
+        return link
