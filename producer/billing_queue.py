@@ -28,7 +28,7 @@ from producer.publisher import Publisher
 from producer.runtime.key_file import KeyFileError, WatchedFile
 from producer.sealing import SealingKeys, SigningKey
 from producer.settings import ProducerSettings
-from producer.stores import Acceptance, Accepted, Asked
+from producer.stores import Acceptance, Accepted, NewJob
 
 CHUNK = 200
 POLL_FIRST_S, POLL_MOST_S = 0.02, 0.5
@@ -322,7 +322,7 @@ class BillingQueue:
         if not isinstance(life, int | float) or not 1 <= life <= DEADLINE_LIMIT_S:
             raise InvalidRequest([("deadline_s", f"must be 1 to {DEADLINE_LIMIT_S} seconds")])
         kid = self._sealing.get().kid if envelope is None else envelope.kid
-        return Order(Asked(job_id_of(key), key, request, queue, float(life), kid, envelope), card)
+        return Order(NewJob(job_id_of(key), key, request, queue, float(life), kid, envelope), card)
 
     def _one(self, order: Order) -> Job:
         (result,) = self._enqueue([order])
@@ -344,7 +344,7 @@ class BillingQueue:
             if accepted.open:
                 to_lay_down.append((order.asked, accepted, self._signing.get().sign(job)))
         if to_lay_down:
-            self._acceptance.lay_down(to_lay_down)
+            self._acceptance.store_sealed(to_lay_down)
             names = [(asked.job_id, asked.queue) for asked, _, _ in to_lay_down]
             self._publisher.publish(names, to_lay_down[0][0].idempotency_key, is_late=time.monotonic() - began > LATE_S)
         return results

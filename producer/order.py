@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from producer.contract.card import Card
-from producer.stores import Asked
+from producer.stores import NewJob
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,5 +24,5 @@ class IssueRequest:
 class Order:
     """A request with its card or its envelope, before it is accepted."""
 
-    asked: Asked
+    asked: NewJob
     card: Card | None

@@ -15,7 +15,7 @@ from kombu.pools import ProducerPool
 from producer.contract.job import TASK_NAME
 from producer.errors import BrokerUnavailable
 from producer.runtime.celery_transport import transport
-from producer.runtime.redaction import take_apart
+from producer.runtime.redaction import wipe
 from producer.runtime.store_errors import place, trouble
 
 CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 1.0, 1.5
@@ -70,7 +70,7 @@ class Publisher:
                             self._send(producer, job_id, queue)
         except self._failures as error:
             words, is_lasting = trouble("queue", self._broker_url, error)
-            take_apart(error)
+            wipe(error)
             raise BrokerUnavailable(
                 "publish", accepted=True, idempotency_key=idempotency_key, trouble=words, is_lasting=is_lasting
             ) from None

@@ -8,7 +8,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from producer.errors import BrokerUnavailable
-from producer.runtime.redaction import take_apart
+from producer.runtime.redaction import wipe
 from producer.runtime.store_errors import trouble
 
 # For each connection and answer: a store that is down or silent fails a call within 5 s. Stores that answer just in
@@ -54,7 +54,7 @@ class Store:
     ) -> BrokerUnavailable:
         """What a producer's caller is told of a failure; the failure itself is wiped."""
         words, is_lasting = trouble(self.name, self.url, error)
-        take_apart(error)
+        wipe(error)
         return BrokerUnavailable(step, accepted=accepted, idempotency_key=key, trouble=words, is_lasting=is_lasting)
 
     def close(self) -> None:

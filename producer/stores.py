@@ -27,7 +27,7 @@ FULL = "is nearly full: jobs are accepted again when workers have made room (see
 Reply = list[Any] | redis.RedisError
 
 
-class Asked(NamedTuple):
+class NewJob(NamedTuple):
     """One request on its way in."""
 
     job_id: str
@@ -59,7 +59,7 @@ class Acceptance:
     def __init__(self, ledger_url: str, vault_url: str) -> None:
         self._ledger, self._vault = Store("ledger", ledger_url), Store("vault", vault_url)
 
-    def accept(self, asked: Sequence[Asked]) -> list[Accepted | Exception]:
+    def accept(self, asked: Sequence[NewJob]) -> list[Accepted | Exception]:
         """Accept jobs in order, in one round trip.
 
         Returns:
@@ -76,7 +76,7 @@ class Acceptance:
             replies = self._exchange(self._ledger, "accept", key, commands)  # recognises those that it accepted
         return [self._read_acceptance(one, reply) for one, reply in zip(asked, replies, strict=True)]
 
-    def lay_down(self, sealed: Sequence[tuple[Asked, Accepted, str]]) -> None:
+    def store_sealed(self, sealed: Sequence[tuple[NewJob, Accepted, str]]) -> None:
         """Put signed requests into the vault; one that lies there already stays as it is.
 
         With SETNX and not SET, which can answer with the old value: a producer need not be able to read.
@@ -139,7 +139,7 @@ class Acceptance:
         finally:
             pool.release(connection)
 
-    def _read_acceptance(self, asked: Asked, reply: Reply) -> Accepted | Exception:
+    def _read_acceptance(self, asked: NewJob, reply: Reply) -> Accepted | Exception:
         key = asked.idempotency_key
         if isinstance(reply, redis.RedisError):  # an error reply (OOM, READONLY, NOPERM): the script did not run
             return self._ledger.unavailable(reply, "accept", accepted=False, key=key)
@@ -163,7 +163,7 @@ def _read_reply(connection: Any) -> Reply:  # noqa: ANN401 — redis-py's connec
         return error
 
 
-def _accept_arguments(asked: Asked) -> tuple[Any, ...]:
+def _accept_arguments(asked: NewJob) -> tuple[Any, ...]:
     request, envelope = asked.request, asked.envelope
     uid = request.customer_uid or ""
     return (

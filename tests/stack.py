@@ -102,10 +102,10 @@ class WorkerProcess:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
+    def __exit__(self, verdict: type[BaseException] | None, _error: object, _trace: TracebackType | None) -> None:
         if self._process is None:
             return
-        if kind is None:
+        if verdict is None:
             self.stop()
         else:
             self.kill()

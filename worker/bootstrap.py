@@ -13,8 +13,8 @@ from worker.issuance import Issuance
 from worker.keys.from_command import CommandKeys
 from worker.keys.opening import Opener, OpeningKeys, ProducerKeys
 from worker.ledger import Ledger
-from worker.rate_limit import Throttle
-from worker.redis_store import Links
+from worker.rate_limit import SharedRate
+from worker.redis_store import Stores
 from worker.settings import WorkerSettings
 from worker.token_cache import TokenCache
 
@@ -72,9 +72,9 @@ def assemble(settings: WorkerSettings) -> Worker:
     """
     opener = open_keyrings(settings)
     iamport = iamport_client(settings)
-    vault = Links(settings.vault_url, "vault")
+    vault = Stores(settings.vault_url, "vault")
     ledger = Ledger(
-        Links(settings.ledger_url, "ledger"),
+        Stores(settings.ledger_url, "ledger"),
         vault,
         call_deadline_s=iamport.call_deadline_s,
         doubt_s=settings.look_up_for_s,
@@ -86,7 +86,7 @@ def assemble(settings: WorkerSettings) -> Worker:
         vault=vault,
         ledger_now=ledger.now,
     )
-    throttle = Throttle(vault, settings.imp_rate_per_s)
+    throttle = SharedRate(vault, settings.imp_rate_per_s)
     stopping = threading.Event()
     issuance = Issuance(ledger, throttle, opener, tokens, iamport, pause=lambda seconds: not stopping.wait(seconds))
     return Worker(ledger, issuance, stopping, settings.imp_rate_per_s)

@@ -20,7 +20,7 @@ from producer.runtime.store_errors import trouble
 from worker import message_filter as intake
 from worker.bootstrap import this_worker
 from worker.errors import SettingsError, StoreUnavailable
-from worker.redis_store import Link, Links
+from worker.redis_store import Link, Stores
 from worker.settings import WorkerSettings
 from worker.start_check import check_stores
 from worker.sweeper import Sweeper
@@ -35,7 +35,7 @@ except SettingsError as problem:
 MIGRATION_ROOM_LEAST = 10
 log = structlog.get_logger()
 _sweepers: list[Sweeper] = []
-_links: list[Links] = []
+_links: list[Stores] = []
 
 
 @signals.setup_logging.connect
@@ -99,7 +99,7 @@ def _send(producer: Any, job_id: str, queue: str) -> None:  # noqa: ANN401 — k
 def _depths() -> list[int]:
     if app.conf.broker_url.startswith("redis"):
         if not _links:
-            _links.append(Links(app.conf.broker_url, "queue"))
+            _links.append(Stores(app.conf.broker_url, "queue"))
         return [_length(_links[0].mine, queue) for queue in QUEUES]
     with app.connection_for_write() as connection:
         return [_depth(connection, queue) for queue in QUEUES]

@@ -23,9 +23,18 @@ from producer.contract.job import Job
 from producer.contract.outcome import AFTER_SENDING, Outcome, Status
 from worker.errors import StoreUnavailable, TokenUnavailable, UnknownKid, UnknownProducer
 from worker.iamport.answer import Answer
-from worker.iamport.verdict import Kind, see_customer, see_payment, understand, understand_payment
+from worker.iamport.verdict import Verdict, judge, judge_customer, judge_payment, judge_payment_answer
 from worker.lease import Lease, NotClaimed
-from worker.parts import OVERDUE, Held, IamportLike, LedgerLike, OpenerLike, Permit, ThrottleLike, TokensLike
+from worker.parts import (
+    OVERDUE,
+    IamportLike,
+    LedgerLike,
+    OpenerLike,
+    RatePermit,
+    SharedRateLike,
+    SharedToken,
+    TokensLike,
+)
 from worker.retry import (
     LOGIN_FAILED,
     LOGIN_THROTTLED,
@@ -34,9 +43,9 @@ from worker.retry import (
     TOKEN_REFUSED,
     WAITS_FOR_OTHERS_S,
     End,
-    Leave,
+    NotOurs,
+    Snooze,
     Step,
-    Wait,
     after_answer,
     after_look_up,
     backoff_s,
@@ -45,8 +54,8 @@ from worker.retry import (
 from worker.turn import Asking, Turns
 
 MARK_SLACK_S = 5.0  # a call's lease outlives its deadline by more than this
-INSIST_S, INSIST_STOPPING_S, INSIST_PAUSE_S = 300.0, 15.0, 0.5
-STRANGER_S = 300.0  # so long the key of a producer that was just added may take to come here
+WRITE_RETRY_S, WRITE_RETRY_STOPPING_S, WRITE_RETRY_PAUSE_S = 300.0, 15.0, 0.5
+UNKNOWN_PRODUCER_GRACE_S = 300.0  # so long the key of a producer that was just added may take to come here
 NOT_AUTHORIZED = 401
 NO_ANSWER = Answer(0, was_sent=False)
 
@@ -72,7 +81,7 @@ class Issuance:
     def __init__(
         self,
         ledger: LedgerLike,
-        throttle: ThrottleLike,
+        throttle: SharedRateLike,
         opener: OpenerLike,
         tokens: TokensLike,
         iamport: IamportLike,
@@ -85,7 +94,7 @@ class Issuance:
         self._iamport, self._clock, self._pause, self._sleep = iamport, clock, pause, sleep
         self._turns = Turns(clock, pause)
 
-    def run(self, job_id: str, delivery: str, *, is_migration: bool = False) -> Outcome | Wait | Leave | NotClaimed:
+    def run(self, job_id: str, delivery: str, *, is_migration: bool = False) -> Outcome | Snooze | NotOurs | NotClaimed:
         """Take one job as far as it goes now.
 
         Args:
@@ -111,25 +120,27 @@ class Issuance:
         step = before_sending(lease) or self._in_turn(lease, first, is_migration=is_migration)
         if isinstance(step, End):
             return self._finish(lease, step)
-        if isinstance(step, Wait):
-            return step if self._insist(partial(self._ledger.wait, lease, step)) else Leave()
+        if isinstance(step, Snooze):
+            return step if self._insist(partial(self._ledger.wait, lease, step)) else NotOurs()
         return step
 
-    def _in_turn(self, lease: Lease, permit: Permit, *, is_migration: bool) -> Step:
+    def _in_turn(self, lease: Lease, permit: RatePermit, *, is_migration: bool) -> Step:
         """Wait for the job's turn, then send it or look it up."""
         is_look_up = lease.sent_at is not None
         ask = partial(self._throttle.ask, lease.job_id, is_migration=is_migration, is_look_up=is_look_up)
         turn = self._turns.take(ask, permit, needs_request=not is_look_up)
-        if isinstance(turn, Permit):
+        if isinstance(turn, RatePermit):
             return self._look_up(lease, turn, ask) if is_look_up else self._send(lease, turn, ask)
-        return self._again(lease, turn.delay_s) if is_look_up and isinstance(turn, Wait) else turn
+        return self._again(lease, turn.delay_s) if is_look_up and isinstance(turn, Snooze) else turn
 
-    def _send(self, lease: Lease, permit: Permit, ask: Asking, *, is_second: bool = False) -> Step:
+    def _send(self, lease: Lease, permit: RatePermit, ask: Asking, *, is_second: bool = False) -> Step:
         try:
             job, card = self._opener.open(permit.sealed or b"", lease)
         except UnknownKid as error:
-            is_stranger = isinstance(error, UnknownProducer) and lease.claimed_at - lease.accepted_at > STRANGER_S
-            return End(Status.INVALID, "unknown_producer") if is_stranger else Wait(WAITS_FOR_OTHERS_S, "unknown_kid")
+            is_stranger = (
+                isinstance(error, UnknownProducer) and lease.claimed_at - lease.accepted_at > UNKNOWN_PRODUCER_GRACE_S
+            )
+            return End(Status.INVALID, "unknown_producer") if is_stranger else Snooze(WAITS_FOR_OTHERS_S, "unknown_kid")
         except Refused as refusal:
             return End(Status.INVALID, refusal.code)
         try:
@@ -137,36 +148,36 @@ class Issuance:
             step = self._call(lease, permit, job, card, token)
         except TokenUnavailable as error:
             self._report_login(permit, error)
-            return Wait(error.delay_s or backoff_s(lease.attempts + 1), error.reason)
+            return Snooze(error.delay_s or backoff_s(lease.attempts + 1), error.reason)
         if step is not None:
             return step
         del card  # the token was refused, so nothing was done: once more with a new one, and sealed until its turn
         if is_second:
             self._throttle.report(permit, NO_ANSWER)  # i'mport refuses whatever token it gives: as good as down
-            return Wait(backoff_s(lease.attempts + 1), TOKEN_REFUSED)
+            return Snooze(backoff_s(lease.attempts + 1), TOKEN_REFUSED)
         self._tokens.drop(token)
         again = self._turns.take(ask)
-        return self._send(lease, again, ask, is_second=True) if isinstance(again, Permit) else again
+        return self._send(lease, again, ask, is_second=True) if isinstance(again, RatePermit) else again
 
-    def _call(self, lease: Lease, permit: Permit, job: Job, card: Card, token: Held) -> Step | None:
+    def _call(self, lease: Lease, permit: RatePermit, job: Job, card: Card, token: SharedToken) -> Step | None:
         """Send it, once; None if i'mport refused the token."""
         began = self._clock()
         attempt = self._ledger.mark_sent(lease)
         if attempt is None or self._clock() - began > MARK_SLACK_S:  # it may be in other hands when this would arrive
-            return Leave()
+            return NotOurs()
         if attempt == OVERDUE:
             return End(Status.EXPIRED, lease.reason or "deadline")
         if job.operation is Operation.ONETIME:
             stores_key = not lease.newer_applied
             answer = self._iamport.onetime(job if stores_key else _without_key(job), card, token.text)
-            meaning = understand_payment(answer)
+            meaning = judge_payment_answer(answer)
         else:
             answer = self._iamport.issue(job, card, token.text)
-            meaning = understand(answer)
+            meaning = judge(answer)
         self._throttle.report(permit, answer)
-        return None if meaning.kind is Kind.TOKEN_REFUSED else after_answer(meaning, lease, attempt)
+        return None if meaning.verdict is Verdict.TOKEN_REFUSED else after_answer(meaning, lease, attempt)
 
-    def _look_up(self, lease: Lease, permit: Permit, ask: Asking) -> Step:
+    def _look_up(self, lease: Lease, permit: RatePermit, ask: Asking) -> Step:
         """Ask i'mport what became of a POST that nobody heard of."""
         job, card = self._opened(lease, permit)
         try:
@@ -175,7 +186,7 @@ class Issuance:
             if answer is not None and answer.status == NOT_AUTHORIZED:
                 self._tokens.drop(token)
                 again = self._turns.take(ask, needs_request=False)
-                if not isinstance(again, Permit):
+                if not isinstance(again, RatePermit):
                     return self._again(lease, LOOK_UP_FIRST_S)
                 token = self._tokens.get()
                 answer = self._find(lease, again, token)
@@ -183,15 +194,15 @@ class Issuance:
             self._report_login(permit, error)
             return self._again(lease, error.delay_s or backoff_s(lease.attempts))
         if answer is None:
-            return Leave()
+            return NotOurs()
         sent_at = (lease.first_sent_at or lease.claimed_at) + token.imp_ahead_s
         if lease.operation is Operation.ONETIME:
-            sight, meaning = see_payment(answer, sent_at, job.amount if job else None)
+            sight, meaning = judge_payment(answer, sent_at, job.amount if job else None)
         else:
-            sight, meaning = see_customer(answer, sent_at, card.fits if card else None, lease.key_updated)
+            sight, meaning = judge_customer(answer, sent_at, card.fits if card else None, lease.key_updated)
         return after_look_up(sight, meaning, lease, has_card=card is not None)
 
-    def _find(self, lease: Lease, permit: Permit, token: Held) -> Answer | None:
+    def _find(self, lease: Lease, permit: RatePermit, token: SharedToken) -> Answer | None:
         """One look-up; None if the job is in other hands."""
         if not self._ledger.hold(lease):
             return None
@@ -202,7 +213,7 @@ class Issuance:
         self._throttle.report(permit, answer)
         return answer
 
-    def _report_login(self, permit: Permit, error: TokenUnavailable) -> None:
+    def _report_login(self, permit: RatePermit, error: TokenUnavailable) -> None:
         """A login that failed or was throttled counts for everybody."""
         if error.reason == LOGIN_FAILED:
             self._throttle.report(permit, NO_ANSWER)
@@ -210,36 +221,36 @@ class Issuance:
             self._throttle.report(permit, Answer(429, retry_after_s=error.delay_s))
 
     def _again(self, lease: Lease, delay_s: float) -> Step:
-        return End(Status.IN_DOUBT, "no_answer") if lease.is_overdue else Wait(delay_s, LOOK_UP, "doubt")
+        return End(Status.IN_DOUBT, "no_answer") if lease.is_overdue else Snooze(delay_s, LOOK_UP, "doubt")
 
-    def _opened(self, lease: Lease, permit: Permit) -> tuple[Job | None, Card | None]:
+    def _opened(self, lease: Lease, permit: RatePermit) -> tuple[Job | None, Card | None]:
         """The request of a job that is looked up; it does without if that is gone."""
         try:
             return self._opener.open(permit.sealed or b"", lease)
         except (UnknownKid, Refused):
             return None, None
 
-    def _finish(self, lease: Lease, end: End) -> Outcome | Leave | NotClaimed:
+    def _finish(self, lease: Lease, end: End) -> Outcome | NotOurs | NotClaimed:
         """Write the outcome; another delivery may have been quicker."""
         outcome = outcome_of(lease, end, lease.ledger_time(self._clock()))
         found = end.meaning.annotation if end.meaning else None
         written = self._insist(partial(self._ledger.finish, lease, outcome, found.key_updated if found else None))
         if written is None:
-            return Leave()
+            return NotOurs()
         return outcome if written is outcome else NotClaimed("finished")
 
     def _insist(self, write: Callable[[], Written]) -> Written:
         """Write what is known: it is worth waiting for a ledger that restarts, for a while also when stopping."""
-        until = self._clock() + INSIST_S
+        until = self._clock() + WRITE_RETRY_S
         while True:
             try:
                 return write()
             except StoreUnavailable:
                 if self._clock() >= until:
                     raise
-            if not self._pause(INSIST_PAUSE_S):
-                until = min(until, self._clock() + INSIST_STOPPING_S)
-                self._sleep(INSIST_PAUSE_S)
+            if not self._pause(WRITE_RETRY_PAUSE_S):
+                until = min(until, self._clock() + WRITE_RETRY_STOPPING_S)
+                self._sleep(WRITE_RETRY_PAUSE_S)
 
 
 def _without_key(job: Job) -> Job:

@@ -15,9 +15,9 @@ from producer.contract.job import QUEUES
 from producer.contract.outcome import AFTER_SENDING, Outcome, Status
 from worker.lease import Lease, NotClaimed
 from worker.parts import OVERDUE
-from worker.redis_store import Links, Script
+from worker.redis_store import Script, Stores
 from worker.result import celery_result
-from worker.retry import Wait
+from worker.retry import Snooze
 from worker.room import full_store, memory_of, read_info
 
 CLAIM, SENT, HOLD, WAIT, FINISH, DUE = map(Script, ("claim", "sent", "hold", "wait", "finish", "due"))
@@ -41,8 +41,8 @@ class Ledger:
 
     def __init__(
         self,
-        links: Links,
-        vault: Links,
+        links: Stores,
+        vault: Stores,
         *,
         call_deadline_s: float,
         kept_s: int = redis_keys.KEPT_S,
@@ -85,7 +85,7 @@ class Ledger:
         keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN]
         return bool(self._links.mine.run(HOLD, keys, lease.job_id, lease.delivery, self._call_lease_s))
 
-    def wait(self, lease: Lease, wait: Wait) -> bool:
+    def wait(self, lease: Lease, wait: Snooze) -> bool:
         """Give a job back for a while; False if another delivery has it."""
         keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN]
         arguments = (wait.delay_s, wait.reason, wait.last_post, self._doubt_s)

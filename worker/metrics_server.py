@@ -23,7 +23,7 @@ from producer.contract import redis_keys
 from producer.contract.job import QUEUES
 from worker.errors import SettingsError, StoreUnavailable
 from worker.ledger import Ledger
-from worker.redis_store import Links
+from worker.redis_store import Stores
 from worker.settings import WorkerSettings
 
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 — a folder of random name is made in it
@@ -32,7 +32,7 @@ IN_MEMORY = Path("/dev/shm")  # noqa: S108 — a folder of random name is made i
 class Backlog(Collector):
     """What is open, as the ledger says at a scrape; nothing while it does not answer."""
 
-    def __init__(self, links: Links, ledger: Ledger) -> None:
+    def __init__(self, links: Stores, ledger: Ledger) -> None:
         self._links, self._ledger = links, ledger
 
     def collect(self) -> Iterator[Metric]:
@@ -82,7 +82,7 @@ def metrics_served(settings: WorkerSettings) -> Iterator[dict[str, str]]:
         return
     folder = tempfile.mkdtemp(prefix="billing-metrics-", dir=IN_MEMORY if IN_MEMORY.is_dir() else None)
     try:
-        registry, links = CollectorRegistry(), Links(settings.ledger_url, "ledger")
+        registry, links = CollectorRegistry(), Stores(settings.ledger_url, "ledger")
         MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
         registry.register(Backlog(links, Ledger(links, links, call_deadline_s=0)))
         try:

@@ -11,10 +11,10 @@ from producer.contract.job import Job
 from producer.contract.outcome import Outcome
 from worker.iamport.answer import Answer
 from worker.lease import Lease, NotClaimed
-from worker.retry import Wait
+from worker.retry import Snooze
 
 
-class Held(NamedTuple):
+class SharedToken(NamedTuple):
     """A token in hand.
 
     Args:
@@ -42,12 +42,12 @@ class LedgerLike(Protocol):
     def claim(self, job_id: str, delivery: str) -> Lease | NotClaimed: ...
     def mark_sent(self, lease: Lease) -> int | None: ...
     def hold(self, lease: Lease) -> bool: ...
-    def wait(self, lease: Lease, wait: Wait) -> bool: ...
+    def wait(self, lease: Lease, wait: Snooze) -> bool: ...
     def finish(self, lease: Lease, outcome: Outcome, key_updated: int | None) -> Outcome | None: ...
     def forget(self, job_id: str) -> None: ...
 
 
-class Permit(NamedTuple):
+class RatePermit(NamedTuple):
     """What the vault says about a job.
 
     Args:
@@ -63,11 +63,11 @@ class Permit(NamedTuple):
     wants_report: bool = False
 
 
-class ThrottleLike(Protocol):
+class SharedRateLike(Protocol):
     """What the story needs of the shared throttle."""
 
-    def ask(self, job_id: str, *, is_migration: bool, is_look_up: bool = False) -> Callable[[], Permit]: ...
-    def report(self, permit: Permit, answer: Answer) -> None: ...
+    def ask(self, job_id: str, *, is_migration: bool, is_look_up: bool = False) -> Callable[[], RatePermit]: ...
+    def report(self, permit: RatePermit, answer: Answer) -> None: ...
 
 
 class OpenerLike(Protocol):
@@ -79,8 +79,8 @@ class OpenerLike(Protocol):
 class TokensLike(Protocol):
     """What the story needs of the token cache."""
 
-    def get(self) -> Held: ...
-    def drop(self, refused: Held) -> None: ...
+    def get(self) -> SharedToken: ...
+    def drop(self, refused: SharedToken) -> None: ...
 
 
 class IamportLike(Protocol):

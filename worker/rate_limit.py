@@ -13,17 +13,17 @@ from collections.abc import Callable
 from producer.contract import redis_keys
 from worker.errors import StoreUnavailable
 from worker.iamport.answer import Answer
-from worker.parts import Permit
-from worker.redis_store import Links, Script
+from worker.parts import RatePermit
+from worker.redis_store import Script, Stores
 
 PERMIT, REPORT = Script("permit"), Script("report")
 HORIZON_S = 1.0  # a place may be reserved that far ahead; so late may who waits hear of a pause
-KEPT_FOR_INTERACTIVE = 0.2
+INTERACTIVE_SHARE = 0.2
 FAILURES_LIMIT = 5
 COOL_S = 2.0  # nobody calls for that long; then one probe each
 
 
-class Throttle:
+class SharedRate:
     """The shared throttle.
 
     Args:
@@ -31,19 +31,19 @@ class Throttle:
         rate_per_s: ``IMP_RATE_PER_S``.
     """
 
-    def __init__(self, links: Links, rate_per_s: float) -> None:
+    def __init__(self, links: Stores, rate_per_s: float) -> None:
         self._links, self._rate_per_s = links, rate_per_s
 
-    def ask(self, job_id: str, *, is_migration: bool, is_look_up: bool = False) -> Callable[[], Permit]:
+    def ask(self, job_id: str, *, is_migration: bool, is_look_up: bool = False) -> Callable[[], RatePermit]:
         """Ask for a permit now; the returned function reads the answer."""
         arguments = (
             *(self._rate_per_s, int(is_migration), HORIZON_S),
-            *(KEPT_FOR_INTERACTIVE, COOL_S, int(is_look_up)),
+            *(INTERACTIVE_SHARE, COOL_S, int(is_look_up)),
         )
         answer = self._links.mine.begin_script(PERMIT, [redis_keys.PERMIT, redis_keys.SEALED + job_id], *arguments)
         return lambda: _read(answer)
 
-    def report(self, permit: Permit, answer: Answer) -> None:
+    def report(self, permit: RatePermit, answer: Answer) -> None:
         """Tell what became of a call that had a permit; ordinary answers are not worth a word."""
         word = _word_for(answer)
         if word == "answered" and not permit.wants_report:
@@ -63,9 +63,9 @@ def _word_for(answer: Answer) -> str:
     return "failed" if answer.status >= 500 else "answered"
 
 
-def _read(answer: Callable[[], list[bytes | None]]) -> Permit:
+def _read(answer: Callable[[], list[bytes | None]]) -> RatePermit:
     try:
         word, delay_s, sealed, *report = answer()
     except StoreUnavailable:  # no answer, or it refuses to write: memory, replicas, rights
-        return Permit("silent")
-    return Permit((word or b"").decode(), float(delay_s or 0), sealed, report == [b"1"])
+        return RatePermit("silent")
+    return RatePermit((word or b"").decode(), float(delay_s or 0), sealed, report == [b"1"])

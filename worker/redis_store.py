@@ -18,12 +18,12 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from producer.runtime.celery_transport import SOCKET
-from producer.runtime.redaction import take_apart
+from producer.runtime.redaction import wipe
 from producer.runtime.store_errors import is_passing, trouble
 from worker.errors import StoreUnavailable
 
 Argument = str | bytes | int | float
-TOLD_LIMIT = 100
+UNANSWERED_LIMIT = 100
 FAILURES = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError, OSError)
 
 
@@ -47,7 +47,7 @@ class Link:
         self._url, self._name = url, name
         pool = redis.ConnectionPool.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), **SOCKET)
         self._connection = pool.make_connection()
-        self._told: list[tuple[Argument, ...]] = []  # commands whose answers nobody waits for, oldest first …
+        self._unanswered: list[tuple[Argument, ...]] = []  # commands whose answers nobody waits for, oldest first …
         self._told_here = 0  # … and how many of them were sent on this connection
 
     def call(self, *command: Argument) -> Any:  # noqa: ANN401 — Redis answers are any of these
@@ -109,10 +109,10 @@ class Link:
 
     def tell(self, *command: Argument) -> None:
         """Send a repeatable command whose answer nobody waits for; if its connection is lost, the next one has it."""
-        if len(self._told) >= TOLD_LIMIT:
+        if len(self._unanswered) >= UNANSWERED_LIMIT:
             self._drop()
-            del self._told[0]
-        self._told.append(command)
+            del self._unanswered[0]
+        self._unanswered.append(command)
         try:
             self._send_told()
         except FAILURES as error:
@@ -123,7 +123,7 @@ class Link:
         self._connection.send_command(*command)
 
     def _send_told(self) -> None:
-        for command in self._told[self._told_here :]:
+        for command in self._unanswered[self._told_here :]:
             self._connection.send_command(*command)
             self._told_here += 1
 
@@ -132,24 +132,24 @@ class Link:
             with contextlib.suppress(redis.ResponseError):
                 self._connection.read_response()
             self._told_here -= 1
-            del self._told[0]
+            del self._unanswered[0]
         try:
             return self._connection.read_response()
         except redis.ResponseError as error:
             if not is_passing(error):
                 raise
             reason = trouble(self._name, self._url, error)
-            take_apart(error)
+            wipe(error)
         raise StoreUnavailable(reason.words, is_lasting=reason.is_lasting)
 
     def _drop(self, error: BaseException | None = None) -> None:
         self._told_here = 0
         self._connection.disconnect()
         if error is not None:
-            take_apart(error)
+            wipe(error)
 
 
-class Links:
+class Stores:
     """A link to one store for each thread that asks.
 
     Args:

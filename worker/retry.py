@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from producer.contract.identifiers import Operation
 from producer.contract.outcome import Status
-from worker.iamport.verdict import Kind, Meaning, Sight
+from worker.iamport.verdict import Judged, LookUpResult, Verdict
 from worker.lease import Lease
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 30.0
@@ -27,9 +27,9 @@ LOGIN_REFUSED, LOGIN_FAILED, LOGIN_THROTTLED = "login_refused", "login_failed", 
 TOKEN_AWAITED, TOKEN_REFUSED, VAULT_SILENT, LOOK_UP = "token_awaited", "token_refused", "vault_silent", "look_up"
 
 FINAL = {
-    Kind.DECLINED: Status.DECLINED,
-    Kind.INVALID: Status.INVALID,
-    Kind.MISCONFIGURED: Status.MISCONFIGURED,
+    Verdict.DECLINED: Status.DECLINED,
+    Verdict.INVALID: Status.INVALID,
+    Verdict.MISCONFIGURED: Status.MISCONFIGURED,
 }
 
 
@@ -41,11 +41,11 @@ class End(NamedTuple):
 
     status: Status
     code: str | None = None
-    meaning: Meaning | None = None
+    meaning: Judged | None = None
     attempts: int = 0
 
 
-class Wait(NamedTuple):
+class Snooze(NamedTuple):
     """The job waits.
 
     Args:
@@ -60,11 +60,11 @@ class Wait(NamedTuple):
     last_post: LastPost = "unsent"
 
 
-class Leave(NamedTuple):
+class NotOurs(NamedTuple):
     """Somebody else has the job."""
 
 
-Step = End | Wait | Leave
+Step = End | Snooze | NotOurs
 
 
 def backoff_s(attempt: int, jitter: Callable[[], float] = random.random) -> float:
@@ -98,7 +98,7 @@ def before_sending(lease: Lease) -> Step | None:
     return None
 
 
-def after_answer(meaning: Meaning, lease: Lease, attempt: int, jitter: Callable[[], float] = random.random) -> Step:
+def after_answer(meaning: Judged, lease: Lease, attempt: int, jitter: Callable[[], float] = random.random) -> Step:
     """What an answer of i'mport leads to.
 
     Args:
@@ -107,21 +107,21 @@ def after_answer(meaning: Meaning, lease: Lease, attempt: int, jitter: Callable[
         attempt: how often it has been sent, this time included.
         jitter: uniform in [0, 1).
     """
-    kind = meaning.kind
-    if kind is Kind.APPLIED:
+    verdict = meaning.verdict
+    if verdict is Verdict.APPLIED:
         return End(_success(lease), None, meaning, attempt)
-    if kind in FINAL:
-        return End(FINAL[kind], None, meaning, attempt)
-    if kind is Kind.TRANSIENT and lease.transients + 1 >= TRANSIENT_SENDS:
+    if verdict in FINAL:
+        return End(FINAL[verdict], None, meaning, attempt)
+    if verdict is Verdict.TRANSIENT and lease.transients + 1 >= TRANSIENT_SENDS:
         return End(Status.DECLINED, None, meaning, attempt)
-    if kind is Kind.DUPLICATE and lease.first_sent_at is None:  # nothing of ours can have been there before
+    if verdict is Verdict.DUPLICATE and lease.first_sent_at is None:  # nothing of ours can have been there before
         return End(Status.INVALID, "duplicate_merchant_uid", meaning, attempt)
-    if kind in {Kind.UNKNOWN, Kind.DUPLICATE}:
-        return Wait(LOOK_UP_FIRST_S, LOOK_UP, "doubt")
-    return Wait(max(meaning.retry_after_s or 0.0, backoff_s(attempt, jitter)), kind.name.lower())
+    if verdict in {Verdict.UNKNOWN, Verdict.DUPLICATE}:
+        return Snooze(LOOK_UP_FIRST_S, LOOK_UP, "doubt")
+    return Snooze(max(meaning.retry_after_s or 0.0, backoff_s(attempt, jitter)), verdict.name.lower())
 
 
-def after_look_up(sight: Sight, meaning: Meaning, lease: Lease, *, has_card: bool) -> Step:
+def after_look_up(sight: LookUpResult, meaning: Judged, lease: Lease, *, has_card: bool) -> Step:
     """What a look-up of an unanswered POST leads to.
 
     Args:
@@ -130,19 +130,19 @@ def after_look_up(sight: Sight, meaning: Meaning, lease: Lease, *, has_card: boo
         lease: the job; its ``sent_at`` is set.
         has_card: whether it could be sent again.
     """
-    if sight is Sight.OURS:
-        is_declined = meaning.kind is Kind.DECLINED
+    if sight is LookUpResult.OURS:
+        is_declined = meaning.verdict is Verdict.DECLINED
         return End(Status.DECLINED if is_declined else _success(lease), None, meaning, lease.attempts)
     if lease.is_overdue:
         return End(Status.IN_DOUBT, "no_answer", None, lease.attempts)
     is_settled = lease.doubt_until is not None and lease.claimed_at >= lease.doubt_until
-    if is_settled and sight is Sight.ABSENT and has_card:
-        return Wait(0.0, "send_again", "presumed")
-    if is_settled and sight in {Sight.ABSENT, Sight.FOREIGN}:
+    if is_settled and sight is LookUpResult.ABSENT and has_card:
+        return Snooze(0.0, "send_again", "presumed")
+    if is_settled and sight in {LookUpResult.ABSENT, LookUpResult.FOREIGN}:
         return End(
-            Status.IN_DOUBT, "no_answer" if sight is Sight.ABSENT else "replaced_elsewhere", None, lease.attempts
+            Status.IN_DOUBT, "no_answer" if sight is LookUpResult.ABSENT else "replaced_elsewhere", None, lease.attempts
         )
-    return Wait(look_up_again_s(lease), LOOK_UP, "doubt")
+    return Snooze(look_up_again_s(lease), LOOK_UP, "doubt")
 
 
 def look_up_again_s(lease: Lease) -> float:

@@ -13,7 +13,7 @@ from worker.bootstrap import this_worker
 from worker.errors import StoreUnavailable
 from worker.lease import NotClaimed
 from worker.message_filter import ACCEPTED_FOR
-from worker.retry import Wait
+from worker.retry import Snooze
 
 log = structlog.get_logger()
 
@@ -39,7 +39,7 @@ def _report(result: object) -> None:
             metrics.OUTCOMES.labels(str(result.operation), str(result.status)).inc()
             metrics.JOB_SECONDS.labels(str(result.operation)).observe(result.finished_at - result.accepted_at)
             log.info("job finished", status=str(result.status), code=result.code, attempts=result.attempts)
-        case Wait():
+        case Snooze():
             metrics.WAITS.labels(result.reason).inc()
             log.info("job waits", reason=result.reason, delay_s=round(result.delay_s, 1))
         case NotClaimed("unknown"):

@@ -28,8 +28,8 @@ from pydantic import SecretStr
 from producer.contract import redis_keys
 from worker.errors import LoginRefused, StoreUnavailable, TokenUnavailable
 from worker.iamport.answer import Answer, Token
-from worker.parts import Held
-from worker.redis_store import Links
+from worker.parts import SharedToken
+from worker.redis_store import Stores
 from worker.retry import LOGIN_FAILED, LOGIN_REFUSED, LOGIN_THROTTLED, TOKEN_AWAITED, VAULT_SILENT
 
 MARGIN_S = 30.0  # fetched again this long before its end: inside the last minute, in which i'mport extends it
@@ -60,7 +60,7 @@ class TokenCache:
         secret: SecretStr,
         *,
         login: Callable[[], Answer],
-        vault: Links,
+        vault: Stores,
         ledger_now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -71,12 +71,12 @@ class TokenCache:
         self._name = redis_keys.TOKEN + account
         self._login, self._vault, self._clock, self._sleep = login, vault, clock, sleep
         self._ledger_now = ledger_now
-        self._held: Held | None = None
+        self._held: SharedToken | None = None
         self._failure: TokenUnavailable | None = None
         self._failed_at = 0.0
         self._one_at_a_time = threading.Lock()
 
-    def get(self) -> Held:
+    def get(self) -> SharedToken:
         """A token that is good for a while.
 
         Raises:
@@ -96,7 +96,7 @@ class TokenCache:
         finally:
             self._one_at_a_time.release()
 
-    def drop(self, refused: Held) -> None:
+    def drop(self, refused: SharedToken) -> None:
         """Forget a token that i'mport refused, if it is still the one in force."""
         with self._one_at_a_time:
             if self._held is not None and self._held.sealed == refused.sealed:
@@ -104,7 +104,7 @@ class TokenCache:
         with contextlib.suppress(StoreUnavailable):  # then it is refused again, to no harm
             self._vault.mine.call("EVAL", RELEASE, 1, self._name, refused.sealed)
 
-    def _shared(self) -> Held:
+    def _shared(self) -> SharedToken:
         if self._failure is not None and self._clock() - self._failed_at < FAILURE_S:
             raise self._failure.again()
         try:
@@ -115,7 +115,7 @@ class TokenCache:
             self._failure, self._failed_at = failure.again(), self._clock()
             raise
 
-    def _awaited(self) -> Held:
+    def _awaited(self) -> SharedToken:
         """The token that this process fetches, or another one does meanwhile."""
         owner, end = secrets.token_hex(8), self._clock() + WAIT_S
         while True:
@@ -132,7 +132,7 @@ class TokenCache:
             if held := self._stored():
                 return held
 
-    def _stored(self) -> Held | None:
+    def _stored(self) -> SharedToken | None:
         """What lies in the vault, if it is ours and good for long enough."""
         asked_at = self._clock()
         sealed = self._vault.mine.call("GET", self._name)
@@ -144,9 +144,9 @@ class TokenCache:
         except (InvalidTag, ValueError):
             return None
         token, ahead_s = text.decode().split()
-        return Held(token, sealed, asked_at + life_ms / 1000, float(ahead_s))
+        return SharedToken(token, sealed, asked_at + life_ms / 1000, float(ahead_s))
 
-    def _fetched(self) -> Held:
+    def _fetched(self) -> SharedToken:
         asked_at = self._clock()
         answer = self._login()
         if answer.status == 401:
@@ -156,11 +156,11 @@ class TokenCache:
             raise TokenUnavailable(LOGIN_THROTTLED if answer.status == 429 else LOGIN_FAILED, answer.retry_after_s)
         return self._kept(answer.token, asked_at)
 
-    def _kept(self, token: Token, asked_at: float) -> Held:
+    def _kept(self, token: Token, asked_at: float) -> SharedToken:
         life_s = max(token.life_s - MARGIN_S, SHORTEST_LIFE_S)
         ahead_s = token.now - self._ledger_now()
         nonce = secrets.token_bytes(NONCE_LENGTH)
         plain = f"{token.text} {ahead_s:.3f}".encode()
         sealed = nonce + self._cipher.encrypt(nonce, plain, self._name.encode())
         self._vault.mine.call("SET", self._name, sealed, "PX", int(life_s * 1000))
-        return Held(token.text, sealed, asked_at + life_s, ahead_s)
+        return SharedToken(token.text, sealed, asked_at + life_s, ahead_s)

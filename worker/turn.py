@@ -3,15 +3,15 @@
 from collections.abc import Callable
 
 from producer.contract.outcome import Status
-from worker.parts import Permit
-from worker.retry import VAULT_SILENT, End, Wait, backoff_s
+from worker.parts import RatePermit
+from worker.retry import VAULT_SILENT, End, Snooze, backoff_s
 
 TURN_S, ASK_AGAIN_S = 15.0, 1.0
 MISSED_S = 0.04  # a place that was missed by more is given up …
 MISSES = 2  # … so often
-BACKOFF_OF_STORES = 3
+STORE_BACKOFF_ATTEMPT = 3
 
-Asking = Callable[[], Callable[[], Permit]]
+Asking = Callable[[], Callable[[], RatePermit]]
 
 
 class Turns:
@@ -25,7 +25,9 @@ class Turns:
     def __init__(self, clock: Callable[[], float], pause: Callable[[float], bool]) -> None:
         self._clock, self._pause = clock, pause
 
-    def take(self, ask: Asking, first: Permit | None = None, *, needs_request: bool = True) -> Permit | End | Wait:
+    def take(
+        self, ask: Asking, first: RatePermit | None = None, *, needs_request: bool = True
+    ) -> RatePermit | End | Snooze:
         """The permit whose place has come, or why there is none yet.
 
         A machine that stalls wakes all who wait at once; a place that was missed is asked for anew, a few times.
@@ -41,13 +43,13 @@ class Turns:
             if permit.word == "none" and needs_request:
                 return End(Status.LOST, "vault_lost")
             if permit.word == "silent":
-                return Wait(backoff_s(BACKOFF_OF_STORES), VAULT_SILENT)
+                return Snooze(backoff_s(STORE_BACKOFF_ATTEMPT), VAULT_SILENT)
             if permit.word == "wait" and self._clock() >= until:
-                return Wait(max(permit.delay_s, TURN_S), "turn")
+                return Snooze(max(permit.delay_s, TURN_S), "turn")
             place = self._clock() + permit.delay_s
             pause_s = permit.delay_s if permit.word == "go" else min(permit.delay_s, ASK_AGAIN_S)
             if pause_s and not self._pause(pause_s):
-                return Wait(0.0, "shutdown")
+                return Snooze(0.0, "shutdown")
             if permit.word == "go":
                 missed += 1
                 if self._clock() <= place + MISSED_S or missed > MISSES:

@@ -45,7 +45,7 @@ class Window:
 
 
 @dataclass
-class Throttle:
+class SharedRate:
     """At most so many rows a second, evenly.
 
     Args:

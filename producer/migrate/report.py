@@ -20,7 +20,7 @@ from producer.contract.identifiers import UID_CHARACTERS, job_id_of
 from producer.contract.outcome import Status
 from producer.migrate.rows import key_prefix, reason
 from producer.migrate.source import Record
-from producer.migrate.work_file import COLUMNS, NOT_SENT, Kept, WorkFile
+from producer.migrate.work_file import COLUMNS, NOT_SENT, ReportRow, WorkFile
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 AGAIN = {str(one) for one in (Status.EXPIRED, Status.LOST, Status.INVALID, Status.MISCONFIGURED)} | {NOT_SENT}
@@ -34,7 +34,7 @@ def cell(text: str) -> str:
     return f"'{text}" if text.startswith((*FORMULA, "'")) else text
 
 
-def write_report(path: Path, rows: Iterable[Kept]) -> None:
+def write_report(path: Path, rows: Iterable[ReportRow]) -> None:
     """Write the rows, as JSON Lines if the name ends in ``.jsonl``, else as CSV.
 
     Raises:

@@ -19,10 +19,10 @@ from producer.contract.outcome import Outcome, Status
 from producer.errors import BrokerUnavailable, IdempotencyConflict
 from producer.migrate import ledger
 from producer.migrate.ledger import Control
-from producer.migrate.pace import Throttle, Window
+from producer.migrate.pace import SharedRate, Window
 from producer.migrate.rows import Checker, Row, shown
 from producer.migrate.source import CutOff, Record, SourceError
-from producer.migrate.work_file import NOT_SENT, OPEN, Kept, WorkFile
+from producer.migrate.work_file import NOT_SENT, OPEN, ReportRow, WorkFile
 from producer.order import IssueRequest
 
 CHUNK = 100
@@ -110,7 +110,7 @@ class Reader(threading.Thread):
         return taken
 
 
-def rows_to_send(records: Iterable[Record], checker: Checker, known: Iterator[Kept]) -> Iterator[Row]:
+def rows_to_send(records: Iterable[Record], checker: Checker, known: Iterator[ReportRow]) -> Iterator[Row]:
     """Rows that have no end yet; what has one is passed over without a look at its card.
 
     Args:
@@ -165,7 +165,7 @@ class Run:
     ) -> None:
         self._queue, self._control, self._work, self._window = queue, control, work, window
         self.progress, self._show, self._is_stopping, self._clock = progress, show, is_stopping, clock
-        self._memory_mark, self._throttle = memory_mark, Throttle()
+        self._memory_mark, self._throttle = memory_mark, SharedRate()
         self._began_at = clock()
         self._open: dict[str, int] = {}  # job id to line
         self._next: list[Row] = []  # rows in hand, not kept yet
@@ -253,7 +253,7 @@ class Run:
             self._to_ask.append(job_id_of(key))
             return
         words = "was sent before with other content (pg, channel_key or customer_id)"
-        self._work.settle([Kept(line, "", Status.INVALID, "conflict", message=words)])
+        self._work.settle([ReportRow(line, "", Status.INVALID, "conflict", message=words)])
 
     def _drop_unsent(self, now: float) -> None:
         """Cancelled while a store failed: what was accepted all the same is awaited, the rest is not sent."""
@@ -265,7 +265,7 @@ class Run:
             return
         self._open.update((job_id, jobs[job_id]) for job_id in known)
         self._work.settle(
-            Kept(line, "", NOT_SENT, "cancelled", message=CANCELLED)
+            ReportRow(line, "", NOT_SENT, "cancelled", message=CANCELLED)
             for job_id, line in jobs.items()
             if job_id not in known
         )
@@ -294,7 +294,7 @@ class Run:
             return False
         if first is None:
             job_id = job_id_of(request.idempotency_key or "")
-            self._work.add([Kept(row.line, row.customer_uid, OPEN, job_id=job_id)])
+            self._work.add([ReportRow(row.line, row.customer_uid, OPEN, job_id=job_id)])
         self._unsent.append((row.line, request))
         return True
 
@@ -302,7 +302,7 @@ class Run:
         """Keep a row that is not sent; one that an earlier process sent is awaited all the same."""
         before = self._work.find(row.line)
         if before is None:
-            self._work.add([Kept(row.line, row.customer_uid, str(status), code, message=words)])
+            self._work.add([ReportRow(row.line, row.customer_uid, str(status), code, message=words)])
         elif before.status == OPEN and before.job_id:
             self._open[before.job_id] = row.line
 
@@ -336,7 +336,7 @@ class Run:
             self._hold(error, now)
             return
         settled = {one.job_id: one for one in outcomes if one.job_id in self._open}
-        self._work.settle(Kept.of(self._open.pop(job_id), one) for job_id, one in settled.items())
+        self._work.settle(ReportRow.of(self._open.pop(job_id), one) for job_id, one in settled.items())
         self._window.finished(now, len(settled))
 
     def _ask_for_open(self) -> list[Outcome]:
@@ -346,7 +346,7 @@ class Run:
         known = self._control.outcomes(list(mine)) if mine else {}
         for job_id in mine.keys() - known.keys():
             words = "the ledger does not know this job any more; look it up at i'mport"
-            self._work.settle([Kept(self._open.pop(job_id), "", Status.IN_DOUBT, "forgotten", message=words)])
+            self._work.settle([ReportRow(self._open.pop(job_id), "", Status.IN_DOUBT, "forgotten", message=words)])
         return [outcome for outcome in known.values() if outcome is not None]
 
     # Keeping others informed

@@ -40,7 +40,7 @@ class WorkFileError(Exception):
     """The work file cannot be used."""
 
 
-class Kept(NamedTuple):
+class ReportRow(NamedTuple):
     """A row as the report has it; texts are None where there is nothing to say."""
 
     line: int
@@ -55,7 +55,7 @@ class Kept(NamedTuple):
     finished_at: float | None = None
 
     @classmethod
-    def of(cls, line: int, outcome: Outcome) -> "Kept":
+    def of(cls, line: int, outcome: Outcome) -> "ReportRow":
         """A row that has its outcome."""
         code = None if outcome.code is None else str(outcome.code)
         return cls(
@@ -112,10 +112,10 @@ class WorkFile:
         """How many there are."""
         return self.counts.total()
 
-    def find(self, line: int) -> Kept | None:
+    def find(self, line: int) -> ReportRow | None:
         """The row of a line, if it has one."""
         found = self._db.execute(f"SELECT {','.join(COLUMNS)} FROM rows WHERE line = ?", (line,)).fetchone()  # noqa: S608 — constants
-        return None if found is None else Kept(*found)
+        return None if found is None else ReportRow(*found)
 
     def line_of(self, customer_uid: str) -> int | None:
         """The line that was sent, or is about to be, for a customer_uid."""
@@ -123,14 +123,14 @@ class WorkFile:
         found = self._db.execute(query, (customer_uid,)).fetchone()
         return None if found is None else int(found[0])
 
-    def add(self, rows: Iterable[Kept]) -> None:
+    def add(self, rows: Iterable[ReportRow]) -> None:
         """Keep rows that were not there."""
         for row in rows:
             self._db.execute("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?)", row)
             self.counts[row.status] += 1
             self.last_line = max(self.last_line, row.line)
 
-    def settle(self, rows: Iterable[Kept]) -> None:
+    def settle(self, rows: Iterable[ReportRow]) -> None:
         """Keep what became of open rows; one that has its end already keeps it."""
         for row in rows:
             changed = self._db.execute(
@@ -147,11 +147,11 @@ class WorkFile:
         query = "SELECT line, job_id FROM rows WHERE status = 'open' AND line > ? ORDER BY line LIMIT ?"
         return self._db.execute(query, (after, limit)).fetchall()
 
-    def __iter__(self) -> Iterator[Kept]:
+    def __iter__(self) -> Iterator[ReportRow]:
         """All rows by line, as they were last committed; in whatever thread asks for the first one."""
         with contextlib.closing(sqlite3.connect(self.path, check_same_thread=False)) as reading:
             for row in reading.execute(f"SELECT {','.join(COLUMNS)} FROM rows ORDER BY line"):  # noqa: S608 — constants
-                yield Kept(*row)
+                yield ReportRow(*row)
 
     def tally(self, columns: Sequence[str], limit: int = 30) -> list[tuple[tuple[str, ...], int]]:
         """Counts by columns, the largest first."""

@@ -99,7 +99,7 @@ class Redacting(logging.Formatter):
         return redact(self._inner.format(record))
 
 
-def take_apart(error: BaseException) -> None:
+def wipe(error: BaseException) -> None:
     """Empty an exception that was dealt with, and those behind it.
 
     Those of urllib3, redis and socket hold their own frames in a cycle. These hold a request's body and, by way of

@@ -31,7 +31,7 @@ from producer.runtime.key_file import WatchedFile
 from producer.web import described, page
 from producer.web.answer import Accepted, Problem, problem_of
 from producer.web.api_key import ApiKeys, bearer
-from producer.web.form import Handed, read_handed
+from producer.web.form import SubmittedCard, read_handed
 from producer.web.middleware import Guard, Limits, check_site
 from producer.web.settings import WebSettings
 from producer.web.ticket import Ticket, Tickets
@@ -58,7 +58,7 @@ def card_app(
     Raises:
         SettingsError, KeyFileError: a setting or key file cannot be used.
     """
-    desk = Desk(queue, settings or WebSettings.from_env(), session_of)
+    desk = CardEndpoint(queue, settings or WebSettings.from_env(), session_of)
     app = FastAPI(title="Card registration", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.add_middleware(Guard)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
@@ -68,7 +68,7 @@ def card_app(
     return app
 
 
-def _add_routes(app: FastAPI, desk: "Desk") -> None:
+def _add_routes(app: FastAPI, desk: "CardEndpoint") -> None:
     @app.get("/card", response_class=HTMLResponse, responses=described.PAGE, summary="The card page")
     async def card(request: HttpRequest, ticket: str = "") -> Response:
         return await asyncio.to_thread(desk.show, request, ticket)
@@ -93,7 +93,7 @@ def _add_routes(app: FastAPI, desk: "Desk") -> None:
         return await desk.tell(request, job_id, wait)
 
 
-class Desk:
+class CardEndpoint:
     """Takes cards in and tells outcomes.
 
     Args:
@@ -145,10 +145,10 @@ class Desk:
             raise Problem("unknown_job")
         return await self._answer(request, ticket, wait_s)
 
-    def _ticket(self, request: HttpRequest, handed: Handed) -> Ticket:
+    def _ticket(self, request: HttpRequest, handed: SubmittedCard) -> Ticket:
         return self.tickets.read(handed.ticket, session=self._session_of(request))
 
-    def _own_ticket(self, key: str, handed: Handed, operation: Operation) -> Ticket:
+    def _own_ticket(self, key: str, handed: SubmittedCard, operation: Operation) -> Ticket:
         """Another backend says itself what it wants; its idempotency key makes the ticket."""
         caller = self._api_keys.get().caller(key) if self._api_keys else None
         if caller is None:
@@ -157,7 +157,7 @@ class Desk:
             raise Problem("not_allowed")
         return self.tickets.for_caller(caller.name, handed.request(operation), handed.idempotency_key)
 
-    def _enqueue(self, ticket: Ticket, handed: Handed, address: str | None) -> bool:
+    def _enqueue(self, ticket: Ticket, handed: SubmittedCard, address: str | None) -> bool:
         """Enqueue the ticket's job; whether this is the first time that it is asked for."""
         is_new = self._is_new(ticket)
         if is_new:

@@ -17,7 +17,7 @@ OF_A_PAGE = frozenset({"ticket", "envelope"})
 OF_A_BACKEND = frozenset(Request.model_fields) - {"operation"} | {"envelope", "idempotency_key"}
 
 
-class Handed(NamedTuple):
+class SubmittedCard(NamedTuple):
     """What was handed in.
 
     Args:
@@ -48,7 +48,9 @@ class Handed(NamedTuple):
         return Request(**{**fields, "operation": operation})
 
 
-async def read_handed(request: HttpRequest, operation: Operation, *, allow_plain: bool, is_backend: bool) -> Handed:
+async def read_handed(
+    request: HttpRequest, operation: Operation, *, allow_plain: bool, is_backend: bool
+) -> SubmittedCard:
     """Read a body.
 
     Args:
@@ -69,7 +71,7 @@ async def read_handed(request: HttpRequest, operation: Operation, *, allow_plain
     return _sealed(body, is_backend=is_backend)
 
 
-def _sealed(body: bytes, *, is_backend: bool) -> Handed:
+def _sealed(body: bytes, *, is_backend: bool) -> SubmittedCard:
     members: Any = None
     with contextlib.suppress(DuplicateMember, ValueError, RecursionError):
         members = loads(body)
@@ -81,10 +83,10 @@ def _sealed(body: bytes, *, is_backend: bool) -> Handed:
     if members.keys() - (OF_A_BACKEND if is_backend else OF_A_PAGE):
         raise Problem("refused", "there is a member that has no use here")
     others = {name: value for name, value in members.items() if name not in OF_A_PAGE}
-    return Handed(ticket, envelope, None, others)
+    return SubmittedCard(ticket, envelope, None, others)
 
 
-def _plain(body: bytes, operation: Operation) -> Handed:
+def _plain(body: bytes, operation: Operation) -> SubmittedCard:
     """The guide's form; the customer_uid that it may hold is not believed, the ticket's is."""
     try:
         fields = dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=30))
@@ -92,4 +94,4 @@ def _plain(body: bytes, operation: Operation) -> Handed:
         raise Problem("refused", "the form has too many fields") from None
     allowed = Card.fields_of_issue if operation is Operation.ISSUE else Card.fields_of_onetime
     card = Card(**{name: value for name, value in fields.items() if name in allowed and value})
-    return Handed(fields.get("ticket", ""), None, card, {})
+    return SubmittedCard(fields.get("ticket", ""), None, card, {})

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from producer.errors import BrokerUnavailable
 from producer.outcome_stream import OutcomeReader
 from producer.webhooks.delivery_queue import Due, WebhookLedger
-from producer.webhooks.http import Answer, Poster
+from producer.webhooks.http import Answer, WebhookClient
 
 BACKOFF_S = (5, 30, 120, 600, 1800, 3600, 7200)  # the last one again and again
 GIVEN_UP_AFTER_S = 86_400.0
@@ -36,7 +36,7 @@ def backoff_s(attempts: int, jitter: Callable[[], float] = random.random) -> flo
     return BACKOFF_S[min(attempts, len(BACKOFF_S)) - 1] * (0.95 + 0.1 * jitter())
 
 
-class Courier:
+class Deliverer:
     """Delivers outcomes until it is stopped.
 
     Args:
@@ -54,7 +54,7 @@ class Courier:
         self,
         reader: OutcomeReader,
         ledger: WebhookLedger,
-        poster: Poster,
+        poster: WebhookClient,
         *,
         clock: Callable[[], float] | None = None,
         tell: Callable[[str, str, bool], None] = lambda _id, _word, _given_up: None,

@@ -48,7 +48,7 @@ def signatures(secrets: SecretStr, message_id: str, timestamp: int, body: bytes)
     return " ".join("v1," + base64.b64encode(hmac.digest(key, content, sha256)).decode() for key in keys)
 
 
-class Poster:
+class WebhookClient:
     """Delivers to one URL. Safe to share between threads.
 
     Args:

@@ -9,9 +9,9 @@ from producer.outcome_stream import OutcomeReader
 from producer.runtime.alive import alive_file
 from producer.runtime.redaction import Redacting
 from producer.settings import ProducerSettings
-from producer.webhooks.delivery import GROUP, Courier
+from producer.webhooks.delivery import GROUP, Deliverer
 from producer.webhooks.delivery_queue import WebhookLedger
-from producer.webhooks.http import Poster
+from producer.webhooks.http import WebhookClient
 from producer.webhooks.settings import WebhookSettings
 
 log = logging.getLogger("webhooks")
@@ -28,13 +28,13 @@ def run(producer: ProducerSettings) -> None:
     handler.setFormatter(Redacting(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
-    poster = Poster(
+    poster = WebhookClient(
         settings.webhook_url,
         settings.webhook_secrets,
         timeout_s=settings.webhook_timeout_s,
         allow_private=settings.webhook_allow_private,
     )
-    courier = Courier(
+    courier = Deliverer(
         OutcomeReader(producer.ledger_url, GROUP, GROUP),
         WebhookLedger(producer.ledger_url),
         poster,

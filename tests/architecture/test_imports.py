@@ -43,7 +43,7 @@ def test_every_module_of_the_contract_keeps_to_that() -> None:
 
     modules = modules_after("\n".join(f"import producer.contract.{name}" for name in names))
 
-    assert len(names) > 10
+    assert len(names) > 6
     assert not roots(modules) & NOT_OF_THE_CONTRACT
 
 

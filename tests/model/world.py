@@ -19,9 +19,9 @@ from worker.issuance import Issuance
 from worker.keys.opening import Opener
 from worker.lease import Lease
 from worker.ledger import Ledger
-from worker.rate_limit import Throttle
-from worker.redis_store import Links
-from worker.retry import Wait
+from worker.rate_limit import SharedRate
+from worker.redis_store import Stores
+from worker.retry import Snooze
 from worker.settings import WorkerSettings
 from worker.sweeper import Sweeper
 from worker.token_cache import TokenCache
@@ -31,7 +31,7 @@ LOOK_UP_FOR_S = 120
 BEGIN = float(int(time.time()))  # streams are trimmed by the server's own clock
 
 
-class Asked(NamedTuple):
+class NewJob(NamedTuple):
     """A job that was accepted, and what it was asked with."""
 
     job: Job
@@ -52,7 +52,7 @@ class MortalLedger(Ledger):
         self._die("claimed")
         return super().mark_sent(lease)
 
-    def wait(self, lease: Lease, wait: Wait) -> bool:
+    def wait(self, lease: Lease, wait: Snooze) -> bool:
         self._die("waiting")
         return super().wait(lease, wait)
 
@@ -89,9 +89,9 @@ class World:
         self.queue, self._publisher = queue, publisher
         self.fake = FakeIamport(clock=lambda: self.clock.now)
         self.upstream = Upstream(self.fake, self.pass_time)
-        self.asked: dict[str, Asked] = {}
+        self.asked: dict[str, NewJob] = {}
         self._deliveries = 0
-        links, vault = Links(settings.ledger_url), Links(settings.vault_url)
+        links, vault = Stores(settings.ledger_url), Stores(settings.vault_url)
         self.ledger = MortalLedger(
             links,
             vault,
@@ -110,7 +110,7 @@ class World:
         )
         self.issuance = Issuance(
             self.ledger,
-            Throttle(vault, 20),
+            SharedRate(vault, 20),
             opener,
             tokens,
             self.upstream,
@@ -122,7 +122,7 @@ class World:
 
     # The producer.
 
-    def issue(self, uid: str, card: Card, key: str, *, crash: str = "", deadline_s: float = 900) -> Asked:
+    def issue(self, uid: str, card: Card, key: str, *, crash: str = "", deadline_s: float = 900) -> NewJob:
         """Enqueue an issuance; ``crash`` after ``accepted`` or ``laid down`` leaves the later steps out."""
         return self._enqueued(
             lambda: self.queue.issue(customer_uid=uid, card=card, idempotency_key=key, deadline_s=deadline_s),
@@ -131,7 +131,7 @@ class World:
             crash,
         )
 
-    def pay(self, merchant_uid: str, uid: str | None, card: Card, key: str, *, deadline_s: float = 900) -> Asked:
+    def pay(self, merchant_uid: str, uid: str | None, card: Card, key: str, *, deadline_s: float = 900) -> NewJob:
         """Enqueue a payment."""
         return self._enqueued(
             lambda: self.queue.onetime(
@@ -148,7 +148,7 @@ class World:
             "",
         )
 
-    def repeat(self, asked: Asked) -> None:
+    def repeat(self, asked: NewJob) -> None:
         """Ask once more with the same key: the same job, and whatever step was left out is made good."""
         deadline_s = asked.job.expires_at - asked.job.accepted_at
         if asked.job.merchant_uid is None:
@@ -156,13 +156,13 @@ class World:
         else:
             self.pay(asked.job.merchant_uid, asked.job.customer_uid, asked.card, asked.key, deadline_s=deadline_s)
 
-    def _enqueued(self, enqueue: Callable[[], Job], key: str, card: Card, crash: str) -> Asked:
+    def _enqueued(self, enqueue: Callable[[], Job], key: str, card: Card, crash: str) -> NewJob:
         job = enqueue()
         if crash:  # what would not have happened is taken back
             self.broker.lpop(INTERACTIVE)
         if crash == "accepted":
             self.vault_store.delete(redis_keys.SEALED + job.job_id)
-        asked = Asked(job, key, card)
+        asked = NewJob(job, key, card)
         known = self.asked.setdefault(job.job_id, asked)
         assert (known.job.sequence, known.job.expires_at) == (job.sequence, job.expires_at)
         return known

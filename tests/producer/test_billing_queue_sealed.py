@@ -9,7 +9,7 @@ from producer.contract import redis_keys
 from producer.contract.envelope import Envelope
 from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.job import Request
-from producer.stores import Acceptance, Asked
+from producer.stores import Acceptance, NewJob
 from tests.fake_iamport.cards import CARDS
 from tests.producer.stage import Stage
 
@@ -83,7 +83,7 @@ def test_same_key_and_envelope_are_the_same_job_after_the_envelope_expired(
     if is_forgotten:
         stage.ledger.delete(redis_keys.ENVELOPE + envelope.digest)
     request = Request(operation=Operation.ISSUE, customer_uid="gildong")
-    asked = Asked(job.job_id, "k", request, "interactive", 900.0, envelope.kid, expired)
+    asked = NewJob(job.job_id, "k", request, "interactive", 900.0, envelope.kid, expired)
 
     (again,) = Acceptance(stage.url(1), stage.vault_url()).accept([asked])
 
@@ -124,7 +124,7 @@ def test_refused_envelope_may_be_handed_in_again_once_it_is_valid(
         queue.issue_sealed(customer_uid="gildong", envelope=early.text, idempotency_key="k")
     valid_now = early.model_copy(update={"iat": early.iat - 310, "exp": early.exp - 310})
     request = Request(operation=Operation.ISSUE, customer_uid="gildong")
-    asked = Asked(job_id_of("k"), "k", request, "interactive", 900.0, early.kid, valid_now)
+    asked = NewJob(job_id_of("k"), "k", request, "interactive", 900.0, early.kid, valid_now)
 
     (accepted,) = Acceptance(stage.url(1), stage.vault_url()).accept([asked])
 
@@ -223,7 +223,7 @@ def test_envelope_out_of_a_stolen_signed_request_cannot_be_handed_in(
     job = queue.issue(customer_uid="gildong", card=card)
     envelope = Envelope.parse(job.envelope)
     two_seconds_on = envelope.model_copy(update={"iat": envelope.iat - 2, "exp": envelope.exp - 2})
-    asked = Asked(job_id_of("thief"), "thief", request, "interactive", 900.0, envelope.kid, two_seconds_on)
+    asked = NewJob(job_id_of("thief"), "thief", request, "interactive", 900.0, envelope.kid, two_seconds_on)
 
     (answer,) = Acceptance(stage.url(1), stage.vault_url()).accept([asked])
 

@@ -18,7 +18,7 @@ from producer.migrate import ledger
 from producer.migrate.ledger import Control
 from producer.migrate.report import write_report
 from producer.migrate.session import stopped_by_signals
-from producer.migrate.work_file import COLUMNS, Kept
+from producer.migrate.work_file import COLUMNS, ReportRow
 from tests.ports import dead_port
 from tests.producer.migrate_stage import MASTERCARD, VISA, customers, export, outcome_of
 from tests.producer.stage import Run, Stage
@@ -573,7 +573,7 @@ def stopped_second_run(run: Run, piped: Piped, stage: Stage) -> str:
     control = Control(stage.url(1), stage.vault_url(), "m")
     control.tick({"run": 1, "state": ledger.DONE}, lease_s=0)
     control.close()
-    write_report(Path("r.csv"), [Kept.of(2, outcome_of("a")), Kept(3, "b", "invalid", "row")])
+    write_report(Path("r.csv"), [ReportRow.of(2, outcome_of("a")), ReportRow(3, "b", "invalid", "row")])
     piped(export(f"a,{VISA},2031-07", "b,x,2031-07", end="\n")[:-1])
     result = run("migrate", "-", "--name", "m", "--only-failed", "r.csv", "--report", "again.csv")
     assert result.exit_code == 3

@@ -9,18 +9,18 @@ import pytest
 from producer.contract.outcome import Status
 from producer.migrate.report import AGAIN, Failed, Summary, cell, replacing, write_report
 from producer.migrate.source import Record
-from producer.migrate.work_file import COLUMNS, NOT_SENT, OPEN, Kept
+from producer.migrate.work_file import COLUMNS, NOT_SENT, OPEN, ReportRow
 from tests.producer.migrate_stage import job_of, outcome_of, record_of, work_file
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''x", "'"]
 FORMS = ["report.csv", "report.jsonl"]
 
 
-def bad(line: int, uid: str, status: str = "invalid", code: str = "row") -> Kept:
-    return Kept(line, uid, status, code)
+def bad(line: int, uid: str, status: str = "invalid", code: str = "row") -> ReportRow:
+    return ReportRow(line, uid, status, code)
 
 
-def failed(folder: Path, form: str, *rows: Kept) -> Failed:
+def failed(folder: Path, form: str, *rows: ReportRow) -> Failed:
     write_report(folder / form, rows)
     return Failed(folder / form)
 
@@ -37,7 +37,7 @@ def test_other_cells_stay_as_they_are(text: str) -> None:
 
 def test_a_csv_report_has_a_row_for_each_row_with_all_columns(tmp_path: Path) -> None:
     outcome = outcome_of("=a", Status.DECLINED, code=-1, message='-"카드", 틀림\n', card_number="424242******4242")
-    rows = [Kept.of(2, outcome), Kept(3, "", "invalid", "row", message="is no CSV")]
+    rows = [ReportRow.of(2, outcome), ReportRow(3, "", "invalid", "row", message="is no CSV")]
 
     write_report(tmp_path / "report.csv", rows)
 
@@ -51,7 +51,7 @@ def test_a_csv_report_has_a_row_for_each_row_with_all_columns(tmp_path: Path) ->
 
 
 def test_a_json_report_has_a_line_for_each_row_with_all_columns(tmp_path: Path) -> None:
-    row = Kept(2, "=a", "invalid", "row", message="카드\n=1")
+    row = ReportRow(2, "=a", "invalid", "row", message="카드\n=1")
 
     write_report(tmp_path / "report.jsonl", [row, row])
 
@@ -142,7 +142,7 @@ def test_a_row_without_a_customer_uid_to_show_is_found_by_its_line(tmp_path: Pat
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_customer_who_is_issued_is_not_sent_again_for_standing_in_the_source_twice(tmp_path: Path, form: str) -> None:
-    found = failed(tmp_path, form, Kept.of(2, outcome_of("a")), bad(3, "a"))
+    found = failed(tmp_path, form, ReportRow.of(2, outcome_of("a")), bad(3, "a"))
 
     assert not found.has(record_of(2, "a"))
 
@@ -182,11 +182,11 @@ def test_a_file_that_is_hardly_a_report_is_refused(tmp_path: Path, form: str, te
 
 def summary(folder: Path) -> Summary:
     work = work_file(folder)
-    work.add([Kept(line, f"u{line}", OPEN, job_id=job_of(f"u{line}")) for line in range(2, 1302)])
-    work.add([Kept(1302, "", "invalid", "row", message="is no CSV")])
-    work.settle(Kept.of(line, outcome_of("", card_name="신한카드")) for line in range(2, 1300))
+    work.add([ReportRow(line, f"u{line}", OPEN, job_id=job_of(f"u{line}")) for line in range(2, 1302)])
+    work.add([ReportRow(1302, "", "invalid", "row", message="is no CSV")])
+    work.settle(ReportRow.of(line, outcome_of("", card_name="신한카드")) for line in range(2, 1300))
     declined = {"pg_code": "F113", "message": '<script>alert("x")</script> & $title', "card_name": "<b>현대</b>"}
-    work.settle(Kept.of(line, outcome_of("", Status.DECLINED, code=1, **declined)) for line in range(1300, 1302))
+    work.settle(ReportRow.of(line, outcome_of("", Status.DECLINED, code=1, **declined)) for line in range(1300, 1302))
     return Summary("m, run 1", work)
 
 

@@ -18,7 +18,7 @@ from producer.migrate.rows import Row
 from producer.migrate.run import CANCELLED, CHUNK, Reader, Stopped, rows_to_send
 from producer.migrate.session import NotNow, run_number
 from producer.migrate.source import CutOff, Record, SourceError
-from producer.migrate.work_file import NOT_SENT, OPEN, Kept, WorkFile
+from producer.migrate.work_file import NOT_SENT, OPEN, ReportRow, WorkFile
 from tests.producer.migrate_stage import World, checker, drive, job_of, outcome_of, record_of, records_of, work_file
 
 AWAY = BrokerUnavailable("accept", accepted=False, idempotency_key="k")
@@ -34,7 +34,7 @@ def counts(work: WorkFile) -> dict[str, int]:
     return {status: count for status, count in work.counts.items() if count}
 
 
-def kept(work: WorkFile, line: int) -> Kept:
+def kept(work: WorkFile, line: int) -> ReportRow:
     found = work.find(line)
     assert found is not None
     return found
@@ -55,7 +55,7 @@ def test_every_row_is_sent_once_and_in_order_and_its_outcome_kept(work: WorkFile
     assert world.accepted == uids(250)
     assert [uid for call in world.calls for uid in call] == uids(250)
     assert counts(work) == {"issued": 250}
-    assert kept(work, 7) == Kept.of(7, outcome_of("u7"))
+    assert kept(work, 7) == ReportRow.of(7, outcome_of("u7"))
 
 
 def test_rows_that_cannot_be_sent_are_kept_with_their_reason(work: WorkFile) -> None:
@@ -65,8 +65,8 @@ def test_rows_that_cannot_be_sent_are_kept_with_their_reason(work: WorkFile) -> 
 
     assert world.accepted == ["a"]
     assert [kept(work, 3), kept(work, 4)] == [
-        Kept(3, "", "invalid", "row", message="is no CSV"),
-        Kept(4, "b", "invalid", "row", message="expiry: lies in the past"),
+        ReportRow(3, "", "invalid", "row", message="is no CSV"),
+        ReportRow(4, "b", "invalid", "row", message="expiry: lies in the past"),
     ]
 
 
@@ -236,7 +236,7 @@ def test_a_cancelled_run_lists_the_rest_as_not_sent_and_awaits_what_is_open(work
     assert seen == [{OPEN: 100, NOT_SENT: 150, "invalid": 1}]
     assert world.accepted == uids(100)
     assert counts(work) == {"issued": 100, NOT_SENT: 150, "invalid": 1}
-    assert kept(work, 150) == Kept(150, "u150", NOT_SENT, "cancelled", message=CANCELLED)
+    assert kept(work, 150) == ReportRow(150, "u150", NOT_SENT, "cancelled", message=CANCELLED)
 
 
 @pytest.mark.parametrize(("accepts_first", "ends"), [(False, {NOT_SENT: 5}), (True, {"issued": 5})])
@@ -416,9 +416,9 @@ def test_a_reader_gives_rows_in_order_then_nothing_then_the_end() -> None:
 
 def resumed(work: WorkFile) -> None:
     """A run before this one left a row that ended, one that is open, and one that cannot be sent."""
-    work.add([Kept(2, "u2", OPEN, job_id=job_of("u2")), Kept(3, "u3", OPEN, job_id=job_of("u3"))])
-    work.add([Kept(4, "", "invalid", "row", message="is no CSV")])
-    work.settle([Kept.of(2, outcome_of("u2"))])
+    work.add([ReportRow(2, "u2", OPEN, job_id=job_of("u2")), ReportRow(3, "u3", OPEN, job_id=job_of("u3"))])
+    work.add([ReportRow(4, "", "invalid", "row", message="is no CSV")])
+    work.settle([ReportRow.of(2, outcome_of("u2"))])
     work.commit()
 
 
@@ -495,12 +495,12 @@ def test_a_shorter_source_is_noticed(work: WorkFile, count: int) -> None:
 @pytest.mark.parametrize(
     ("before", "source"),
     [
-        ([Kept(2, "a", OPEN, job_id="x")], []),
-        ([Kept(2, "a", "issued"), Kept(5, "b", OPEN, job_id="x")], [record_of(2, "a"), record_of(3, "c")]),
-        ([Kept(2, "a", OPEN, job_id="x"), Kept(3, "b", "issued")], [record_of(3, "b")]),
+        ([ReportRow(2, "a", OPEN, job_id="x")], []),
+        ([ReportRow(2, "a", "issued"), ReportRow(5, "b", OPEN, job_id="x")], [record_of(2, "a"), record_of(3, "c")]),
+        ([ReportRow(2, "a", OPEN, job_id="x"), ReportRow(3, "b", "issued")], [record_of(3, "b")]),
     ],
 )
-def test_a_source_without_a_line_that_was_read_is_refused(before: list[Kept], source: list[Record]) -> None:
+def test_a_source_without_a_line_that_was_read_is_refused(before: list[ReportRow], source: list[Record]) -> None:
     with pytest.raises(SourceError):
         list(rows_to_send(source, checker(), iter(before)))
 
@@ -511,13 +511,13 @@ def test_a_source_without_a_line_that_was_read_is_refused(before: list[Kept], so
 def test_a_customer_uid_of_many_digits_does_not_look_like_another_source(uid: str) -> None:
     row = checker().check(record_of(2, uid))
 
-    (again,) = rows_to_send([record_of(2, uid)], checker(), iter([Kept(2, row.customer_uid, OPEN, job_id="x")]))
+    (again,) = rows_to_send([record_of(2, uid)], checker(), iter([ReportRow(2, row.customer_uid, OPEN, job_id="x")]))
 
     assert again.customer_uid == uid
 
 
 def test_what_has_its_end_is_passed_over_without_a_look_at_its_card() -> None:
-    before = [Kept(2, "a", "issued"), Kept(3, "b", OPEN, job_id="x"), Kept(4, "홍", "invalid")]
+    before = [ReportRow(2, "a", "issued"), ReportRow(3, "b", OPEN, job_id="x"), ReportRow(4, "홍", "invalid")]
     source = [record_of(2, "a", card_number="x"), record_of(3, "b"), record_of(4, "홍"), record_of(5, "c")]
 
     rows = list(rows_to_send(source, checker(), iter(before)))

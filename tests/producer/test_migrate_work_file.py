@@ -6,21 +6,21 @@ import pytest
 
 from producer.contract.outcome import Outcome, Status
 from producer.migrate.rows import shown
-from producer.migrate.work_file import NOT_SENT, OPEN, Kept, WorkFile, WorkFileError
+from producer.migrate.work_file import NOT_SENT, OPEN, ReportRow, WorkFile, WorkFileError
 from tests.producer.migrate_stage import VISA, job_of, outcome_of, work_file
 
 
-def sent(line: int, uid: str) -> Kept:
-    return Kept(line, uid, OPEN, job_id=job_of(uid))
+def sent(line: int, uid: str) -> ReportRow:
+    return ReportRow(line, uid, OPEN, job_id=job_of(uid))
 
 
-def ended(line: int, uid: str, status: Status = Status.ISSUED, **fields: object) -> Kept:
-    return Kept.of(line, outcome_of(uid, status, **fields))
+def ended(line: int, uid: str, status: Status = Status.ISSUED, **fields: object) -> ReportRow:
+    return ReportRow.of(line, outcome_of(uid, status, **fields))
 
 
 def test_rows_are_kept_and_read_back_by_line(tmp_path: Path) -> None:
     work = work_file(tmp_path)
-    rows = [Kept(3, "홍 길동", "invalid", "row", message="expiry: must be YYYY-MM"), sent(2, "a"), sent(4, "b")]
+    rows = [ReportRow(3, "홍 길동", "invalid", "row", message="expiry: must be YYYY-MM"), sent(2, "a"), sent(4, "b")]
 
     work.add(rows)
     work.commit()
@@ -36,7 +36,7 @@ def test_an_outcome_settles_its_row_and_keeps_line_customer_and_job(tmp_path: Pa
 
     work.settle([ended(2, "a", Status.DECLINED, code=1, pg_code="F113", message="틀림", card_name="신한")])
 
-    assert work.find(2) == Kept(
+    assert work.find(2) == ReportRow(
         *(2, "a", "declined", "1", "F113", "틀림", "신한", None, job_of("a"), outcome_of("a").finished_at)
     )
     assert (work.rows, {name: n for name, n in work.counts.items() if n}) == (1, {"declined": 1})
@@ -44,7 +44,7 @@ def test_an_outcome_settles_its_row_and_keeps_line_customer_and_job(tmp_path: Pa
 
 def test_the_first_end_of_a_row_is_its_only_one(tmp_path: Path) -> None:
     work = work_file(tmp_path)
-    work.add([sent(2, "a"), Kept(3, "b", NOT_SENT)])
+    work.add([sent(2, "a"), ReportRow(3, "b", NOT_SENT)])
     work.settle([ended(2, "a")])
 
     work.settle([ended(2, "a", Status.DECLINED), ended(3, "b"), ended(99, "c")])
@@ -64,7 +64,7 @@ def test_a_line_is_kept_once(tmp_path: Path) -> None:
 def test_a_customer_is_sent_once_and_found_by_name(tmp_path: Path) -> None:
     work = work_file(tmp_path)
 
-    work.add([Kept(2, "a", "invalid", "row"), sent(3, "a"), Kept(4, "a", "invalid", "row")])
+    work.add([ReportRow(2, "a", "invalid", "row"), sent(3, "a"), ReportRow(4, "a", "invalid", "row")])
 
     assert (work.line_of("a"), work.line_of("b")) == (3, None)
     with pytest.raises(sqlite3.IntegrityError):
@@ -83,7 +83,7 @@ def test_open_rows_are_found_in_pieces(tmp_path: Path) -> None:
 
 def test_counts_are_there_after_reopening(tmp_path: Path) -> None:
     work = work_file(tmp_path)
-    work.add([sent(2, "a"), sent(3, "b"), Kept(7, "", "invalid", "row")])
+    work.add([sent(2, "a"), sent(3, "b"), ReportRow(7, "", "invalid", "row")])
     work.settle([ended(3, "b")])
     rows, counts = list(work), dict(work.counts)
     work.close()
@@ -185,7 +185,10 @@ def test_a_work_file_that_has_served_leaves_nothing(tmp_path: Path) -> None:
 def test_no_card_number_is_in_the_file(tmp_path: Path) -> None:
     work = work_file(tmp_path)
     work.add(
-        [Kept(2, shown(f"u {VISA}"), "invalid", "row", message="customer_uid: holds the card number"), sent(3, "b")]
+        [
+            ReportRow(2, shown(f"u {VISA}"), "invalid", "row", message="customer_uid: holds the card number"),
+            sent(3, "b"),
+        ]
     )
     work.settle([ended(3, "b", card_name="신한카드", card_number="424242******4242")])
     work.commit()
@@ -209,7 +212,7 @@ def test_counts_by_column_come_largest_first_and_no_more_than_are_asked_for(tmp_
 def test_a_row_tells_what_its_outcome_tells() -> None:
     outcome = outcome_of("a", Status.DECLINED, code=-1, pg_code="F112", message="m", card_number="424242******4242")
 
-    assert Kept.of(5, outcome) == Kept(
+    assert ReportRow.of(5, outcome) == ReportRow(
         *(5, "a", "declined", "-1", "F112", "m", None, "424242******4242", outcome.job_id, outcome.finished_at)
     )
-    assert Kept.of(5, Outcome.from_json(outcome.model_dump_json())) == Kept.of(5, outcome)
+    assert ReportRow.of(5, Outcome.from_json(outcome.model_dump_json())) == ReportRow.of(5, outcome)

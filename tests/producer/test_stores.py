@@ -6,12 +6,12 @@ from producer import BrokerUnavailable, Card, IdempotencyConflict, Job, UnknownJ
 from producer.contract import redis_keys
 from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.job import Request
-from producer.stores import ACCEPT_SHA, Acceptance, Accepted, Asked
+from producer.stores import ACCEPT_SHA, Acceptance, Accepted, NewJob
 from tests.ports import dead_port
 from tests.producer.stage import Stage
 
 
-def asked(key: str, uid: str = "gildong", **changes: Any) -> Asked:
+def asked(key: str, uid: str = "gildong", **changes: Any) -> NewJob:
     """A request on its way in."""
     request = Request(operation=Operation.ISSUE, customer_uid=uid)
     given: dict[str, Any] = {
@@ -23,7 +23,7 @@ def asked(key: str, uid: str = "gildong", **changes: Any) -> Asked:
         "kid": "kid-1",
         "envelope": None,
     }
-    return Asked(**given | changes)
+    return NewJob(**given | changes)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def acceptance(stage: Stage) -> Acceptance:
     return Acceptance(stage.url(1), stage.vault_url())
 
 
-def accept(acceptance: Acceptance, one: Asked) -> Accepted:
+def accept(acceptance: Acceptance, one: NewJob) -> Accepted:
     """Accept one request that is not refused."""
     (answer,) = acceptance.accept([one])
     assert isinstance(answer, Accepted)
@@ -130,9 +130,9 @@ def test_ledger_holds_only_the_keys_that_are_listed(stage: Stage, acceptance: Ac
 def test_sealed_request_that_lies_there_stays_as_it_is(stage: Stage, acceptance: Acceptance) -> None:
     one = asked("k")
     accepted = accept(acceptance, one)
-    acceptance.lay_down([(one, accepted, "first")])
+    acceptance.store_sealed([(one, accepted, "first")])
 
-    acceptance.lay_down([(one, accepted, "second")])
+    acceptance.store_sealed([(one, accepted, "second")])
 
     assert stage.sealed(one.job_id) == "first"
 
@@ -142,7 +142,7 @@ def test_sealed_request_of_an_overdue_job_lives_for_the_grace_only(stage: Stage,
     accepted = accept(acceptance, one)
     overdue = accepted._replace(expires_at=accepted.now - 1000)
 
-    acceptance.lay_down([(one, overdue, "sealed")])
+    acceptance.store_sealed([(one, overdue, "sealed")])
 
     assert 0 < stage.vault.ttl(redis_keys.SEALED + one.job_id) <= redis_keys.SEALED_GRACE_S
 
@@ -191,7 +191,7 @@ def test_database_that_does_not_exist_accepts_nothing(stage: Stage) -> None:
 
 
 def test_printed_card_is_nowhere_near_acceptance(card: Card) -> None:
-    fields = set(Asked._fields) | set(Accepted._fields) | set(Request.model_fields)
+    fields = set(NewJob._fields) | set(Accepted._fields) | set(Request.model_fields)
 
     assert not fields & set(Card.model_fields)
     assert "envelope" in Job.model_fields

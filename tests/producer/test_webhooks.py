@@ -16,9 +16,9 @@ from producer.contract import redis_keys
 from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.outcome import Outcome, Status
 from producer.outcome_stream import OutcomeReader
-from producer.webhooks.delivery import BACKOFF_S, GIVEN_UP_AFTER_S, Courier, backoff_s
+from producer.webhooks.delivery import BACKOFF_S, GIVEN_UP_AFTER_S, Deliverer, backoff_s
 from producer.webhooks.delivery_queue import LEASE_S, WebhookLedger
-from producer.webhooks.http import Poster
+from producer.webhooks.http import WebhookClient
 from tests.producer.stage import Stage
 
 OLD, NEW = ("whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
@@ -73,10 +73,10 @@ class Scene:
         self.told: list[tuple[str, str, bool]] = []
         self.courier = self.another()
 
-    def another(self, url: str = "") -> Courier:
-        poster = Poster(url or self.server.url, SECRETS, timeout_s=60, allow_private=True)
+    def another(self, url: str = "") -> Deliverer:
+        poster = WebhookClient(url or self.server.url, SECRETS, timeout_s=60, allow_private=True)
         reader = OutcomeReader(self.stage.url(1), "webhooks", "webhooks", block_ms=1)
-        return Courier(
+        return Deliverer(
             reader, self.ledger, poster, clock=lambda: self.now, tell=lambda *attempt: self.told.append(attempt)
         )
 
@@ -97,7 +97,7 @@ class Scene:
         self.stage.ledger.xadd(redis_keys.OUTCOMES, {"outcome": outcome.model_dump_json()})
         return job_id
 
-    def work(self, courier: Courier | None = None) -> int:
+    def work(self, courier: Deliverer | None = None) -> int:
         """Take in all there is, and post all that is due."""
         at_work, posted = courier or self.courier, 0
         while at_work.take_in():
@@ -284,7 +284,7 @@ def test_retry_after_is_obeyed_and_redirects_are_not_followed(scene: Scene) -> N
 def test_private_addresses_are_not_reached_unless_allowed(server: Server, host: str) -> None:
     port = server.url.rsplit(":", 1)[1]
 
-    answer = Poster(f"http://{host}:{port}", SECRETS, timeout_s=1).post("id", 1, b"{}")
+    answer = WebhookClient(f"http://{host}:{port}", SECRETS, timeout_s=1).post("id", 1, b"{}")
 
     assert answer.word == "private address"
     assert server.received == []

@@ -46,13 +46,13 @@ def outcomes(within_s: float) -> None:
     waiting, end = sys.stdin.read().split(), time.monotonic() + within_s
     with BillingQueue.from_env() as queue:
         while waiting and time.monotonic() < end:
-            waiting = [job_id for job_id in waiting if not _told(queue, job_id)]
+            waiting = [job_id for job_id in waiting if not _unanswered(queue, job_id)]
             time.sleep(1)
     for job_id in waiting:
         print(json.dumps({"job_id": job_id}))
 
 
-def _told(queue: BillingQueue, job_id: str) -> bool:
+def _unanswered(queue: BillingQueue, job_id: str) -> bool:
     """Whether there is no more to wait for."""
     try:
         outcome = queue.outcome(job_id)

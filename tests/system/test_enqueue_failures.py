@@ -20,7 +20,7 @@ from producer.contract.job import INTERACTIVE, Request
 from producer.publisher import Publisher
 from producer.sealing import SigningKey
 from producer.settings import ProducerSettings
-from producer.stores import Acceptance, Accepted, Asked
+from producer.stores import Acceptance, Accepted, NewJob
 from tests.fake_iamport.cards import CARDS, numbered
 from tests.servers import RedisServer, wait_until
 from tests.stack import Stack
@@ -438,14 +438,14 @@ def overlap(stores: ThreeStores, queue: BillingQueue) -> Outcome:
     """A repeat is accepted, and goes on only when its job is finished."""
     repeat = Acceptance(stores.ledger_server.url(1), stores.vault.url(0))
     request = Request(operation=Operation.ISSUE, customer_uid="overlapped")
-    asked = Asked(job_id_of("overlapped"), "overlapped", request, INTERACTIVE, 900.0, "", None)
+    asked = NewJob(job_id_of("overlapped"), "overlapped", request, INTERACTIVE, 900.0, "", None)
     (accepted,) = repeat.accept([asked])
     assert isinstance(accepted, Accepted)
     job = enqueue(queue, "overlapped", "overlapped")
     outcome = queue.wait(job.job_id, PATIENCE_S)
     wait_until(lambda: job.job_id not in stores.sealed(), what="a vault without it")
     signed = SigningKey.load(stores.settings().signing_key_file).sign(job)
-    repeat.lay_down([(asked, accepted, signed)])
+    repeat.store_sealed([(asked, accepted, signed)])
     Publisher(stores.queue.url(0)).publish([(job.job_id, INTERACTIVE)], "overlapped")
     return outcome
 

@@ -14,14 +14,14 @@ from tests.fake_iamport import CARDS
 from tests.worker.leases import JOB_ID, lease
 from worker.errors import LoginRefused, StoreUnavailable, TokenUnavailable, UnknownKid
 from worker.iamport.answer import Annotation, Answer
-from worker.issuance import INSIST_S, Issuance
+from worker.issuance import WRITE_RETRY_S, Issuance
 from worker.lease import Lease, NotClaimed
-from worker.parts import Held, Permit
-from worker.retry import Leave, Wait
+from worker.parts import RatePermit, SharedToken
+from worker.retry import NotOurs, Snooze
 
 ISSUED = Answer(200, 0, None, Annotation(card_name="신한카드", card_number="424242******4242", inserted=5, updated=5))
 DECLINED = Answer(200, -1, "카드정보 인증 및 빌키 발급에 실패하였습니다. [F112]유효하지않은 카드번호를 입력하셨습니다.")
-TOKEN = Held("token-1", b"sealed-1", 1e9)
+TOKEN = SharedToken("token-1", b"sealed-1", 1e9)
 
 
 class LedgerOnPaper:
@@ -44,7 +44,7 @@ class LedgerOnPaper:
         self.log.append("hold")
         return self.is_ours
 
-    def wait(self, lease: Lease, wait: Wait) -> bool:
+    def wait(self, lease: Lease, wait: Snooze) -> bool:
         self.log.append("wait")
         return self.is_ours
 
@@ -62,17 +62,17 @@ class LedgerOnPaper:
 class ThrottleOnPaper:
     """Gives these permits one after the other, the last one for ever."""
 
-    def __init__(self, *permits: Permit) -> None:
+    def __init__(self, *permits: RatePermit) -> None:
         self.permits = list(permits)
         self.asked: list[bool] = []
         self.reports: list[int] = []
 
-    def ask(self, job_id: str, *, is_migration: bool, is_look_up: bool = False) -> Callable[[], Permit]:
+    def ask(self, job_id: str, *, is_migration: bool, is_look_up: bool = False) -> Callable[[], RatePermit]:
         self.asked.append(is_look_up)
         permit = self.permits.pop(0) if len(self.permits) > 1 else self.permits[0]
         return lambda: permit
 
-    def report(self, permit: Permit, answer: Answer) -> None:
+    def report(self, permit: RatePermit, answer: Answer) -> None:
         self.reports.append(answer.status)
 
 
@@ -101,14 +101,14 @@ class OpenerOnPaper:
 class TokensOnPaper:
     def __init__(self, error: TokenUnavailable | None = None) -> None:
         self.error = error
-        self.dropped: list[Held] = []
+        self.dropped: list[SharedToken] = []
 
-    def get(self) -> Held:
+    def get(self) -> SharedToken:
         if self.error:
             raise self.error
         return TOKEN._replace(text=f"token-{len(self.dropped) + 1}")
 
-    def drop(self, refused: Held) -> None:
+    def drop(self, refused: SharedToken) -> None:
         self.dropped.append(refused)
 
 
@@ -138,7 +138,7 @@ class Scene:
 
     def __init__(self, *answers: Answer, claim: Lease | NotClaimed | None = None, **parts: Any) -> None:
         self.ledger = LedgerOnPaper(claim or lease(), parts.get("finish_failures", 0))
-        self.throttle = ThrottleOnPaper(*parts.get("permits", [Permit("go", sealed=b"sealed")]))
+        self.throttle = ThrottleOnPaper(*parts.get("permits", [RatePermit("go", sealed=b"sealed")]))
         self.tokens = TokensOnPaper(parts.get("token_error"))
         self.iamport = IamportOnPaper(*answers)
         self.pauses: list[float] = []
@@ -192,7 +192,7 @@ def test_it_is_marked_sent_before_it_is_sent() -> None:
 
     step = scene.run()
 
-    assert step == Leave()
+    assert step == NotOurs()
     assert scene.iamport.tokens == []
 
 
@@ -222,21 +222,21 @@ def test_a_request_that_came_back_after_the_end_is_deleted_again() -> None:
 
 
 def test_a_card_that_the_vault_lost_ends_lost() -> None:
-    outcome = Scene(permits=[Permit("none")]).run()
+    outcome = Scene(permits=[RatePermit("none")]).run()
 
     assert isinstance(outcome, Outcome)
     assert (outcome.status, outcome.code) == (Status.LOST, "vault_lost")
 
 
 def test_a_vault_that_is_silent_is_waited_for() -> None:
-    step = Scene(permits=[Permit("silent")]).run()
+    step = Scene(permits=[RatePermit("silent")]).run()
 
-    assert isinstance(step, Wait)
+    assert isinstance(step, Snooze)
     assert (step.reason, step.last_post) == ("vault_silent", "unsent")
 
 
 def test_a_job_waits_for_its_turn_in_the_slot() -> None:
-    scene = Scene(ISSUED, permits=[Permit("wait", 3.0), Permit("go", 0.25, b"sealed")])
+    scene = Scene(ISSUED, permits=[RatePermit("wait", 3.0), RatePermit("go", 0.25, b"sealed")])
 
     outcome = scene.run()
 
@@ -245,16 +245,16 @@ def test_a_job_waits_for_its_turn_in_the_slot() -> None:
 
 
 def test_a_job_whose_turn_does_not_come_is_given_back() -> None:
-    scene = Scene(permits=[Permit("wait", 40.0)])
+    scene = Scene(permits=[RatePermit("wait", 40.0)])
 
     step = scene.run()
 
-    assert step == Wait(40.0, "turn", "unsent")
+    assert step == Snooze(40.0, "turn", "unsent")
     assert sum(scene.pauses) == 15.0
 
 
 def test_a_place_that_was_missed_is_asked_for_anew_but_not_for_ever() -> None:
-    scene = Scene(ISSUED, permits=[Permit("go", 0.5, b"sealed"), Permit("go", 0.25, b"sealed")])
+    scene = Scene(ISSUED, permits=[RatePermit("go", 0.5, b"sealed"), RatePermit("go", 0.25, b"sealed")])
     scene.oversleeps = 1.0
 
     outcome = scene.run()
@@ -265,11 +265,11 @@ def test_a_place_that_was_missed_is_asked_for_anew_but_not_for_ever() -> None:
 
 
 def test_a_process_that_is_to_stop_gives_back_what_waits_for_its_turn() -> None:
-    for permit in (Permit("wait", 3.0), Permit("go", 3.0, b"sealed")):
+    for permit in (RatePermit("wait", 3.0), RatePermit("go", 3.0, b"sealed")):
         scene = Scene(permits=[permit])
         scene.is_stopping = True
 
-        assert scene.run() == Wait(0.0, "shutdown", "unsent")
+        assert scene.run() == Snooze(0.0, "shutdown", "unsent")
 
 
 SENT = lease(sent_at=1000.5, first_sent_at=1000.5, attempts=1, doubt_until=1120.0)
@@ -289,7 +289,7 @@ def test_a_job_that_may_have_been_sent_is_looked_up_and_not_sent() -> None:
 
 
 def test_a_job_that_may_have_been_sent_is_looked_up_even_if_its_card_is_gone() -> None:
-    scene = Scene(Answer(200, 0, None, THERE), claim=SENT, permits=[Permit("none"), Permit("go")])
+    scene = Scene(Answer(200, 0, None, THERE), claim=SENT, permits=[RatePermit("none"), RatePermit("go")])
 
     outcome = scene.run()
 
@@ -301,19 +301,19 @@ def test_a_job_that_may_have_been_sent_is_looked_up_even_if_its_card_is_gone() -
 def test_what_is_not_there_yet_is_looked_up_again() -> None:
     step = Scene(Answer(404, 1), claim=SENT).run()
 
-    assert step == Wait(1.0, "look_up", "doubt")
+    assert step == Snooze(1.0, "look_up", "doubt")
 
 
 def test_what_is_still_not_there_after_long_enough_is_sent_again() -> None:
     step = Scene(Answer(404, 1), claim=SENT._replace(claimed_at=1121.0)).run()
 
-    assert step == Wait(0.0, "send_again", "presumed")
+    assert step == Snooze(0.0, "send_again", "presumed")
 
 
 def test_a_silent_vault_leaves_a_job_that_may_have_been_sent_in_doubt() -> None:
-    step = Scene(claim=SENT, permits=[Permit("silent")]).run()
+    step = Scene(claim=SENT, permits=[RatePermit("silent")]).run()
 
-    assert isinstance(step, Wait)
+    assert isinstance(step, Snooze)
     assert step.last_post == "doubt"
 
 
@@ -323,7 +323,7 @@ def test_a_look_up_without_a_token_waits_and_an_overdue_one_ends_in_doubt() -> N
     waiting = Scene(claim=SENT, token_error=error).run()
     ended = Scene(claim=SENT._replace(claimed_at=1900.0), token_error=error).run()
 
-    assert isinstance(waiting, Wait)
+    assert isinstance(waiting, Snooze)
     assert (waiting.reason, waiting.last_post) == ("look_up", "doubt")
     assert isinstance(ended, Outcome)
     assert ended.status is Status.IN_DOUBT
@@ -333,7 +333,7 @@ def test_a_job_that_was_ever_in_doubt_never_ends_as_though_it_had_not_been_sent(
     doubtful = lease(is_doubtful=True, first_sent_at=1000.0, attempts=1)
     scenes = {
         "expired": Scene(claim=doubtful._replace(claimed_at=1900.0)),
-        "lost": Scene(claim=doubtful, permits=[Permit("none")]),
+        "lost": Scene(claim=doubtful, permits=[RatePermit("none")]),
         "failed": Scene(claim=doubtful._replace(claims=11)),
         "invalid": Scene(claim=doubtful, opening_error=Refused("bad_signature")),
         "misconfigured": Scene(Answer(403), claim=doubtful),
@@ -369,13 +369,13 @@ def test_a_refused_seal_or_signature_ends_invalid_with_the_reason_and_nothing_se
 
 
 def test_an_unknown_kid_waits_for_the_next_rotation() -> None:
-    assert Scene(opening_error=UnknownKid("k9")).run() == Wait(30.0, "unknown_kid")
+    assert Scene(opening_error=UnknownKid("k9")).run() == Snooze(30.0, "unknown_kid")
 
 
 def test_refused_merchant_keys_are_waited_out_and_nothing_is_sent() -> None:
     scene = Scene(token_error=LoginRefused("login_refused", 30))
 
-    assert scene.run() == Wait(30, "login_refused")
+    assert scene.run() == Snooze(30, "login_refused")
     assert "sent" not in scene.ledger.log
 
 
@@ -394,7 +394,7 @@ def test_a_second_refusal_of_the_token_is_an_ordinary_retry() -> None:
 
     step = scene.run()
 
-    assert isinstance(step, Wait)
+    assert isinstance(step, Snooze)
     assert step.reason == "token_refused"
     assert len(scene.iamport.tokens) == 2
 
@@ -404,14 +404,14 @@ def test_no_answer_is_looked_up_and_not_sent_again() -> None:
 
     step = scene.run()
 
-    assert step == Wait(1.0, "look_up", "doubt")
+    assert step == Snooze(1.0, "look_up", "doubt")
     assert len(scene.iamport.tokens) == 1
 
 
 def test_a_request_that_surely_did_not_leave_waits() -> None:
     step = Scene(Answer(0, was_sent=False)).run()
 
-    assert isinstance(step, Wait)
+    assert isinstance(step, Snooze)
     assert step.reason == "unsent"
 
 
@@ -435,7 +435,7 @@ def test_an_outcome_outlasts_a_ledger_that_restarts() -> None:
 
 
 def test_a_ledger_that_stays_away_leaves_the_job_to_its_lease() -> None:
-    scene = Scene(ISSUED, finish_failures=2 * int(INSIST_S) + 2)
+    scene = Scene(ISSUED, finish_failures=2 * int(WRITE_RETRY_S) + 2)
 
     with pytest.raises(StoreUnavailable):
         scene.run()

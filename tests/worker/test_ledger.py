@@ -10,14 +10,14 @@ from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY, Request
 from producer.contract.outcome import Outcome, Status
 from producer.errors import BrokerUnavailable
-from producer.stores import Acceptance, Asked
+from producer.stores import Acceptance, NewJob
 from tests.servers import RedisServer, wait_until
 from worker.issuance import outcome_of
 from worker.lease import Lease, NotClaimed
 from worker.ledger import Ledger
 from worker.parts import OVERDUE
-from worker.redis_store import Links
-from worker.retry import End, Wait
+from worker.redis_store import Stores
+from worker.retry import End, Snooze
 
 ROUNDED = 1e-5  # what an instant may lose as a text
 NOBODY_EMPTY = [-1.0] * len(QUEUES)
@@ -27,7 +27,7 @@ def accept(
     store: RedisServer, key: str = "k", *, uid: str = "gildong_0001", deadline_s: float = 900, queue: str = INTERACTIVE
 ) -> str:
     request = Request(operation=Operation.ISSUE, customer_uid=uid)
-    asked = Asked(job_id_of(key), key, request, queue, deadline_s, "kid-1", None)
+    asked = NewJob(job_id_of(key), key, request, queue, deadline_s, "kid-1", None)
     (accepted,) = Acceptance(store.url(1), store.url(2)).accept([asked])
     if isinstance(accepted, Exception):
         raise accepted
@@ -36,7 +36,7 @@ def accept(
 
 @pytest.fixture
 def ledger(store: RedisServer) -> Ledger:
-    return Ledger(Links(store.url(1)), Links(store.url(2)), call_deadline_s=70)
+    return Ledger(Stores(store.url(1)), Stores(store.url(2)), call_deadline_s=70)
 
 
 def now(store: RedisServer) -> float:
@@ -146,7 +146,7 @@ def test_a_job_given_back_is_not_taken_before_its_time(store: RedisServer, ledge
     lease = claimed(ledger, job_id)
     ledger.mark_sent(lease)
 
-    assert ledger.wait(lease, Wait(20, "unsent"))
+    assert ledger.wait(lease, Snooze(20, "unsent"))
 
     assert ledger.claim(job_id, "d2") == NotClaimed("waiting")
     store.client(1).hset(redis_keys.JOB + job_id, "next_at", 1)
@@ -158,7 +158,7 @@ def test_a_wait_ends_at_the_deadline(store: RedisServer, ledger: Ledger) -> None
     job_id = accept(store, deadline_s=10)
     lease = claimed(ledger, job_id)
 
-    ledger.wait(lease, Wait(1000, "unsent"))
+    ledger.wait(lease, Snooze(1000, "unsent"))
 
     assert store.client(1).zscore(redis_keys.OPEN, job_id) == pytest.approx(lease.expires_at, abs=0.001)
 
@@ -166,7 +166,7 @@ def test_a_wait_ends_at_the_deadline(store: RedisServer, ledger: Ledger) -> None
 def test_only_who_has_it_may_give_it_back(store: RedisServer, ledger: Ledger) -> None:
     lease = claimed(ledger, accept(store))
 
-    assert not ledger.wait(lease._replace(delivery="d2"), Wait(1, "unsent"))
+    assert not ledger.wait(lease._replace(delivery="d2"), Snooze(1, "unsent"))
 
 
 def test_an_outcome_is_written_once_to_record_stream_and_celerys_result(store: RedisServer, ledger: Ledger) -> None:
@@ -196,7 +196,7 @@ def test_a_job_runs_to_its_outcome_in_a_ledger_at_its_limit(store: RedisServer, 
         lease = claimed(ledger, job_id)
         assert ledger.mark_sent(lease) == 1
         assert ledger.finish(lease, ended(lease)) is not None
-        assert ledger.wait(claimed(ledger, waiting), Wait(1.0, "turn"))
+        assert ledger.wait(claimed(ledger, waiting), Snooze(1.0, "turn"))
         assert ledger.hold_sweeper("me", 10)
         assert ledger.refuse_jobs_while_full() == ("ledger", True)
     finally:
@@ -226,7 +226,7 @@ def test_a_finished_job_leaves_nothing_open_and_is_forgotten_after_7_days(store:
     lease = claimed(ledger, job_id)
 
     ledger.finish(lease, ended(lease))
-    Links(store.url(2))  # the deletion is not waited for
+    Stores(store.url(2))  # the deletion is not waited for
     wait_until(lambda: not store.client(2).exists(redis_keys.SEALED + job_id), what="the deletion")
 
     db = store.client(1)
@@ -270,7 +270,7 @@ def test_what_imp_did_counts_from_whoever_brings_it_and_a_guess_does_not(store: 
 def test_due_gives_each_id_once_and_again_after_the_guard(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
     lease = claimed(ledger, job_id)
-    ledger.wait(lease, Wait(0, "unsent"))
+    ledger.wait(lease, Snooze(0, "unsent"))
 
     first = ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)
     second = ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)
@@ -311,7 +311,7 @@ def test_a_job_whose_queue_has_been_empty_for_long_is_due(store: RedisServer, le
 
 def test_due_takes_no_more_than_there_is_room_for(store: RedisServer, ledger: Ledger) -> None:
     for number in range(7):
-        ledger.wait(claimed(ledger, accept(store, f"k{number}", uid=f"uid{number}")), Wait(0, "unsent"))
+        ledger.wait(claimed(ledger, accept(store, f"k{number}", uid=f"uid{number}")), Snooze(0, "unsent"))
 
     assert len(ledger.due(5, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)) == 5
 
@@ -364,7 +364,7 @@ def test_a_newer_card_waits_120_s_after_an_older_one_that_stayed_unanswered(stor
     older = accept(store, "older")
     lease = claimed(ledger, older, "d1")
     ledger.mark_sent(lease)
-    ledger.wait(lease, Wait(1, "look_up", "doubt"))
+    ledger.wait(lease, Snooze(1, "look_up", "doubt"))
     newer = accept(store, "newer")
 
     assert ledger.claim(newer, "d2") == NotClaimed("waiting")
@@ -382,7 +382,7 @@ def test_a_look_up_needs_no_order(store: RedisServer, ledger: Ledger) -> None:
     older = accept(store, "older")
     lease = claimed(ledger, older, "d1")
     ledger.mark_sent(lease)
-    ledger.wait(lease, Wait(0, "look_up", "doubt"))
+    ledger.wait(lease, Snooze(0, "look_up", "doubt"))
     accept(store, "newer")
 
     assert claimed(ledger, older, "d2").sent_at is not None
@@ -406,14 +406,14 @@ def test_a_post_that_counts_as_not_applied_leaves_a_mark_for_good(store: RedisSe
     job_id = accept(store)
     lease = claimed(ledger, job_id)
     ledger.mark_sent(lease)
-    ledger.wait(lease, Wait(0, "send_again", "presumed"))
+    ledger.wait(lease, Snooze(0, "send_again", "presumed"))
 
     again = claimed(ledger, job_id, "d2")
 
     assert (again.sent_at, again.is_doubtful) == (None, True)
     assert again.first_sent_at is not None
     ledger.mark_sent(again)
-    ledger.wait(again, Wait(0, "unsent", "unsent"))
+    ledger.wait(again, Snooze(0, "unsent", "unsent"))
     assert claimed(ledger, job_id, "d3").first_sent_at == again.first_sent_at
 
 
@@ -431,7 +431,7 @@ def test_a_newer_job_waits_out_an_older_one_that_ended_in_doubt(store: RedisServ
     older = accept(store, "older")
     lease = claimed(ledger, older)
     ledger.mark_sent(lease)
-    ledger.wait(lease, Wait(0, "look_up", "doubt"))
+    ledger.wait(lease, Snooze(0, "look_up", "doubt"))
     again = claimed(ledger, older, "d2")
     ledger.finish(again, ended(again, Status.IN_DOUBT))
     newer = accept(store, "newer")
@@ -476,7 +476,7 @@ def test_an_overdue_look_up_waits_as_it_asks(store: RedisServer, ledger: Ledger)
     lease = claimed(ledger, accept(store))
     store.client(1).hset(redis_keys.JOB + lease.job_id, "expires_at", 1)
 
-    ledger.wait(lease, Wait(20, "look_up", "doubt"))
+    ledger.wait(lease, Snooze(20, "look_up", "doubt"))
 
     assert float(store.client(1).zscore(redis_keys.OPEN, lease.job_id) or 0) - lease.claimed_at > 19
 
@@ -497,7 +497,7 @@ def test_customers_do_not_wait_behind_a_migration_that_comes_back(store: RedisSe
     moved = [accept(store, f"m{i}", uid=f"m{i}", queue="migration") for i in range(6)]
     customer = accept(store, "customer", uid="customer")
     for job_id in (*moved, customer):
-        ledger.wait(claimed(ledger, job_id), Wait(0, "unsent"))
+        ledger.wait(claimed(ledger, job_id), Snooze(0, "unsent"))
 
     first = ledger.due(10, 2, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)
 

@@ -9,23 +9,23 @@ import pytest
 from producer.contract import redis_keys
 from tests.servers import RedisServer
 from worker.iamport.answer import Answer
-from worker.parts import Permit
-from worker.rate_limit import FAILURES_LIMIT, HORIZON_S, Throttle
-from worker.redis_store import Links
+from worker.parts import RatePermit
+from worker.rate_limit import FAILURES_LIMIT, HORIZON_S, SharedRate
+from worker.redis_store import Stores
 
 RATE = 10.0
 Told = TypeVar("Told")
-GO = Permit("go")
+GO = RatePermit("go")
 FAILED, OK = Answer(0, was_sent=False), Answer(200, 0)
 
 
 @pytest.fixture
-def throttle(store: RedisServer) -> Throttle:
+def throttle(store: RedisServer) -> SharedRate:
     store.client().set(redis_keys.SEALED + "job", "signed")
-    return Throttle(Links(store.url()), RATE)
+    return SharedRate(Stores(store.url()), RATE)
 
 
-def ask(throttle: Throttle, *, is_migration: bool = False) -> Permit:
+def ask(throttle: SharedRate, *, is_migration: bool = False) -> RatePermit:
     return throttle.ask("job", is_migration=is_migration)()
 
 
@@ -42,20 +42,20 @@ def undisturbed(within_s: float, story: Callable[[], Told]) -> Told:
             return told
 
 
-def test_a_permit_brings_the_sealed_request(throttle: Throttle) -> None:
-    assert ask(throttle) == Permit("go", 0.0, b"signed")
+def test_a_permit_brings_the_sealed_request(throttle: SharedRate) -> None:
+    assert ask(throttle) == RatePermit("go", 0.0, b"signed")
 
 
-def test_without_a_sealed_request_no_permit_is_used(throttle: Throttle, store: RedisServer) -> None:
+def test_without_a_sealed_request_no_permit_is_used(throttle: SharedRate, store: RedisServer) -> None:
     assert throttle.ask("gone", is_migration=False)().word == "none"
     assert store.client().hget(redis_keys.PERMIT, "tat_open") is None
 
 
-def test_a_look_up_needs_no_request(throttle: Throttle) -> None:
+def test_a_look_up_needs_no_request(throttle: SharedRate) -> None:
     assert throttle.ask("gone", is_migration=False, is_look_up=True)().word == "go"
 
 
-def test_places_are_reserved_ahead_at_the_rate(throttle: Throttle) -> None:
+def test_places_are_reserved_ahead_at_the_rate(throttle: SharedRate) -> None:
     began = time.monotonic()
 
     delays = sorted(ask(throttle).delay_s for _ in range(8))
@@ -65,16 +65,18 @@ def test_places_are_reserved_ahead_at_the_rate(throttle: Throttle) -> None:
     assert all(delay <= HORIZON_S for delay in delays)
 
 
-def test_beyond_the_horizon_nothing_is_reserved(throttle: Throttle, store: RedisServer) -> None:
-    slow = Throttle(Links(store.url()), 0.01)  # its next place is in minutes
+def test_beyond_the_horizon_nothing_is_reserved(throttle: SharedRate, store: RedisServer) -> None:
+    slow = SharedRate(Stores(store.url()), 0.01)  # its next place is in minutes
 
     words = [ask(slow).word for _ in range(5)]
 
     assert words == ["go", "go", "wait", "wait", "wait"]
 
 
-def test_a_migration_does_not_take_the_places_kept_for_interactive_jobs(throttle: Throttle, store: RedisServer) -> None:
-    def story() -> tuple[Permit, Permit]:
+def test_a_migration_does_not_take_the_places_kept_for_interactive_jobs(
+    throttle: SharedRate, store: RedisServer
+) -> None:
+    def story() -> tuple[RatePermit, RatePermit]:
         store.client().delete(redis_keys.PERMIT)
         for _ in range(60):
             ask(throttle, is_migration=True)
@@ -87,7 +89,7 @@ def test_a_migration_does_not_take_the_places_kept_for_interactive_jobs(throttle
     assert interactive.delay_s < 1
 
 
-def test_after_a_429_everybody_waits_as_long_as_it_asked(throttle: Throttle) -> None:
+def test_after_a_429_everybody_waits_as_long_as_it_asked(throttle: SharedRate) -> None:
     began = time.monotonic()
     throttle.report(GO, Answer(429, retry_after_s=7.0))
 
@@ -99,7 +101,7 @@ def test_after_a_429_everybody_waits_as_long_as_it_asked(throttle: Throttle) -> 
 
 
 def test_the_rate_falls_by_a_tenth_at_most_once_a_second_and_climbs_back(
-    throttle: Throttle, store: RedisServer
+    throttle: SharedRate, store: RedisServer
 ) -> None:
     def story() -> None:
         store.client().delete(redis_keys.PERMIT)
@@ -116,7 +118,7 @@ def test_the_rate_falls_by_a_tenth_at_most_once_a_second_and_climbs_back(
     assert 0.8549 < float(store.client().hget(redis_keys.PERMIT, "factor") or 0) < 0.8551 + climbed
 
 
-def test_a_run_of_failures_opens_the_breaker_and_one_probe_goes_first(throttle: Throttle, store: RedisServer) -> None:
+def test_a_run_of_failures_opens_the_breaker_and_one_probe_goes_first(throttle: SharedRate, store: RedisServer) -> None:
     for _ in range(FAILURES_LIMIT):
         throttle.report(GO, FAILED)
     assert ask(throttle).word == "wait"
@@ -129,7 +131,7 @@ def test_a_run_of_failures_opens_the_breaker_and_one_probe_goes_first(throttle: 
 
 
 def test_a_probe_that_fails_keeps_it_open_and_one_that_succeeds_closes_it(
-    throttle: Throttle, store: RedisServer
+    throttle: SharedRate, store: RedisServer
 ) -> None:
     for _ in range(FAILURES_LIMIT):
         throttle.report(GO, FAILED)
@@ -142,7 +144,7 @@ def test_a_probe_that_fails_keeps_it_open_and_one_that_succeeds_closes_it(
     assert ask(throttle).word == "go"
 
 
-def test_a_success_between_failures_starts_the_run_anew(throttle: Throttle) -> None:
+def test_a_success_between_failures_starts_the_run_anew(throttle: SharedRate) -> None:
     for _ in range(3):
         for _ in range(FAILURES_LIMIT - 1):
             throttle.report(GO, FAILED)
@@ -151,7 +153,7 @@ def test_a_success_between_failures_starts_the_run_anew(throttle: Throttle) -> N
     assert ask(throttle).word == "go"
 
 
-def test_ordinary_answers_are_not_reported(throttle: Throttle, store: RedisServer) -> None:
+def test_ordinary_answers_are_not_reported(throttle: SharedRate, store: RedisServer) -> None:
     before = store.client().info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0)
 
     throttle.report(GO, OK)
@@ -159,42 +161,42 @@ def test_ordinary_answers_are_not_reported(throttle: Throttle, store: RedisServe
     assert store.client().info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0) == before
 
 
-def test_something_else_under_a_sealed_key_is_no_request(throttle: Throttle, store: RedisServer) -> None:
+def test_something_else_under_a_sealed_key_is_no_request(throttle: SharedRate, store: RedisServer) -> None:
     store.client().delete(redis_keys.SEALED + "job")
     store.client().lpush(redis_keys.SEALED + "job", "a list")
 
-    assert ask(throttle) == Permit("go", sealed=b"")
+    assert ask(throttle) == RatePermit("go", sealed=b"")
 
 
 def test_a_vault_that_is_gone_is_silent(tmp_path_factory: pytest.TempPathFactory) -> None:
     with RedisServer(tmp_path_factory.mktemp("vault")) as vault:
-        throttle = Throttle(Links(vault.url()), RATE)
+        throttle = SharedRate(Stores(vault.url()), RATE)
         ask(throttle)
 
     assert ask(throttle).word == "silent"
 
 
-def test_a_vault_that_refuses_to_write_is_silent_and_ends_no_job(throttle: Throttle, store: RedisServer) -> None:
+def test_a_vault_that_refuses_to_write_is_silent_and_ends_no_job(throttle: SharedRate, store: RedisServer) -> None:
     store.client().config_set("min-replicas-to-write", "1")
     try:
-        assert ask(throttle) == Permit("silent")
+        assert ask(throttle) == RatePermit("silent")
     finally:
         store.client().config_set("min-replicas-to-write", "0")
 
 
-def test_a_vault_at_its_limit_still_gives_permits(throttle: Throttle, store: RedisServer) -> None:
+def test_a_vault_at_its_limit_still_gives_permits(throttle: SharedRate, store: RedisServer) -> None:
     store.client().config_set("maxmemory", "1")
     try:
         assert ask(throttle).word == "go"
-        throttle.report(Permit("go", wants_report=True), Answer(500))
+        throttle.report(RatePermit("go", wants_report=True), Answer(500))
         assert store.client().hget(redis_keys.PERMIT, "failures") == b"1"
     finally:
         store.client().config_set("maxmemory", "512mb")
 
 
 def test_something_else_in_the_place_of_a_request_is_nothing_that_a_producer_signed(
-    throttle: Throttle, store: RedisServer
+    throttle: SharedRate, store: RedisServer
 ) -> None:
     store.client().lpush(redis_keys.SEALED + "list", "x")
 
-    assert throttle.ask("list", is_migration=False)() == Permit("go", 0.0, b"")
+    assert throttle.ask("list", is_migration=False)() == RatePermit("go", 0.0, b"")

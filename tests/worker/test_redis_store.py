@@ -5,7 +5,7 @@ import pytest
 from tests.servers import RedisServer
 from tests.worker.cycles import left_in_cycles
 from worker.errors import StoreUnavailable
-from worker.redis_store import Link, Links, Script
+from worker.redis_store import Link, Script, Stores
 
 ARGUMENTS = ("x", "d", 1, "f:", "c:", "u:", "j:", 120)  # of claim.lua
 
@@ -74,7 +74,7 @@ def test_a_store_without_room_is_unavailable_and_not_a_bug(server: RedisServer) 
 def test_each_thread_has_a_link_of_its_own(store: RedisServer) -> None:
     from threading import Thread  # noqa: PLC0415 — only here
 
-    links, found = Links(store.url()), []
+    links, found = Stores(store.url()), []
     thread = Thread(target=lambda: found.append(links.mine))
     thread.start()
     thread.join()

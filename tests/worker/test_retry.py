@@ -3,13 +3,13 @@ import pytest
 from producer.contract.identifiers import Operation
 from producer.contract.outcome import Status
 from tests.worker.leases import lease
-from worker.iamport.verdict import Kind, Meaning, Sight
+from worker.iamport.verdict import Judged, LookUpResult, Verdict
 from worker.lease import Lease
 from worker.retry import (
     CLAIMS_LIMIT,
     TRANSIENT_SENDS,
     End,
-    Wait,
+    Snooze,
     after_answer,
     after_look_up,
     backoff_s,
@@ -24,17 +24,17 @@ OVERDUE = SENT._replace(claimed_at=1900.0)
 
 
 @pytest.mark.parametrize(
-    ("kind", "attempt", "status", "code"),
+    ("verdict", "attempt", "status", "code"),
     [
-        (Kind.APPLIED, 1, Status.ISSUED, None),
-        (Kind.DECLINED, 1, Status.DECLINED, None),
-        (Kind.INVALID, 1, Status.INVALID, None),
-        (Kind.MISCONFIGURED, 1, Status.MISCONFIGURED, None),
-        (Kind.DUPLICATE, 1, Status.INVALID, "duplicate_merchant_uid"),
+        (Verdict.APPLIED, 1, Status.ISSUED, None),
+        (Verdict.DECLINED, 1, Status.DECLINED, None),
+        (Verdict.INVALID, 1, Status.INVALID, None),
+        (Verdict.MISCONFIGURED, 1, Status.MISCONFIGURED, None),
+        (Verdict.DUPLICATE, 1, Status.INVALID, "duplicate_merchant_uid"),
     ],
 )
-def test_an_answer_that_settles_a_job_ends_it(kind: Kind, attempt: int, status: Status, code: str | None) -> None:
-    meaning = Meaning(kind)
+def test_an_answer_that_settles_a_job_ends_it(verdict: Verdict, attempt: int, status: Status, code: str | None) -> None:
+    meaning = Judged(verdict)
 
     step = after_answer(meaning, lease(), attempt)
 
@@ -42,50 +42,50 @@ def test_an_answer_that_settles_a_job_ends_it(kind: Kind, attempt: int, status: 
 
 
 def test_a_busy_gateway_is_tried_so_often_whatever_else_came_between() -> None:
-    meaning = Meaning(Kind.TRANSIENT)
+    meaning = Judged(Verdict.TRANSIENT)
 
-    assert isinstance(after_answer(meaning, lease(transients=TRANSIENT_SENDS - 2), 7), Wait)
+    assert isinstance(after_answer(meaning, lease(transients=TRANSIENT_SENDS - 2), 7), Snooze)
     step = after_answer(meaning, lease(transients=TRANSIENT_SENDS - 1), 7)
     assert step == End(Status.DECLINED, None, meaning, 7)
 
 
 def test_an_order_that_exists_is_looked_up_if_it_may_be_ours() -> None:
-    assert after_answer(Meaning(Kind.DUPLICATE), SENT, 2) == Wait(1.0, "look_up", "doubt")
-    again = after_answer(Meaning(Kind.DUPLICATE), lease(attempts=2), 3)  # earlier ones did not leave
+    assert after_answer(Judged(Verdict.DUPLICATE), SENT, 2) == Snooze(1.0, "look_up", "doubt")
+    again = after_answer(Judged(Verdict.DUPLICATE), lease(attempts=2), 3)  # earlier ones did not leave
     assert isinstance(again, End)
     assert again.code == "duplicate_merchant_uid"
 
 
-@pytest.mark.parametrize("kind", [Kind.UNSENT, Kind.THROTTLED, Kind.TOKEN_REFUSED, Kind.TRANSIENT])
-def test_what_was_surely_not_applied_waits(kind: Kind) -> None:
-    step = after_answer(Meaning(kind), lease(), 1, lambda: 0.5)
+@pytest.mark.parametrize("verdict", [Verdict.UNSENT, Verdict.THROTTLED, Verdict.TOKEN_REFUSED, Verdict.TRANSIENT])
+def test_what_was_surely_not_applied_waits(verdict: Verdict) -> None:
+    step = after_answer(Judged(verdict), lease(), 1, lambda: 0.5)
 
-    assert step == Wait(1.5, kind.name.lower(), "unsent")
+    assert step == Snooze(1.5, verdict.name.lower(), "unsent")
 
 
-@pytest.mark.parametrize(("kind", "attempt"), [(Kind.UNKNOWN, 1), (Kind.UNKNOWN, 5)])
-def test_a_post_without_a_clear_answer_is_looked_up(kind: Kind, attempt: int) -> None:
-    step = after_answer(Meaning(kind), lease(), attempt)
+@pytest.mark.parametrize(("verdict", "attempt"), [(Verdict.UNKNOWN, 1), (Verdict.UNKNOWN, 5)])
+def test_a_post_without_a_clear_answer_is_looked_up(verdict: Verdict, attempt: int) -> None:
+    step = after_answer(Judged(verdict), lease(), attempt)
 
-    assert step == Wait(1.0, "look_up", "doubt")
+    assert step == Snooze(1.0, "look_up", "doubt")
 
 
 def test_a_paid_onetime_is_paid_and_not_issued() -> None:
-    step = after_answer(Meaning(Kind.APPLIED), PAYMENT, 1)
+    step = after_answer(Judged(Verdict.APPLIED), PAYMENT, 1)
 
     assert isinstance(step, End)
     assert step.status is Status.PAID
 
 
 def test_retry_after_is_obeyed_when_it_is_longer_than_the_backoff() -> None:
-    step = after_answer(Meaning(Kind.THROTTLED, retry_after_s=120.0), lease(), 1)
+    step = after_answer(Judged(Verdict.THROTTLED, retry_after_s=120.0), lease(), 1)
 
-    assert step == Wait(120.0, "throttled")
+    assert step == Snooze(120.0, "throttled")
 
 
 def test_every_kind_of_answer_has_a_next_step() -> None:
-    for kind in Kind:
-        assert after_answer(Meaning(kind), lease(), 1)
+    for verdict in Verdict:
+        assert after_answer(Judged(verdict), lease(), 1)
 
 
 @pytest.mark.parametrize(
@@ -131,27 +131,33 @@ def test_a_job_that_crashes_every_worker_is_quarantined() -> None:
     assert before_sending(lease(claims=CLAIMS_LIMIT + 1)) == End(Status.FAILED, "quarantined")
 
 
-APPLIED, DECLINED = Meaning(Kind.APPLIED, 0), Meaning(Kind.DECLINED, 0, pg_code="2116")
+APPLIED, DECLINED = Judged(Verdict.APPLIED, 0), Judged(Verdict.DECLINED, 0, pg_code="2116")
 
 
 @pytest.mark.parametrize(
     ("sight", "meaning", "job", "has_card", "expected"),
     [
-        (Sight.OURS, APPLIED, SENT, True, End(Status.ISSUED, None, APPLIED, 1)),
-        (Sight.OURS, APPLIED, OVERDUE, False, End(Status.ISSUED, None, APPLIED, 1)),
-        (Sight.ABSENT, APPLIED, SENT, True, Wait(5.5, "look_up", "doubt")),
-        (Sight.FOREIGN, APPLIED, SENT, True, Wait(5.5, "look_up", "doubt")),
-        (Sight.UNCLEAR, APPLIED, SENT, True, Wait(5.5, "look_up", "doubt")),
-        (Sight.ABSENT, APPLIED, LOOKED_UP_LONG_ENOUGH, True, Wait(0.0, "send_again", "presumed")),
-        (Sight.ABSENT, APPLIED, LOOKED_UP_LONG_ENOUGH, False, End(Status.IN_DOUBT, "no_answer", None, 1)),
-        (Sight.FOREIGN, APPLIED, LOOKED_UP_LONG_ENOUGH, True, End(Status.IN_DOUBT, "replaced_elsewhere", None, 1)),
-        (Sight.UNCLEAR, APPLIED, LOOKED_UP_LONG_ENOUGH, True, Wait(15.0, "look_up", "doubt")),
-        (Sight.ABSENT, APPLIED, OVERDUE, True, End(Status.IN_DOUBT, "no_answer", None, 1)),
-        (Sight.UNCLEAR, APPLIED, OVERDUE, True, End(Status.IN_DOUBT, "no_answer", None, 1)),
+        (LookUpResult.OURS, APPLIED, SENT, True, End(Status.ISSUED, None, APPLIED, 1)),
+        (LookUpResult.OURS, APPLIED, OVERDUE, False, End(Status.ISSUED, None, APPLIED, 1)),
+        (LookUpResult.ABSENT, APPLIED, SENT, True, Snooze(5.5, "look_up", "doubt")),
+        (LookUpResult.FOREIGN, APPLIED, SENT, True, Snooze(5.5, "look_up", "doubt")),
+        (LookUpResult.UNCLEAR, APPLIED, SENT, True, Snooze(5.5, "look_up", "doubt")),
+        (LookUpResult.ABSENT, APPLIED, LOOKED_UP_LONG_ENOUGH, True, Snooze(0.0, "send_again", "presumed")),
+        (LookUpResult.ABSENT, APPLIED, LOOKED_UP_LONG_ENOUGH, False, End(Status.IN_DOUBT, "no_answer", None, 1)),
+        (
+            LookUpResult.FOREIGN,
+            APPLIED,
+            LOOKED_UP_LONG_ENOUGH,
+            True,
+            End(Status.IN_DOUBT, "replaced_elsewhere", None, 1),
+        ),
+        (LookUpResult.UNCLEAR, APPLIED, LOOKED_UP_LONG_ENOUGH, True, Snooze(15.0, "look_up", "doubt")),
+        (LookUpResult.ABSENT, APPLIED, OVERDUE, True, End(Status.IN_DOUBT, "no_answer", None, 1)),
+        (LookUpResult.UNCLEAR, APPLIED, OVERDUE, True, End(Status.IN_DOUBT, "no_answer", None, 1)),
     ],
 )
 def test_each_look_up_has_its_next_step(
-    sight: Sight, meaning: Meaning, job: Lease, has_card: bool, expected: End | Wait
+    sight: LookUpResult, meaning: Judged, job: Lease, has_card: bool, expected: End | Snooze
 ) -> None:
     assert after_look_up(sight, meaning, job, has_card=has_card) == expected
 
@@ -159,8 +165,8 @@ def test_each_look_up_has_its_next_step(
 def test_a_payment_that_failed_unheard_is_declined_and_one_that_was_paid_is_paid() -> None:
     sent = PAYMENT._replace(sent_at=990.0, attempts=1)
 
-    assert after_look_up(Sight.OURS, DECLINED, sent, has_card=True) == End(Status.DECLINED, None, DECLINED, 1)
-    assert after_look_up(Sight.OURS, APPLIED, sent, has_card=True) == End(Status.PAID, None, APPLIED, 1)
+    assert after_look_up(LookUpResult.OURS, DECLINED, sent, has_card=True) == End(Status.DECLINED, None, DECLINED, 1)
+    assert after_look_up(LookUpResult.OURS, APPLIED, sent, has_card=True) == End(Status.PAID, None, APPLIED, 1)
 
 
 @pytest.mark.parametrize(("since", "expected"), [(0, 1), (1, 1), (8, 4), (30, 15), (600, 15)])

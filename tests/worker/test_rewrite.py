@@ -5,7 +5,7 @@ from pathlib import Path
 from producer.contract import redis_keys
 from tests.servers import RedisServer, wait_until
 from worker.ledger import Ledger
-from worker.redis_store import Links
+from worker.redis_store import Stores
 
 SCRIPT = "for _, key in ipairs(KEYS) do redis.call('SET', key, 1) end"
 KEYS = ("billing:a", "billing:b", "billing:c")
@@ -18,7 +18,7 @@ def cut_within_the_last_script(server: RedisServer) -> None:
 
 
 def ledger_of(server: RedisServer) -> Ledger:
-    return Ledger(Links(server.url(1)), Links(server.url(0)), call_deadline_s=70)
+    return Ledger(Stores(server.url(1)), Stores(server.url(0)), call_deadline_s=70)
 
 
 def test_a_script_that_a_power_cut_took_does_not_come_back_in_part(tmp_path: Path) -> None:

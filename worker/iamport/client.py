@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from producer.contract.card import Card
 from producer.contract.job import Job
-from producer.runtime.redaction import take_apart
+from producer.runtime.redaction import wipe
 from worker import metrics
 from worker.iamport.answer import Answer
 from worker.iamport.http import Call, Watchdog, WatchedAdapter
@@ -133,7 +133,7 @@ class IamportClient:
                     return Answer.read(response.status_code, body, response.headers.get("Retry-After"))
             except (requests.RequestException, OSError, ValueError, *self._session_errors) as error:
                 # What was caught holds the request and its body: it goes no further, not even as __context__.
-                take_apart(error)
+                wipe(error)
                 return Answer(0, was_sent=call.has_left)
 
     @property

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from worker.iamport.answer import Annotation, Answer
 
 
-class Kind(Enum):
+class Verdict(Enum):
     """What an answer to a POST means for the job."""
 
     APPLIED = auto()
@@ -36,10 +36,10 @@ class Kind(Enum):
     """Sent, and nobody said what came of it."""
 
 
-class Meaning(NamedTuple):
+class Judged(NamedTuple):
     """An answer, understood."""
 
-    kind: Kind
+    verdict: Verdict
     code: int | None = None
     message: str | None = None
     pg_code: str | None = None
@@ -47,7 +47,7 @@ class Meaning(NamedTuple):
     retry_after_s: float | None = None
 
 
-class Sight(Enum):
+class LookUpResult(Enum):
     """What a look-up of an unanswered POST showed."""
 
     OURS = auto()
@@ -66,46 +66,48 @@ NOT_FOUND, UNKNOWN_UID = 404, 1
 PG_CODE = (re.compile(r"code:\s*([A-Z]?\d{3,4})\)"), re.compile(r"\[([A-Z]\d{3}|\d{4})\]"))
 
 BY_PG_CODE = {
-    **dict.fromkeys(("F106", "F107", "F108", "F109", "F110"), Kind.TRANSIENT),  # NICE: processing, database
+    **dict.fromkeys(("F106", "F107", "F108", "F109", "F110"), Verdict.TRANSIENT),  # NICE: processing, database
     **dict.fromkeys(
-        ("F115", "F116", "F117", "A128", "A224", "8901"), Kind.MISCONFIGURED
+        ("F115", "F116", "F117", "A128", "A224", "8901"), Verdict.MISCONFIGURED
     ),  # contract, address, merchant
-    "A127": Kind.DUPLICATE,
+    "A127": Verdict.DUPLICATE,
 }
 BY_MESSAGE = (
-    ("비인증결제모듈 사용정보를 찾을 수 없습니다", Kind.MISCONFIGURED),
-    ("이미 주문이 이루어진", Kind.DUPLICATE),
-    ("이미 결제가 이루어진", Kind.DUPLICATE),
-    ("파라메터는 필수입니다", Kind.INVALID),
+    ("비인증결제모듈 사용정보를 찾을 수 없습니다", Verdict.MISCONFIGURED),
+    ("이미 주문이 이루어진", Verdict.DUPLICATE),
+    ("이미 결제가 이루어진", Verdict.DUPLICATE),
+    ("파라메터는 필수입니다", Verdict.INVALID),
 )
 BY_STATUS = {
-    401: Kind.TOKEN_REFUSED,
-    403: Kind.MISCONFIGURED,  # the account's allow-list of callers, a firewall: nothing that a card can change
-    429: Kind.THROTTLED,
+    401: Verdict.TOKEN_REFUSED,
+    403: Verdict.MISCONFIGURED,  # the account's allow-list of callers, a firewall: nothing that a card can change
+    429: Verdict.THROTTLED,
 }
 
 
-def understand(answer: Answer) -> Meaning:
+def judge(answer: Answer) -> Judged:
     """What an answer to an issue or a payment means."""
     pg_code = _pg_code(answer.message)
-    meaning = Meaning(Kind.UNKNOWN, answer.code, answer.message, pg_code, answer.response, answer.retry_after_s)
-    return meaning._replace(kind=_kind(answer, pg_code))
+    meaning = Judged(Verdict.UNKNOWN, answer.code, answer.message, pg_code, answer.response, answer.retry_after_s)
+    return meaning._replace(verdict=_kind(answer, pg_code))
 
 
-def understand_payment(answer: Answer) -> Meaning:
-    """As :func:`understand`, but ``code`` 0 says only that the gateway answered: the payment's ``status`` decides."""
-    meaning = understand(answer)
+def judge_payment_answer(answer: Answer) -> Judged:
+    """As :func:`judge`, but ``code`` 0 says only that the gateway answered: the payment's ``status`` decides."""
+    meaning = judge(answer)
     payment = meaning.annotation
-    if meaning.kind is not Kind.APPLIED or payment is None or payment.status == "paid":
+    if meaning.verdict is not Verdict.APPLIED or payment is None or payment.status == "paid":
         return meaning
     if payment.status == "failed":
-        return meaning._replace(kind=Kind.DECLINED, message=payment.fail_reason, pg_code=_pg_code(payment.fail_reason))
-    return meaning._replace(kind=Kind.UNKNOWN)
+        return meaning._replace(
+            verdict=Verdict.DECLINED, message=payment.fail_reason, pg_code=_pg_code(payment.fail_reason)
+        )
+    return meaning._replace(verdict=Verdict.UNKNOWN)
 
 
-def see_customer(
+def judge_customer(
     answer: Answer, sent_at: float, fits: Callable[[str | None], bool | None] | None, key_updated: int | None = None
-) -> tuple[Sight, Meaning]:
+) -> tuple[LookUpResult, Judged]:
     """What GET /subscribe/customers/{customer_uid} says about an unanswered issue.
 
     Args:
@@ -115,21 +117,21 @@ def see_customer(
         key_updated: until when the key that was in force before was last updated, if we know that: it may be as new
             as what we sent.
     """
-    meaning = Meaning(Kind.APPLIED, answer.code, None, None, answer.response)
+    meaning = Judged(Verdict.APPLIED, answer.code, None, None, answer.response)
     found = answer.response
     if _is_absent(answer):
-        return Sight.ABSENT, meaning
+        return LookUpResult.ABSENT, meaning
     if answer.code != 0 or found is None or found.updated is None or answer.status >= 300:
-        return Sight.UNCLEAR, meaning
+        return LookUpResult.UNCLEAR, meaning
     if found.updated < sent_at - LOOK_UP_TOLERANCE_S:
-        return Sight.ABSENT, meaning
+        return LookUpResult.ABSENT, meaning
     if key_updated is not None and found.updated <= key_updated:
-        return Sight.ABSENT, meaning
+        return LookUpResult.ABSENT, meaning
     is_other = fits is not None and fits(found.card_number) is False
-    return (Sight.FOREIGN if is_other else Sight.OURS), meaning
+    return (LookUpResult.FOREIGN if is_other else LookUpResult.OURS), meaning
 
 
-def see_payment(answer: Answer, sent_at: float, amount: int | None) -> tuple[Sight, Meaning]:
+def judge_payment(answer: Answer, sent_at: float, amount: int | None) -> tuple[LookUpResult, Judged]:
     """What GET /payments/find/{merchant_uid} says about an unanswered payment.
 
     Args:
@@ -138,16 +140,21 @@ def see_payment(answer: Answer, sent_at: float, amount: int | None) -> tuple[Sig
         amount: KRW; None if the request is gone.
     """
     found = answer.response
-    meaning = understand_payment(answer)
+    meaning = judge_payment_answer(answer)
     if _is_absent(answer):
-        return Sight.ABSENT, meaning
-    if answer.code != 0 or found is None or answer.status >= 300 or meaning.kind not in {Kind.APPLIED, Kind.DECLINED}:
-        return Sight.UNCLEAR, meaning
-    at = (found.failed_at if meaning.kind is Kind.DECLINED else found.paid_at) or 0
-    if meaning.kind is Kind.DECLINED and at < sent_at - LOOK_UP_TOLERANCE_S:
-        return Sight.ABSENT, meaning  # an earlier attempt under the same merchant_uid
+        return LookUpResult.ABSENT, meaning
+    if (
+        answer.code != 0
+        or found is None
+        or answer.status >= 300
+        or meaning.verdict not in {Verdict.APPLIED, Verdict.DECLINED}
+    ):
+        return LookUpResult.UNCLEAR, meaning
+    at = (found.failed_at if meaning.verdict is Verdict.DECLINED else found.paid_at) or 0
+    if meaning.verdict is Verdict.DECLINED and at < sent_at - LOOK_UP_TOLERANCE_S:
+        return LookUpResult.ABSENT, meaning  # an earlier attempt under the same merchant_uid
     is_other = at < sent_at - LOOK_UP_TOLERANCE_S or (amount is not None and found.amount not in {None, amount})
-    return (Sight.FOREIGN if is_other else Sight.OURS), meaning
+    return (LookUpResult.FOREIGN if is_other else LookUpResult.OURS), meaning
 
 
 def _is_absent(answer: Answer) -> bool:
@@ -157,31 +164,31 @@ def _is_absent(answer: Answer) -> bool:
     return answer.status == NOT_FOUND or (answer.code == UNKNOWN_UID and answer.status < 300)
 
 
-def _kind(answer: Answer, pg_code: str | None) -> Kind:
+def _kind(answer: Answer, pg_code: str | None) -> Verdict:
     if not answer.was_sent:
-        return Kind.UNSENT
+        return Verdict.UNSENT
     if answer.status in BY_STATUS:
         return BY_STATUS[answer.status]
     if answer.code is None:
         return _kind_without_body(answer.status)
     if answer.status >= 500:
-        return Kind.UNKNOWN
+        return Verdict.UNKNOWN
     if answer.code == 0:
         is_ok = 200 <= answer.status < 300 and answer.response is not None
-        return Kind.APPLIED if is_ok else Kind.UNKNOWN
+        return Verdict.APPLIED if is_ok else Verdict.UNKNOWN
     return _kind_of_refusal(answer.message or "", pg_code)
 
 
-def _kind_without_body(status: int) -> Kind:
+def _kind_without_body(status: int) -> Verdict:
     """Redirects and unknown paths come from a wrong address, not from i'mport; the rest leaves us in doubt."""
-    return Kind.MISCONFIGURED if 300 <= status < 400 or status in {404, 405} else Kind.UNKNOWN
+    return Verdict.MISCONFIGURED if 300 <= status < 400 or status in {404, 405} else Verdict.UNKNOWN
 
 
-def _kind_of_refusal(message: str, pg_code: str | None) -> Kind:
-    for text, kind in BY_MESSAGE:
+def _kind_of_refusal(message: str, pg_code: str | None) -> Verdict:
+    for text, verdict in BY_MESSAGE:
         if text in message:
-            return kind
-    return BY_PG_CODE.get(pg_code or "", Kind.DECLINED)
+            return verdict
+    return BY_PG_CODE.get(pg_code or "", Verdict.DECLINED)
 
 
 def _pg_code(message: str | None) -> str | None:
