@@ -86,9 +86,9 @@ def assemble(settings: WorkerSettings) -> Worker:
         vault=vault,
         ledger_now=ledger.now,
     )
-    throttle = SharedRate(vault, settings.imp_rate_per_s)
+    rate = SharedRate(vault, settings.imp_rate_per_s)
     stopping = threading.Event()
-    issuance = Issuance(ledger, throttle, opener, tokens, iamport, pause=lambda seconds: not stopping.wait(seconds))
+    issuance = Issuance(ledger, rate, opener, tokens, iamport, pause=lambda seconds: not stopping.wait(seconds))
     return Worker(ledger, issuance, stopping, settings.imp_rate_per_s)
 
 

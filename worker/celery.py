@@ -35,7 +35,7 @@ except SettingsError as problem:
 MIGRATION_ROOM_LEAST = 10
 log = structlog.get_logger()
 _sweepers: list[Sweeper] = []
-_links: list[Stores] = []
+_stores: list[Stores] = []
 
 
 @signals.setup_logging.connect
@@ -98,9 +98,9 @@ def _send(producer: Any, job_id: str, queue: str) -> None:  # noqa: ANN401 — k
 
 def _depths() -> list[int]:
     if app.conf.broker_url.startswith("redis"):
-        if not _links:
-            _links.append(Stores(app.conf.broker_url, "queue"))
-        return [_length(_links[0].mine, queue) for queue in QUEUES]
+        if not _stores:
+            _stores.append(Stores(app.conf.broker_url, "queue"))
+        return [_length(_stores[0].local, queue) for queue in QUEUES]
     with app.connection_for_write() as connection:
         return [_depth(connection, queue) for queue in QUEUES]
 

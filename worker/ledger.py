@@ -13,11 +13,9 @@ from producer.contract import redis_keys
 from producer.contract.identifiers import Operation
 from producer.contract.job import QUEUES
 from producer.contract.outcome import AFTER_SENDING, Outcome, Status
-from worker.lease import Lease, NotClaimed
-from worker.parts import OVERDUE
+from worker.model import OVERDUE, Lease, NotClaimed, Snooze
 from worker.redis_store import Script, Stores
 from worker.result import celery_result
-from worker.retry import Snooze
 from worker.room import full_store, memory_of, read_info
 
 CLAIM, SENT, HOLD, WAIT, FINISH, DUE = map(Script, ("claim", "sent", "hold", "wait", "finish", "due"))
@@ -31,7 +29,7 @@ class Ledger:
     """The ledger.
 
     Args:
-        links: connections to ``LEDGER_URL``.
+        stores: connections to ``LEDGER_URL``.
         vault: connections to ``VAULT_URL``, for the sealed requests that go with the outcome.
         call_deadline_s: seconds within which a call to i'mport surely ends.
         kept_s: seconds for which a finished job is remembered.
@@ -41,7 +39,7 @@ class Ledger:
 
     def __init__(
         self,
-        links: Stores,
+        stores: Stores,
         vault: Stores,
         *,
         call_deadline_s: float,
@@ -49,7 +47,7 @@ class Ledger:
         doubt_s: float = DOUBT_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._links, self._vault, self._clock, self._doubt_s = links, vault, clock, doubt_s
+        self._stores, self._vault, self._clock, self._doubt_s = stores, vault, clock, doubt_s
         self._call_lease_s, self._kept_s = call_deadline_s + CALL_SLACK_S, kept_s
 
     def claim(self, job_id: str, delivery: str) -> Lease | NotClaimed:
@@ -60,7 +58,7 @@ class Ledger:
         """
         prefixes = (redis_keys.FRESH, redis_keys.CLAIMED, redis_keys.CUSTOMER, redis_keys.JOB)
         keys = [redis_keys.JOB + job_id, redis_keys.OPEN]
-        answer = self._links.mine.run(CLAIM, keys, job_id, delivery, CLAIM_LEASE_S, *prefixes, self._doubt_s)
+        answer = self._stores.local.run(CLAIM, keys, job_id, delivery, CLAIM_LEASE_S, *prefixes, self._doubt_s)
         word = answer[0].decode()
         if word != "claimed":
             return NotClaimed(word, answer[1] if len(answer) > 1 else None)
@@ -73,7 +71,7 @@ class Ledger:
             Which attempt it is; None if the job is in other hands, ``OVERDUE`` if its deadline has passed: then it must
             not be sent.
         """
-        answer = self._links.mine.run(
+        answer = self._stores.local.run(
             SENT, [redis_keys.JOB + lease.job_id, redis_keys.OPEN], lease.job_id, lease.delivery, self._call_lease_s
         )
         if answer[0] == 1:
@@ -83,17 +81,17 @@ class Ledger:
     def hold(self, lease: Lease) -> bool:
         """Hold a job beyond the end of a call; False if it is in other hands."""
         keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN]
-        return bool(self._links.mine.run(HOLD, keys, lease.job_id, lease.delivery, self._call_lease_s))
+        return bool(self._stores.local.run(HOLD, keys, lease.job_id, lease.delivery, self._call_lease_s))
 
     def wait(self, lease: Lease, wait: Snooze) -> bool:
         """Give a job back for a while; False if another delivery has it."""
         keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN]
         arguments = (wait.delay_s, wait.reason, wait.last_post, self._doubt_s)
-        return bool(self._links.mine.run(WAIT, keys, lease.job_id, lease.delivery, *arguments))
+        return bool(self._stores.local.run(WAIT, keys, lease.job_id, lease.delivery, *arguments))
 
     def now(self) -> float:
         """The ledger's clock, Unix seconds."""
-        seconds, microseconds = self._links.mine.call("TIME")
+        seconds, microseconds = self._stores.local.call("TIME")
         return float(seconds) + float(microseconds) / 1e6
 
     def finish(self, lease: Lease, outcome: Outcome, key_updated: int | None = None) -> Outcome | None:
@@ -110,7 +108,7 @@ class Ledger:
         # card stored none: it leaves the newer one in force.
         is_in_force = (outcome.succeeded or outcome.status is Status.IN_DOUBT) and not lease.newer_applied
         text = outcome.model_dump_json()
-        in_force = self._links.mine.run(
+        in_force = self._stores.local.run(
             FINISH,
             [redis_keys.JOB + lease.job_id, redis_keys.OPEN, redis_keys.OUTCOMES, redis_keys.RESULT + lease.job_id],
             lease.job_id,
@@ -130,7 +128,7 @@ class Ledger:
 
     def forget(self, job_id: str) -> None:
         """Delete the sealed request of a finished job, without waiting for it."""
-        self._vault.mine.tell("UNLINK", redis_keys.SEALED + job_id)
+        self._vault.local.send_unanswered("UNLINK", redis_keys.SEALED + job_id)
 
     def due(
         self, most: int, most_migration: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]
@@ -141,13 +139,13 @@ class Ledger:
             empty_s: for each of :data:`QUEUES`, how long it has been empty, or -1.
         """
         keys = [redis_keys.OPEN, *(redis_keys.FRESH + q for q in QUEUES), *(redis_keys.CLAIMED + q for q in QUEUES)]
-        answer = self._links.mine.run(DUE, keys, most, guard_s, overtaken_s, most_migration, *empty_s, redis_keys.JOB)
+        answer = self._stores.local.run(DUE, keys, most, guard_s, overtaken_s, most_migration, *empty_s, redis_keys.JOB)
         names = [item.decode() for item in answer]
         return list(zip(names[::2], names[1::2], strict=True))
 
     def hold_sweeper(self, owner: str, life_s: int) -> bool:
         """Whether this owner is the one sweeper for the next seconds."""
-        return bool(self._links.mine.run(LOCK, [redis_keys.SWEEPER], owner, life_s))
+        return bool(self._stores.local.run(LOCK, [redis_keys.SWEEPER], owner, life_s))
 
     def refuse_jobs_while_full(self) -> tuple[str, bool]:
         """Have jobs refused while a store is nearly full.
@@ -155,8 +153,8 @@ class Ledger:
         Returns:
             Which store it is, or empty text; and whether that is new.
         """
-        link = self._links.mine
-        stores = {"ledger": memory_of(link), "vault": memory_of(self._vault.mine)}
+        link = self._stores.local
+        stores = {"ledger": memory_of(link), "vault": memory_of(self._vault.local)}
         before = (link.call("GET", redis_keys.FULL) or b"").decode()
         full = full_store(stores, int(link.call("ZCARD", redis_keys.OPEN)), before)
         return full, bool(link.run(NOTE, [redis_keys.FULL], full))
@@ -167,7 +165,7 @@ class Ledger:
         A power cut may end the file within a script's writes. Servers up to Redis 8.0 and Valkey 8.1 leave them there,
         do without them, and carry out that part of them at their next start but one (measured).
         """
-        link = self._links.mine
+        link = self._stores.local
         if read_info(link, "persistence").get("aof_enabled") != "1":
             return False
         run_id = read_info(link, "server")["run_id"]

@@ -32,8 +32,8 @@ IN_MEMORY = Path("/dev/shm")  # noqa: S108 — a folder of random name is made i
 class Backlog(Collector):
     """What is open, as the ledger says at a scrape; nothing while it does not answer."""
 
-    def __init__(self, links: Stores, ledger: Ledger) -> None:
-        self._links, self._ledger = links, ledger
+    def __init__(self, stores: Stores, ledger: Ledger) -> None:
+        self._stores, self._ledger = stores, ledger
 
     def collect(self) -> Iterator[Metric]:
         """The gauges."""
@@ -43,7 +43,7 @@ class Backlog(Collector):
             "billing_oldest_unclaimed_seconds", "Age of the oldest job that no worker has taken up.", labels=["queue"]
         )
         with contextlib.suppress(StoreUnavailable, redis.RedisError):
-            link, now = self._links.mine, self._ledger.now()
+            link, now = self._stores.local, self._ledger.now()
             open_jobs.add_metric([], link.call("ZCARD", redis_keys.OPEN))
             overdue.add_metric([], _age(link.call("ZRANGE", redis_keys.OPEN, 0, 0, "WITHSCORES"), now))
             for queue in QUEUES[1:]:
@@ -82,9 +82,9 @@ def metrics_served(settings: WorkerSettings) -> Iterator[dict[str, str]]:
         return
     folder = tempfile.mkdtemp(prefix="billing-metrics-", dir=IN_MEMORY if IN_MEMORY.is_dir() else None)
     try:
-        registry, links = CollectorRegistry(), Stores(settings.ledger_url, "ledger")
+        registry, stores = CollectorRegistry(), Stores(settings.ledger_url, "ledger")
         MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
-        registry.register(Backlog(links, Ledger(links, links, call_deadline_s=0)))
+        registry.register(Backlog(stores, Ledger(stores, stores, call_deadline_s=0)))
         try:
             server = make_server(
                 settings.metrics_host, settings.metrics_port, make_wsgi_app(registry), _Server, _Handler

@@ -1,4 +1,4 @@
-"""Throttle: the account's rate, its pauses and its breaker, shared by all workers through the vault.
+"""The account's rate, its pauses and its breaker, shared by all workers through the vault; and waiting for a place.
 
 One script gives a permit and the sealed request together. The rate is a GCRA whose places may be reserved a little
 ahead, so that a waiting thread takes exactly its turn; a part of it is kept for interactive jobs. After a 429 everybody
@@ -9,12 +9,15 @@ Key: ``billing:permit``; see ``lua/permit.lua``.
 """
 
 from collections.abc import Callable
+from typing import cast
 
 from producer.contract import redis_keys
+from producer.contract.outcome import Status
 from worker.errors import StoreUnavailable
 from worker.iamport.answer import Answer
-from worker.parts import RatePermit
+from worker.model import End, NotNow, PermitState, RatePermit, Snooze
 from worker.redis_store import Script, Stores
+from worker.retry import VAULT_SILENT, backoff_s
 
 PERMIT, REPORT = Script("permit"), Script("report")
 HORIZON_S = 1.0  # a place may be reserved that far ahead; so late may who waits hear of a pause
@@ -22,17 +25,24 @@ INTERACTIVE_SHARE = 0.2
 FAILURES_LIMIT = 5
 COOL_S = 2.0  # nobody calls for that long; then one probe each
 
+TURN_S, ASK_AGAIN_S = 15.0, 1.0
+MISSED_S = 0.04  # a place that was missed by more is given up …
+MISSES = 2  # … so often
+STORE_BACKOFF_ATTEMPT = 3
+
+Asking = Callable[[], Callable[[], RatePermit]]
+
 
 class SharedRate:
-    """The shared throttle.
+    """The shared rate.
 
     Args:
-        links: connections to ``VAULT_URL``.
+        stores: connections to ``VAULT_URL``.
         rate_per_s: ``IMP_RATE_PER_S``.
     """
 
-    def __init__(self, links: Stores, rate_per_s: float) -> None:
-        self._links, self._rate_per_s = links, rate_per_s
+    def __init__(self, stores: Stores, rate_per_s: float) -> None:
+        self._stores, self._rate_per_s = stores, rate_per_s
 
     def ask(self, job_id: str, *, is_migration: bool, is_look_up: bool = False) -> Callable[[], RatePermit]:
         """Ask for a permit now; the returned function reads the answer."""
@@ -40,32 +50,79 @@ class SharedRate:
             *(self._rate_per_s, int(is_migration), HORIZON_S),
             *(INTERACTIVE_SHARE, COOL_S, int(is_look_up)),
         )
-        answer = self._links.mine.begin_script(PERMIT, [redis_keys.PERMIT, redis_keys.SEALED + job_id], *arguments)
+        answer = self._stores.local.send_script(PERMIT, [redis_keys.PERMIT, redis_keys.SEALED + job_id], *arguments)
         return lambda: _read(answer)
 
     def report(self, permit: RatePermit, answer: Answer) -> None:
-        """Tell what became of a call that had a permit; ordinary answers are not worth a word."""
-        word = _word_for(answer)
-        if word == "answered" and not permit.wants_report:
+        """Report a call's result to the shared rate.
+
+        A normal answer is skipped unless the breaker is counting failures.
+        """
+        if answer.health == "answered" and not permit.wants_report:
             return
-        arguments = (word, answer.retry_after_s or 0, FAILURES_LIMIT, COOL_S)
+        arguments = (answer.health, answer.retry_after_s or 0, FAILURES_LIMIT, COOL_S)
         try:
-            self._links.mine.run(REPORT, [redis_keys.PERMIT], *arguments)
-        except StoreUnavailable:  # a vault that forgets is also a throttle that forgets
+            self._stores.local.run(REPORT, [redis_keys.PERMIT], *arguments)
+        except StoreUnavailable:  # a vault that forgets is also a rate that forgets
             return
-
-
-def _word_for(answer: Answer) -> str:
-    if answer.status == 429:
-        return "throttled"
-    if answer.status == 0:
-        return "timeout" if answer.was_sent else "failed"
-    return "failed" if answer.status >= 500 else "answered"
 
 
 def _read(answer: Callable[[], list[bytes | None]]) -> RatePermit:
     try:
-        word, delay_s, sealed, *report = answer()
+        state, delay_s, sealed, *report = answer()
     except StoreUnavailable:  # no answer, or it refuses to write: memory, replicas, rights
-        return RatePermit("silent")
-    return RatePermit((word or b"").decode(), float(delay_s or 0), sealed, report == [b"1"])
+        return RatePermit("store_down")
+    return RatePermit(cast("PermitState", (state or b"").decode()), float(delay_s or 0), sealed, report == [b"1"])
+
+
+class Turns:
+    """Waits for places in the shared rate.
+
+    Args:
+        clock: monotonic seconds.
+        pause: waits so many seconds; False, at once, when the process is to stop.
+    """
+
+    def __init__(self, clock: Callable[[], float], pause: Callable[[float], bool]) -> None:
+        self._clock, self._pause = clock, pause
+
+    def take(self, ask: Asking, first: RatePermit | None = None, *, needs_request: bool = True) -> RatePermit:
+        """The permit whose place has come.
+
+        A machine that stalls wakes all who wait at once; a place that was missed is asked for anew, a few times.
+
+        Args:
+            ask: asks the shared rate.
+            first: its first answer, if it has been asked.
+            needs_request: True if the job ends when its sealed request is gone.
+
+        Raises:
+            NotNow: no place within :data:`TURN_S`, the vault is down, the request is gone, or the process stops.
+        """
+        until = self._clock() + TURN_S
+        permit = first or ask()()
+        missed = 0
+        while missed <= MISSES:
+            self._check(permit, until, needs_request=needs_request)
+            place = self._clock() + permit.delay_s
+            self._wait(permit)
+            if permit.state == "granted":
+                missed += 1
+                if self._clock() <= place + MISSED_S:
+                    return permit
+            if missed <= MISSES:
+                permit = ask()()
+        return permit
+
+    def _check(self, permit: RatePermit, until: float, *, needs_request: bool) -> None:
+        if permit.state == "no_request" and needs_request:
+            raise NotNow(End(Status.LOST, "vault_lost"))
+        if permit.state == "store_down":
+            raise NotNow(Snooze(backoff_s(STORE_BACKOFF_ATTEMPT), VAULT_SILENT))
+        if permit.state == "later" and self._clock() >= until:
+            raise NotNow(Snooze(max(permit.delay_s, TURN_S), "turn"))
+
+    def _wait(self, permit: RatePermit) -> None:
+        delay_s = permit.delay_s if permit.state == "granted" else min(permit.delay_s, ASK_AGAIN_S)
+        if delay_s and not self._pause(delay_s):
+            raise NotNow(Snooze(0.0, "shutdown"))

@@ -48,7 +48,7 @@ class Link:
         pool = redis.ConnectionPool.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), **SOCKET)
         self._connection = pool.make_connection()
         self._unanswered: list[tuple[Argument, ...]] = []  # commands whose answers nobody waits for, oldest first …
-        self._told_here = 0  # … and how many of them were sent on this connection
+        self._unread = 0  # … and how many of them were sent on this connection
 
     def call(self, *command: Argument) -> Any:  # noqa: ANN401 — Redis answers are any of these
         """Send a repeatable command and read its answer.
@@ -58,12 +58,12 @@ class Link:
             redis.ResponseError: the store refuses the command for what it is.
         """
         try:
-            self._send(command)
+            self._write(command)
             return self._read()
         except FAILURES as error:
             self._drop(error)
         try:
-            self._send(command)
+            self._write(command)
             return self._read()
         except FAILURES as error:
             reason = trouble(self._name, self._url, error)
@@ -78,9 +78,9 @@ class Link:
         except NoScriptError:
             return self.call("EVAL", script.source, *tail)
 
-    def begin_script(self, script: Script, keys: list[str], *arguments: Argument) -> Callable[[], Any]:
-        """:meth:`begin` for a script; see :meth:`run`."""
-        begun = self.begin("EVALSHA", script.sha, len(keys), *keys, *arguments)
+    def send_script(self, script: Script, keys: list[str], *arguments: Argument) -> Callable[[], Any]:
+        """A :meth:`send` for a script; see :meth:`run`."""
+        begun = self.send("EVALSHA", script.sha, len(keys), *keys, *arguments)
 
         def answer() -> Any:  # noqa: ANN401 — as call
             try:
@@ -90,10 +90,10 @@ class Link:
 
         return answer
 
-    def begin(self, *command: Argument) -> Callable[[], Any]:
+    def send(self, *command: Argument) -> Callable[[], Any]:
         """Send a repeatable command now; the returned function reads the answer, or does it all again if that fails."""
         try:
-            self._send(command)
+            self._write(command)
         except FAILURES as error:
             self._drop(error)
             return lambda: self.call(*command)
@@ -107,31 +107,34 @@ class Link:
 
         return answer
 
-    def tell(self, *command: Argument) -> None:
-        """Send a repeatable command whose answer nobody waits for; if its connection is lost, the next one has it."""
+    def send_unanswered(self, *command: Argument) -> None:
+        """Send an idempotent command without waiting for its reply.
+
+        It is resent if the connection drops before the reply is read.
+        """
         if len(self._unanswered) >= UNANSWERED_LIMIT:
             self._drop()
             del self._unanswered[0]
         self._unanswered.append(command)
         try:
-            self._send_told()
+            self._write_unanswered()
         except FAILURES as error:
             self._drop(error)
 
-    def _send(self, command: tuple[Argument, ...]) -> None:
-        self._send_told()
+    def _write(self, command: tuple[Argument, ...]) -> None:
+        self._write_unanswered()
         self._connection.send_command(*command)
 
-    def _send_told(self) -> None:
-        for command in self._unanswered[self._told_here :]:
+    def _write_unanswered(self) -> None:
+        for command in self._unanswered[self._unread :]:
             self._connection.send_command(*command)
-            self._told_here += 1
+            self._unread += 1
 
     def _read(self) -> Any:  # noqa: ANN401 — as call
-        while self._told_here:
+        while self._unread:
             with contextlib.suppress(redis.ResponseError):
                 self._connection.read_response()
-            self._told_here -= 1
+            self._unread -= 1
             del self._unanswered[0]
         try:
             return self._connection.read_response()
@@ -143,7 +146,7 @@ class Link:
         raise StoreUnavailable(reason.words, is_lasting=reason.is_lasting)
 
     def _drop(self, error: BaseException | None = None) -> None:
-        self._told_here = 0
+        self._unread = 0
         self._connection.disconnect()
         if error is not None:
             wipe(error)
@@ -158,12 +161,12 @@ class Stores:
     """
 
     def __init__(self, url: str, name: str = "store") -> None:
-        self._url, self._name, self._mine = url, name, threading.local()
+        self._url, self._name, self._locals = url, name, threading.local()
 
     @property
-    def mine(self) -> Link:
+    def local(self) -> Link:
         """This thread's link."""
-        link: Link | None = getattr(self._mine, "link", None)
+        link: Link | None = getattr(self._locals, "link", None)
         if link is None:
-            link = self._mine.link = Link(self._url, self._name)
+            link = self._locals.link = Link(self._url, self._name)
         return link

@@ -1,21 +1,12 @@
-"""Retry: what happens next to a job. Three possible steps, and pure functions that choose between them.
-
-::
-
-    Step
-    ├── End    an outcome is written
-    ├── Wait   given back to the ledger for a while; waiting is not a failure
-    └── Leave  another delivery has the job; say nothing
-"""
+"""Retry: what happens next to a job. Pure functions that choose between the steps of :mod:`worker.model`."""
 
 import random
 from collections.abc import Callable
-from typing import Literal, NamedTuple
 
 from producer.contract.identifiers import Operation
 from producer.contract.outcome import Status
 from worker.iamport.verdict import Judged, LookUpResult, Verdict
-from worker.lease import Lease
+from worker.model import End, Lease, Snooze, Step
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 30.0
 LOOK_UP_FIRST_S, LOOK_UP_MOST_S = 1.0, 15.0
@@ -31,40 +22,6 @@ FINAL = {
     Verdict.INVALID: Status.INVALID,
     Verdict.MISCONFIGURED: Status.MISCONFIGURED,
 }
-
-
-LastPost = Literal["unsent", "doubt", "presumed"]
-
-
-class End(NamedTuple):
-    """The job ends so; ``code`` is our own word where i'mport has none."""
-
-    status: Status
-    code: str | None = None
-    meaning: Judged | None = None
-    attempts: int = 0
-
-
-class Snooze(NamedTuple):
-    """The job waits.
-
-    Args:
-        delay_s: seconds.
-        reason: one word.
-        last_post: what became of its last POST: ``unsent`` (surely not applied, or there was none), ``doubt`` (no
-            answer yet), ``presumed`` (looked up for long enough: it counts as not applied, without proof).
-    """
-
-    delay_s: float
-    reason: str
-    last_post: LastPost = "unsent"
-
-
-class NotOurs(NamedTuple):
-    """Somebody else has the job."""
-
-
-Step = End | Snooze | NotOurs
 
 
 def backoff_s(attempt: int, jitter: Callable[[], float] = random.random) -> float:
@@ -98,51 +55,50 @@ def before_sending(lease: Lease) -> Step | None:
     return None
 
 
-def after_answer(meaning: Judged, lease: Lease, attempt: int, jitter: Callable[[], float] = random.random) -> Step:
+def after_answer(judged: Judged, lease: Lease, attempt: int, jitter: Callable[[], float] = random.random) -> Step:
     """What an answer of i'mport leads to.
 
     Args:
-        meaning: the answer, understood.
+        judged: the answer.
         lease: the job.
         attempt: how often it has been sent, this time included.
         jitter: uniform in [0, 1).
     """
-    verdict = meaning.verdict
+    verdict = judged.verdict
     if verdict is Verdict.APPLIED:
-        return End(_success(lease), None, meaning, attempt)
+        return End(_success(lease), None, judged, attempt)
     if verdict in FINAL:
-        return End(FINAL[verdict], None, meaning, attempt)
+        return End(FINAL[verdict], None, judged, attempt)
     if verdict is Verdict.TRANSIENT and lease.transients + 1 >= TRANSIENT_SENDS:
-        return End(Status.DECLINED, None, meaning, attempt)
+        return End(Status.DECLINED, None, judged, attempt)
     if verdict is Verdict.DUPLICATE and lease.first_sent_at is None:  # nothing of ours can have been there before
-        return End(Status.INVALID, "duplicate_merchant_uid", meaning, attempt)
+        return End(Status.INVALID, "duplicate_merchant_uid", judged, attempt)
     if verdict in {Verdict.UNKNOWN, Verdict.DUPLICATE}:
         return Snooze(LOOK_UP_FIRST_S, LOOK_UP, "doubt")
-    return Snooze(max(meaning.retry_after_s or 0.0, backoff_s(attempt, jitter)), verdict.name.lower())
+    return Snooze(max(judged.retry_after_s or 0.0, backoff_s(attempt, jitter)), verdict.name.lower())
 
 
-def after_look_up(sight: LookUpResult, meaning: Judged, lease: Lease, *, has_card: bool) -> Step:
+def after_look_up(result: LookUpResult, judged: Judged, lease: Lease, *, has_card: bool) -> Step:
     """What a look-up of an unanswered POST leads to.
 
     Args:
-        sight: what was seen.
-        meaning: the record that was seen, as if it had been the answer.
+        result: what was seen.
+        judged: the record that was seen, as if it had been the answer.
         lease: the job; its ``sent_at`` is set.
-        has_card: whether it could be sent again.
+        has_card: True if it could be sent again.
     """
-    if sight is LookUpResult.OURS:
-        is_declined = meaning.verdict is Verdict.DECLINED
-        return End(Status.DECLINED if is_declined else _success(lease), None, meaning, lease.attempts)
+    if result is LookUpResult.OURS:
+        is_declined = judged.verdict is Verdict.DECLINED
+        return End(Status.DECLINED if is_declined else _success(lease), None, judged, lease.attempts)
     if lease.is_overdue:
         return End(Status.IN_DOUBT, "no_answer", None, lease.attempts)
-    is_settled = lease.doubt_until is not None and lease.claimed_at >= lease.doubt_until
-    if is_settled and sight is LookUpResult.ABSENT and has_card:
-        return Snooze(0.0, "send_again", "presumed")
-    if is_settled and sight in {LookUpResult.ABSENT, LookUpResult.FOREIGN}:
-        return End(
-            Status.IN_DOUBT, "no_answer" if sight is LookUpResult.ABSENT else "replaced_elsewhere", None, lease.attempts
-        )
-    return Snooze(look_up_again_s(lease), LOOK_UP, "doubt")
+    if not lease.is_looked_up_enough or result is LookUpResult.UNCLEAR:
+        return Snooze(look_up_again_s(lease), LOOK_UP, "doubt")
+    if result is LookUpResult.FOREIGN:
+        return End(Status.IN_DOUBT, "replaced_elsewhere", None, lease.attempts)
+    return (
+        Snooze(0.0, "send_again", "presumed") if has_card else End(Status.IN_DOUBT, "no_answer", None, lease.attempts)
+    )
 
 
 def look_up_again_s(lease: Lease) -> float:

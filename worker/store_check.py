@@ -163,7 +163,7 @@ def _permitted(link: Link, user: str, commands: Iterable[str]) -> set[str]:
     """
     left, permitted = list(commands), set()
     for count in range(MOST_ARGUMENTS + 1):
-        tried = [(one, link.begin("ACL", "DRYRUN", user, *one.split("|"), *["1"] * count)) for one in left]
+        tried = [(one, link.send("ACL", "DRYRUN", user, *one.split("|"), *["1"] * count)) for one in left]
         left = []
         for one, answer in tried:
             words = _answer(answer)

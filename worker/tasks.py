@@ -11,9 +11,8 @@ from producer.contract.outcome import Outcome
 from worker import metrics
 from worker.bootstrap import this_worker
 from worker.errors import StoreUnavailable
-from worker.lease import NotClaimed
 from worker.message_filter import ACCEPTED_FOR
-from worker.retry import Snooze
+from worker.model import NotClaimed, Snooze
 
 log = structlog.get_logger()
 

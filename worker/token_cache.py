@@ -28,7 +28,7 @@ from pydantic import SecretStr
 from producer.contract import redis_keys
 from worker.errors import LoginRefused, StoreUnavailable, TokenUnavailable
 from worker.iamport.answer import Answer, Token
-from worker.parts import SharedToken
+from worker.model import SharedToken
 from worker.redis_store import Stores
 from worker.retry import LOGIN_FAILED, LOGIN_REFUSED, LOGIN_THROTTLED, TOKEN_AWAITED, VAULT_SILENT
 
@@ -102,7 +102,7 @@ class TokenCache:
             if self._held is not None and self._held.sealed == refused.sealed:
                 self._held = None
         with contextlib.suppress(StoreUnavailable):  # then it is refused again, to no harm
-            self._vault.mine.call("EVAL", RELEASE, 1, self._name, refused.sealed)
+            self._vault.local.call("EVAL", RELEASE, 1, self._name, refused.sealed)
 
     def _shared(self) -> SharedToken:
         if self._failure is not None and self._clock() - self._failed_at < FAILURE_S:
@@ -119,13 +119,13 @@ class TokenCache:
         """The token that this process fetches, or another one does meanwhile."""
         owner, end = secrets.token_hex(8), self._clock() + WAIT_S
         while True:
-            if self._vault.mine.call("EXISTS", self._name + ":refused"):
+            if self._vault.local.call("EXISTS", self._name + ":refused"):
                 raise LoginRefused(LOGIN_REFUSED, REFUSED_S)
-            if self._vault.mine.call("SET", self._name + ":lock", owner, "NX", "EX", LOCK_S):
+            if self._vault.local.call("SET", self._name + ":lock", owner, "NX", "EX", LOCK_S):
                 try:
                     return self._stored() or self._fetched()
                 finally:
-                    self._vault.mine.call("EVAL", RELEASE, 1, self._name + ":lock", owner)
+                    self._vault.local.call("EVAL", RELEASE, 1, self._name + ":lock", owner)
             if self._clock() >= end:
                 raise TokenUnavailable(TOKEN_AWAITED)
             self._sleep(POLL_S)
@@ -135,8 +135,8 @@ class TokenCache:
     def _stored(self) -> SharedToken | None:
         """What lies in the vault, if it is ours and good for long enough."""
         asked_at = self._clock()
-        sealed = self._vault.mine.call("GET", self._name)
-        life_ms = self._vault.mine.call("PTTL", self._name)
+        sealed = self._vault.local.call("GET", self._name)
+        life_ms = self._vault.local.call("PTTL", self._name)
         if not sealed or life_ms <= 0:
             return None
         try:
@@ -150,7 +150,7 @@ class TokenCache:
         asked_at = self._clock()
         answer = self._login()
         if answer.status == 401:
-            self._vault.mine.call("SET", self._name + ":refused", 1, "EX", REFUSED_S)
+            self._vault.local.call("SET", self._name + ":refused", 1, "EX", REFUSED_S)
             raise LoginRefused(LOGIN_REFUSED, REFUSED_S)
         if answer.token is None:
             raise TokenUnavailable(LOGIN_THROTTLED if answer.status == 429 else LOGIN_FAILED, answer.retry_after_s)
@@ -162,5 +162,5 @@ class TokenCache:
         nonce = secrets.token_bytes(NONCE_LENGTH)
         plain = f"{token.text} {ahead_s:.3f}".encode()
         sealed = nonce + self._cipher.encrypt(nonce, plain, self._name.encode())
-        self._vault.mine.call("SET", self._name, sealed, "PX", int(life_s * 1000))
+        self._vault.local.call("SET", self._name, sealed, "PX", int(life_s * 1000))
         return SharedToken(token.text, sealed, asked_at + life_s, ahead_s)

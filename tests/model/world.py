@@ -17,11 +17,10 @@ from tests.model.upstream import CrashError, Fate, Upstream
 from tests.servers import RedisServer
 from worker.issuance import Issuance
 from worker.keys.opening import Opener
-from worker.lease import Lease
 from worker.ledger import Ledger
+from worker.model import Lease, Snooze
 from worker.rate_limit import SharedRate
 from worker.redis_store import Stores
-from worker.retry import Snooze
 from worker.settings import WorkerSettings
 from worker.sweeper import Sweeper
 from worker.token_cache import TokenCache

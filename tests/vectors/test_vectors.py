@@ -18,7 +18,7 @@ from tests.vectors.make import files
 from tests.worker.leases import lease
 from worker.errors import UnknownKid
 from worker.keys.opening import Opener, OpeningKeys, ProducerKeys
-from worker.lease import Lease
+from worker.model import Lease
 
 ACCEPT, REFUSE = read_vectors("accept.json"), read_vectors("refuse.json")
 DIGIT_RUN = re.compile(r"[0-9]{5,}")

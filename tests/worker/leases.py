@@ -3,7 +3,7 @@
 from typing import Any
 
 from producer.contract.identifiers import Operation
-from worker.lease import Lease
+from worker.model import Lease
 
 JOB_ID = "00000000-0000-8000-8000-000000000001"
 

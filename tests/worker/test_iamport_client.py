@@ -19,7 +19,7 @@ from tests.worker.cycles import left_in_cycles
 from tests.worker.leases import JOB_ID
 from worker.iamport.answer import Answer
 from worker.iamport.client import IamportClient, hyphenated
-from worker.iamport.verdict import Verdict, judge
+from worker.iamport.verdict import Verdict, judge_issue
 
 NOT_SENT = Answer(0, was_sent=False)
 LONG_S = 300  # what is held for so long is held for ever
@@ -234,7 +234,7 @@ def test_an_answer_that_never_ends_is_cut_at_the_total_deadline(chunks: tuple[by
 
         answer = client.issue(job(), card(), "token")
 
-    assert judge(answer).verdict is Verdict.UNKNOWN
+    assert judge_issue(answer).verdict is Verdict.UNKNOWN
     assert time.monotonic() - began < LONG_S / 10
 
 

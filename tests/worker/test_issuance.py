@@ -15,9 +15,7 @@ from tests.worker.leases import JOB_ID, lease
 from worker.errors import LoginRefused, StoreUnavailable, TokenUnavailable, UnknownKid
 from worker.iamport.answer import Annotation, Answer
 from worker.issuance import WRITE_RETRY_S, Issuance
-from worker.lease import Lease, NotClaimed
-from worker.parts import RatePermit, SharedToken
-from worker.retry import NotOurs, Snooze
+from worker.model import Lease, NotClaimed, NotOurs, RatePermit, SharedToken, Snooze
 
 ISSUED = Answer(200, 0, None, Annotation(card_name="신한카드", card_number="424242******4242", inserted=5, updated=5))
 DECLINED = Answer(200, -1, "카드정보 인증 및 빌키 발급에 실패하였습니다. [F112]유효하지않은 카드번호를 입력하셨습니다.")
@@ -138,7 +136,7 @@ class Scene:
 
     def __init__(self, *answers: Answer, claim: Lease | NotClaimed | None = None, **parts: Any) -> None:
         self.ledger = LedgerOnPaper(claim or lease(), parts.get("finish_failures", 0))
-        self.throttle = ThrottleOnPaper(*parts.get("permits", [RatePermit("go", sealed=b"sealed")]))
+        self.throttle = ThrottleOnPaper(*parts.get("permits", [RatePermit("granted", sealed=b"sealed")]))
         self.tokens = TokensOnPaper(parts.get("token_error"))
         self.iamport = IamportOnPaper(*answers)
         self.pauses: list[float] = []
@@ -222,21 +220,21 @@ def test_a_request_that_came_back_after_the_end_is_deleted_again() -> None:
 
 
 def test_a_card_that_the_vault_lost_ends_lost() -> None:
-    outcome = Scene(permits=[RatePermit("none")]).run()
+    outcome = Scene(permits=[RatePermit("no_request")]).run()
 
     assert isinstance(outcome, Outcome)
     assert (outcome.status, outcome.code) == (Status.LOST, "vault_lost")
 
 
 def test_a_vault_that_is_silent_is_waited_for() -> None:
-    step = Scene(permits=[RatePermit("silent")]).run()
+    step = Scene(permits=[RatePermit("store_down")]).run()
 
     assert isinstance(step, Snooze)
     assert (step.reason, step.last_post) == ("vault_silent", "unsent")
 
 
 def test_a_job_waits_for_its_turn_in_the_slot() -> None:
-    scene = Scene(ISSUED, permits=[RatePermit("wait", 3.0), RatePermit("go", 0.25, b"sealed")])
+    scene = Scene(ISSUED, permits=[RatePermit("later", 3.0), RatePermit("granted", 0.25, b"sealed")])
 
     outcome = scene.run()
 
@@ -245,7 +243,7 @@ def test_a_job_waits_for_its_turn_in_the_slot() -> None:
 
 
 def test_a_job_whose_turn_does_not_come_is_given_back() -> None:
-    scene = Scene(permits=[RatePermit("wait", 40.0)])
+    scene = Scene(permits=[RatePermit("later", 40.0)])
 
     step = scene.run()
 
@@ -254,7 +252,7 @@ def test_a_job_whose_turn_does_not_come_is_given_back() -> None:
 
 
 def test_a_place_that_was_missed_is_asked_for_anew_but_not_for_ever() -> None:
-    scene = Scene(ISSUED, permits=[RatePermit("go", 0.5, b"sealed"), RatePermit("go", 0.25, b"sealed")])
+    scene = Scene(ISSUED, permits=[RatePermit("granted", 0.5, b"sealed"), RatePermit("granted", 0.25, b"sealed")])
     scene.oversleeps = 1.0
 
     outcome = scene.run()
@@ -265,7 +263,7 @@ def test_a_place_that_was_missed_is_asked_for_anew_but_not_for_ever() -> None:
 
 
 def test_a_process_that_is_to_stop_gives_back_what_waits_for_its_turn() -> None:
-    for permit in (RatePermit("wait", 3.0), RatePermit("go", 3.0, b"sealed")):
+    for permit in (RatePermit("later", 3.0), RatePermit("granted", 3.0, b"sealed")):
         scene = Scene(permits=[permit])
         scene.is_stopping = True
 
@@ -289,7 +287,7 @@ def test_a_job_that_may_have_been_sent_is_looked_up_and_not_sent() -> None:
 
 
 def test_a_job_that_may_have_been_sent_is_looked_up_even_if_its_card_is_gone() -> None:
-    scene = Scene(Answer(200, 0, None, THERE), claim=SENT, permits=[RatePermit("none"), RatePermit("go")])
+    scene = Scene(Answer(200, 0, None, THERE), claim=SENT, permits=[RatePermit("no_request"), RatePermit("granted")])
 
     outcome = scene.run()
 
@@ -311,7 +309,7 @@ def test_what_is_still_not_there_after_long_enough_is_sent_again() -> None:
 
 
 def test_a_silent_vault_leaves_a_job_that_may_have_been_sent_in_doubt() -> None:
-    step = Scene(claim=SENT, permits=[RatePermit("silent")]).run()
+    step = Scene(claim=SENT, permits=[RatePermit("store_down")]).run()
 
     assert isinstance(step, Snooze)
     assert step.last_post == "doubt"
@@ -333,7 +331,7 @@ def test_a_job_that_was_ever_in_doubt_never_ends_as_though_it_had_not_been_sent(
     doubtful = lease(is_doubtful=True, first_sent_at=1000.0, attempts=1)
     scenes = {
         "expired": Scene(claim=doubtful._replace(claimed_at=1900.0)),
-        "lost": Scene(claim=doubtful, permits=[RatePermit("none")]),
+        "lost": Scene(claim=doubtful, permits=[RatePermit("no_request")]),
         "failed": Scene(claim=doubtful._replace(claims=11)),
         "invalid": Scene(claim=doubtful, opening_error=Refused("bad_signature")),
         "misconfigured": Scene(Answer(403), claim=doubtful),

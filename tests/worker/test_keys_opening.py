@@ -32,7 +32,7 @@ from tests.vectors.recipe import (
 from tests.worker.leases import lease
 from worker.errors import UnknownKid
 from worker.keys.opening import Opener, OpeningKeys, ProducerKeys
-from worker.lease import Lease
+from worker.model import Lease
 
 OPENING, PRODUCERS = read_keys("opening.private.jwks.json"), read_keys("producers.public.jwks.json")
 

@@ -13,11 +13,9 @@ from producer.errors import BrokerUnavailable
 from producer.stores import Acceptance, NewJob
 from tests.servers import RedisServer, wait_until
 from worker.issuance import outcome_of
-from worker.lease import Lease, NotClaimed
 from worker.ledger import Ledger
-from worker.parts import OVERDUE
+from worker.model import OVERDUE, End, Lease, NotClaimed, Snooze
 from worker.redis_store import Stores
-from worker.retry import End, Snooze
 
 ROUNDED = 1e-5  # what an instant may lose as a text
 NOBODY_EMPTY = [-1.0] * len(QUEUES)
@@ -253,7 +251,7 @@ def test_a_finished_job_is_answered_and_not_claimed(store: RedisServer, ledger: 
     claim = ledger.claim(job_id, "d2")
 
     assert isinstance(claim, NotClaimed)
-    assert claim.word == "finished"
+    assert claim.reason == "finished"
     assert Outcome.from_json(claim.outcome or b"").status is Status.ISSUED
 
 

@@ -9,13 +9,13 @@ import pytest
 from producer.contract import redis_keys
 from tests.servers import RedisServer
 from worker.iamport.answer import Answer
-from worker.parts import RatePermit
+from worker.model import RatePermit
 from worker.rate_limit import FAILURES_LIMIT, HORIZON_S, SharedRate
 from worker.redis_store import Stores
 
 RATE = 10.0
 Told = TypeVar("Told")
-GO = RatePermit("go")
+GO = RatePermit("granted")
 FAILED, OK = Answer(0, was_sent=False), Answer(200, 0)
 
 
@@ -43,16 +43,16 @@ def undisturbed(within_s: float, story: Callable[[], Told]) -> Told:
 
 
 def test_a_permit_brings_the_sealed_request(throttle: SharedRate) -> None:
-    assert ask(throttle) == RatePermit("go", 0.0, b"signed")
+    assert ask(throttle) == RatePermit("granted", 0.0, b"signed")
 
 
 def test_without_a_sealed_request_no_permit_is_used(throttle: SharedRate, store: RedisServer) -> None:
-    assert throttle.ask("gone", is_migration=False)().word == "none"
+    assert throttle.ask("gone", is_migration=False)().state == "no_request"
     assert store.client().hget(redis_keys.PERMIT, "tat_open") is None
 
 
 def test_a_look_up_needs_no_request(throttle: SharedRate) -> None:
-    assert throttle.ask("gone", is_migration=False, is_look_up=True)().word == "go"
+    assert throttle.ask("gone", is_migration=False, is_look_up=True)().state == "granted"
 
 
 def test_places_are_reserved_ahead_at_the_rate(throttle: SharedRate) -> None:
@@ -68,9 +68,9 @@ def test_places_are_reserved_ahead_at_the_rate(throttle: SharedRate) -> None:
 def test_beyond_the_horizon_nothing_is_reserved(throttle: SharedRate, store: RedisServer) -> None:
     slow = SharedRate(Stores(store.url()), 0.01)  # its next place is in minutes
 
-    words = [ask(slow).word for _ in range(5)]
+    states = [ask(slow).state for _ in range(5)]
 
-    assert words == ["go", "go", "wait", "wait", "wait"]
+    assert states == ["granted", "granted", "later", "later", "later"]
 
 
 def test_a_migration_does_not_take_the_places_kept_for_interactive_jobs(
@@ -84,8 +84,8 @@ def test_a_migration_does_not_take_the_places_kept_for_interactive_jobs(
 
     behind, interactive = undisturbed(1 / RATE, story)
 
-    assert behind.word == "wait"
-    assert interactive.word == "go"
+    assert behind.state == "later"
+    assert interactive.state == "granted"
     assert interactive.delay_s < 1
 
 
@@ -96,7 +96,7 @@ def test_after_a_429_everybody_waits_as_long_as_it_asked(throttle: SharedRate) -
     permit = ask(throttle)
 
     taken = time.monotonic() - began
-    assert permit.word == "wait"
+    assert permit.state == "later"
     assert 7 - taken <= permit.delay_s <= 7
 
 
@@ -121,13 +121,13 @@ def test_the_rate_falls_by_a_tenth_at_most_once_a_second_and_climbs_back(
 def test_a_run_of_failures_opens_the_breaker_and_one_probe_goes_first(throttle: SharedRate, store: RedisServer) -> None:
     for _ in range(FAILURES_LIMIT):
         throttle.report(GO, FAILED)
-    assert ask(throttle).word == "wait"
+    assert ask(throttle).state == "later"
 
     state(store, probe_at=time.time() - 0.01)
     probe, other = ask(throttle), ask(throttle)
 
-    assert (probe.word, probe.wants_report) == ("go", True)
-    assert other.word == "wait"
+    assert (probe.state, probe.wants_report) == ("granted", True)
+    assert other.state == "later"
 
 
 def test_a_probe_that_fails_keeps_it_open_and_one_that_succeeds_closes_it(
@@ -137,11 +137,11 @@ def test_a_probe_that_fails_keeps_it_open_and_one_that_succeeds_closes_it(
         throttle.report(GO, FAILED)
     state(store, probe_at=time.time() - 0.01)
     throttle.report(ask(throttle), FAILED)
-    assert ask(throttle).word == "wait"
+    assert ask(throttle).state == "later"
 
     state(store, probe_at=time.time() - 0.01)
     throttle.report(ask(throttle), OK)
-    assert ask(throttle).word == "go"
+    assert ask(throttle).state == "granted"
 
 
 def test_a_success_between_failures_starts_the_run_anew(throttle: SharedRate) -> None:
@@ -150,7 +150,7 @@ def test_a_success_between_failures_starts_the_run_anew(throttle: SharedRate) ->
             throttle.report(GO, FAILED)
         throttle.report(ask(throttle), OK)
 
-    assert ask(throttle).word == "go"
+    assert ask(throttle).state == "granted"
 
 
 def test_ordinary_answers_are_not_reported(throttle: SharedRate, store: RedisServer) -> None:
@@ -165,7 +165,7 @@ def test_something_else_under_a_sealed_key_is_no_request(throttle: SharedRate, s
     store.client().delete(redis_keys.SEALED + "job")
     store.client().lpush(redis_keys.SEALED + "job", "a list")
 
-    assert ask(throttle) == RatePermit("go", sealed=b"")
+    assert ask(throttle) == RatePermit("granted", sealed=b"")
 
 
 def test_a_vault_that_is_gone_is_silent(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -173,13 +173,13 @@ def test_a_vault_that_is_gone_is_silent(tmp_path_factory: pytest.TempPathFactory
         throttle = SharedRate(Stores(vault.url()), RATE)
         ask(throttle)
 
-    assert ask(throttle).word == "silent"
+    assert ask(throttle).state == "store_down"
 
 
 def test_a_vault_that_refuses_to_write_is_silent_and_ends_no_job(throttle: SharedRate, store: RedisServer) -> None:
     store.client().config_set("min-replicas-to-write", "1")
     try:
-        assert ask(throttle) == RatePermit("silent")
+        assert ask(throttle) == RatePermit("store_down")
     finally:
         store.client().config_set("min-replicas-to-write", "0")
 
@@ -187,8 +187,8 @@ def test_a_vault_that_refuses_to_write_is_silent_and_ends_no_job(throttle: Share
 def test_a_vault_at_its_limit_still_gives_permits(throttle: SharedRate, store: RedisServer) -> None:
     store.client().config_set("maxmemory", "1")
     try:
-        assert ask(throttle).word == "go"
-        throttle.report(RatePermit("go", wants_report=True), Answer(500))
+        assert ask(throttle).state == "granted"
+        throttle.report(RatePermit("granted", wants_report=True), Answer(500))
         assert store.client().hget(redis_keys.PERMIT, "failures") == b"1"
     finally:
         store.client().config_set("maxmemory", "512mb")
@@ -199,4 +199,4 @@ def test_something_else_in_the_place_of_a_request_is_nothing_that_a_producer_sig
 ) -> None:
     store.client().lpush(redis_keys.SEALED + "list", "x")
 
-    assert throttle.ask("list", is_migration=False)() == RatePermit("go", 0.0, b"")
+    assert throttle.ask("list", is_migration=False)() == RatePermit("granted", 0.0, b"")

@@ -44,8 +44,8 @@ def test_an_answer_nobody_waits_for_is_not_taken_for_the_next(store: RedisServer
     link = Link(store.url())
     link.call("SET", "a", "1")
 
-    link.tell("UNLINK", "a")
-    link.tell("NO-SUCH-COMMAND")
+    link.send_unanswered("UNLINK", "a")
+    link.send_unanswered("NO-SUCH-COMMAND")
 
     assert link.call("SET", "b", "2") in {b"OK", "OK"}
     assert link.call("GET", "a") is None
@@ -55,7 +55,7 @@ def test_a_command_begun_is_done_again_if_its_answer_is_lost(server: RedisServer
     with server:
         link = Link(server.url())
         link.call("SET", "a", "1")
-        answer = link.begin("BLPOP", "never", 30)
+        answer = link.send("BLPOP", "never", 30)
         server.kill()
         server.start()
         server.client().rpush("never", "came")
@@ -75,12 +75,12 @@ def test_each_thread_has_a_link_of_its_own(store: RedisServer) -> None:
     from threading import Thread  # noqa: PLC0415 — only here
 
     links, found = Stores(store.url()), []
-    thread = Thread(target=lambda: found.append(links.mine))
+    thread = Thread(target=lambda: found.append(links.local))
     thread.start()
     thread.join()
 
-    assert links.mine is links.mine
-    assert found[0] is not links.mine
+    assert links.local is links.local
+    assert found[0] is not links.local
 
 
 def test_a_command_nobody_waits_for_goes_again_if_its_connection_was_lost(store: RedisServer) -> None:
@@ -88,7 +88,7 @@ def test_a_command_nobody_waits_for_goes_again_if_its_connection_was_lost(store:
     link.call("SET", "a", "1")
     other.client_kill_filter(_type="normal", skipme=True)
 
-    link.tell("UNLINK", "a")  # into a connection that is gone
+    link.send_unanswered("UNLINK", "a")  # into a connection that is gone
     link.call("PING")
 
     assert other.get("a") is None
@@ -116,8 +116,8 @@ def test_a_store_that_dies_keeps_nothing_of_what_its_callers_had_in_hand(tmp_pat
 
         def call() -> None:
             in_hand = InHand()
-            answer = link.begin("PING")
-            link.tell("PING")
+            answer = link.send("PING")
+            link.send_unanswered("PING")
             with pytest.raises(StoreUnavailable):
                 answer()
             with pytest.raises(StoreUnavailable):

@@ -4,12 +4,10 @@ from producer.contract.identifiers import Operation
 from producer.contract.outcome import Status
 from tests.worker.leases import lease
 from worker.iamport.verdict import Judged, LookUpResult, Verdict
-from worker.lease import Lease
+from worker.model import End, Lease, Snooze
 from worker.retry import (
     CLAIMS_LIMIT,
     TRANSIENT_SENDS,
-    End,
-    Snooze,
     after_answer,
     after_look_up,
     backoff_s,

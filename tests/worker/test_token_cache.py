@@ -27,7 +27,7 @@ class FakeLink:
 
 class FakeLinks:
     def __init__(self, server: fakeredis.FakeServer) -> None:
-        self.mine = FakeLink(server)
+        self.local = FakeLink(server)
 
 
 class Login:
@@ -251,7 +251,7 @@ def test_who_waits_for_anothers_fetch_gives_up_in_time(server: fakeredis.FakeSer
 
 def test_a_silent_vault_makes_jobs_wait(server: fakeredis.FakeServer) -> None:
     process = Process(server, Login())
-    process.links.mine.is_silent = True
+    process.links.local.is_silent = True
 
     with pytest.raises(TokenUnavailable) as caught:
         process.cache.get()

@@ -3,7 +3,7 @@ import pytest
 from producer.contract.card import Card
 from tests.fake_iamport import CARDS
 from worker.iamport.answer import Annotation, Answer
-from worker.iamport.verdict import LookUpResult, Verdict, judge, judge_customer, judge_payment, judge_payment_answer
+from worker.iamport.verdict import LookUpResult, Verdict, judge_customer, judge_issue, judge_onetime, judge_payment
 
 OK = Annotation(card_name="신한카드")
 NEW_MODULE = "[400]Error From NICEPAY. (message: F113 비밀번호틀림, code:F113)"
@@ -43,7 +43,7 @@ NEW_MODULE = "[400]Error From NICEPAY. (message: F113 비밀번호틀림, code:F
     ],
 )
 def test_each_answer_has_its_meaning(answer: Answer, verdict: Verdict, pg_code: str | None) -> None:
-    meaning = judge(answer)
+    meaning = judge_issue(answer)
 
     assert (meaning.verdict, meaning.pg_code) == (verdict, pg_code)
 
@@ -55,7 +55,7 @@ def test_each_answer_has_its_meaning(answer: Answer, verdict: Verdict, pg_code: 
 def test_a_payment_is_what_its_status_says(status: str | None, verdict: Verdict) -> None:
     answer = Answer(200, 0, None, Annotation(status=status, fail_reason="[2116] 한도초과"))
 
-    assert judge_payment_answer(answer).verdict is verdict
+    assert judge_onetime(answer).verdict is verdict
 
 
 def test_the_refusals_of_all_sample_cards_are_understood_as_they_are_meant() -> None:
@@ -65,7 +65,7 @@ def test_the_refusals_of_all_sample_cards_are_understood_as_they_are_meant() -> 
             continue
         is_transient = name.startswith("processing_error")
 
-        verdict = judge(Answer(200, card.code, card.refusal)).verdict
+        verdict = judge_issue(Answer(200, card.code, card.refusal)).verdict
 
         assert (name, verdict) == (name, expected.get(name, Verdict.TRANSIENT if is_transient else Verdict.DECLINED))
 

@@ -4,11 +4,14 @@ Source: i'mport's V1 schema (CustomerAnnotation, PaymentAnnotation) and its prom
 """
 
 import json
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from producer.runtime.redaction import mask_card_number, scrub
+
+UNAUTHORIZED, TOO_MANY_REQUESTS, SERVER_ERROR = 401, 429, 500  # HTTP
+Health = Literal["answered", "throttled", "timeout", "failed"]
 
 
 def _text(value: object) -> str | None:
@@ -100,6 +103,25 @@ class Answer(NamedTuple):
     was_sent: bool = True
 
     @classmethod
+    def throttled(cls, retry_after_s: float | None) -> Self:
+        """As a 429."""
+        return cls(TOO_MANY_REQUESTS, retry_after_s=retry_after_s)
+
+    @property
+    def health(self) -> Health:
+        """What the answer says of i'mport itself, for the shared rate."""
+        if self.status == 0:
+            return "timeout" if self.was_sent else "failed"
+        if self.status == TOO_MANY_REQUESTS:
+            return "throttled"
+        return "failed" if self.status >= SERVER_ERROR else "answered"
+
+    @property
+    def refuses_token(self) -> bool:
+        """True if i'mport wants another token; nothing was done."""
+        return self.status == UNAUTHORIZED
+
+    @classmethod
     def read(cls, status: int, body: bytes, retry_after: str | None = None) -> Self:
         """Read an answer whatever its status: useful bodies come with 400, too, and HTML with 502."""
         try:
@@ -135,3 +157,6 @@ def _seconds(retry_after: str | None) -> float | None:
     """Retry-After in seconds; its other form, a date, is not worth trusting two clocks for."""
     value = _number(retry_after)
     return None if value is None else float(min(max(value, 0), 3600))
+
+
+NO_ANSWER = Answer(0, was_sent=False)

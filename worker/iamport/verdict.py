@@ -47,11 +47,14 @@ class Judged(NamedTuple):
     retry_after_s: float | None = None
 
 
+NOTHING = Judged(Verdict.UNKNOWN)
+
+
 class LookUpResult(Enum):
     """What a look-up of an unanswered POST showed."""
 
     OURS = auto()
-    """What we sent was handled: the meaning says how."""
+    """What we sent was handled: the judged says how."""
     ABSENT = auto()
     """Nothing, or nothing as new as what we sent."""
     FOREIGN = auto()
@@ -85,24 +88,24 @@ BY_STATUS = {
 }
 
 
-def judge(answer: Answer) -> Judged:
+def judge_issue(answer: Answer) -> Judged:
     """What an answer to an issue or a payment means."""
     pg_code = _pg_code(answer.message)
-    meaning = Judged(Verdict.UNKNOWN, answer.code, answer.message, pg_code, answer.response, answer.retry_after_s)
-    return meaning._replace(verdict=_kind(answer, pg_code))
+    judged = Judged(Verdict.UNKNOWN, answer.code, answer.message, pg_code, answer.response, answer.retry_after_s)
+    return judged._replace(verdict=_kind(answer, pg_code))
 
 
-def judge_payment_answer(answer: Answer) -> Judged:
-    """As :func:`judge`, but ``code`` 0 says only that the gateway answered: the payment's ``status`` decides."""
-    meaning = judge(answer)
-    payment = meaning.annotation
-    if meaning.verdict is not Verdict.APPLIED or payment is None or payment.status == "paid":
-        return meaning
+def judge_onetime(answer: Answer) -> Judged:
+    """As :func:`judge_issue`, but ``code`` 0 says only that the gateway answered: the payment's ``status`` decides."""
+    judged = judge_issue(answer)
+    payment = judged.annotation
+    if judged.verdict is not Verdict.APPLIED or payment is None or payment.status == "paid":
+        return judged
     if payment.status == "failed":
-        return meaning._replace(
+        return judged._replace(
             verdict=Verdict.DECLINED, message=payment.fail_reason, pg_code=_pg_code(payment.fail_reason)
         )
-    return meaning._replace(verdict=Verdict.UNKNOWN)
+    return judged._replace(verdict=Verdict.UNKNOWN)
 
 
 def judge_customer(
@@ -117,18 +120,18 @@ def judge_customer(
         key_updated: until when the key that was in force before was last updated, if we know that: it may be as new
             as what we sent.
     """
-    meaning = Judged(Verdict.APPLIED, answer.code, None, None, answer.response)
+    judged = Judged(Verdict.APPLIED, answer.code, None, None, answer.response)
     found = answer.response
     if _is_absent(answer):
-        return LookUpResult.ABSENT, meaning
+        return LookUpResult.ABSENT, judged
     if answer.code != 0 or found is None or found.updated is None or answer.status >= 300:
-        return LookUpResult.UNCLEAR, meaning
+        return LookUpResult.UNCLEAR, judged
     if found.updated < sent_at - LOOK_UP_TOLERANCE_S:
-        return LookUpResult.ABSENT, meaning
+        return LookUpResult.ABSENT, judged
     if key_updated is not None and found.updated <= key_updated:
-        return LookUpResult.ABSENT, meaning
+        return LookUpResult.ABSENT, judged
     is_other = fits is not None and fits(found.card_number) is False
-    return (LookUpResult.FOREIGN if is_other else LookUpResult.OURS), meaning
+    return (LookUpResult.FOREIGN if is_other else LookUpResult.OURS), judged
 
 
 def judge_payment(answer: Answer, sent_at: float, amount: int | None) -> tuple[LookUpResult, Judged]:
@@ -140,21 +143,21 @@ def judge_payment(answer: Answer, sent_at: float, amount: int | None) -> tuple[L
         amount: KRW; None if the request is gone.
     """
     found = answer.response
-    meaning = judge_payment_answer(answer)
+    judged = judge_onetime(answer)
     if _is_absent(answer):
-        return LookUpResult.ABSENT, meaning
+        return LookUpResult.ABSENT, judged
     if (
         answer.code != 0
         or found is None
         or answer.status >= 300
-        or meaning.verdict not in {Verdict.APPLIED, Verdict.DECLINED}
+        or judged.verdict not in {Verdict.APPLIED, Verdict.DECLINED}
     ):
-        return LookUpResult.UNCLEAR, meaning
-    at = (found.failed_at if meaning.verdict is Verdict.DECLINED else found.paid_at) or 0
-    if meaning.verdict is Verdict.DECLINED and at < sent_at - LOOK_UP_TOLERANCE_S:
-        return LookUpResult.ABSENT, meaning  # an earlier attempt under the same merchant_uid
+        return LookUpResult.UNCLEAR, judged
+    at = (found.failed_at if judged.verdict is Verdict.DECLINED else found.paid_at) or 0
+    if judged.verdict is Verdict.DECLINED and at < sent_at - LOOK_UP_TOLERANCE_S:
+        return LookUpResult.ABSENT, judged  # an earlier attempt under the same merchant_uid
     is_other = at < sent_at - LOOK_UP_TOLERANCE_S or (amount is not None and found.amount not in {None, amount})
-    return (LookUpResult.FOREIGN if is_other else LookUpResult.OURS), meaning
+    return (LookUpResult.FOREIGN if is_other else LookUpResult.OURS), judged
 
 
 def _is_absent(answer: Answer) -> bool:

@@ -24,7 +24,7 @@ from producer.contract.job import Job, SignedJob
 from producer.runtime.key_file import KeyFileError, WatchedFile, keys_of, read_jwk
 from producer.contract.identifiers import Operation
 from worker.errors import UnknownKid, UnknownProducer
-from worker.lease import Lease
+from worker.model import Lease
 
 CURVES: dict[str, type[OKPKey | ECKey]] = {"X25519": OKPKey, "P-256": ECKey}
 
