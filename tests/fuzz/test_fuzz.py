@@ -94,12 +94,15 @@ def surprised_by_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+LOADS = jose.loads
+
+
 def slow_on_lists_in_lists(data: bytes) -> Any:
     if b"[[" in data:
         end = time.thread_time() + 2 * CPU_LIMIT_MS / 1000
         while time.thread_time() < end:
             pass
-    return jose.loads(data)
+    return LOADS(data)
 
 
 PLANTED: dict[str, tuple[object, str, object, str]] = {
