@@ -52,7 +52,7 @@ class Store:
     def unavailable(
         self, error: BaseException, step: str, *, accepted: bool | None, key: str | None = None
     ) -> BrokerUnavailable:
-        """What a producer's caller is told of a failure; the failure itself is wiped."""
+        """The error for a producer's caller; the failure itself is wiped."""
         words, is_lasting = trouble(self.name, self.url, error)
         wipe(error)
         return BrokerUnavailable(step, accepted=accepted, idempotency_key=key, trouble=words, is_lasting=is_lasting)

@@ -133,7 +133,7 @@ def doctor(*, without_login: bool) -> None:
 
 
 def _lock_down() -> list[str]:
-    """What a process that holds keys does first; what does not hold, in words."""
+    """Lock a process that holds keys down; gives what does not hold, in words."""
     start_anew_scrubbed()
     try:
         return lock_down(require_locked_memory=WorkerSettings.from_env().require_locked_memory)

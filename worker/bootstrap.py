@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 class Worker(NamedTuple):
-    """What the tasks and the sweeper of this process work with."""
+    """The parts that the tasks and the sweeper of this process share."""
 
     ledger: Ledger
     issuance: Issuance

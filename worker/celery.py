@@ -106,7 +106,7 @@ def _depths() -> list[int]:
 
 
 def _length(link: Link, queue: str) -> int:
-    """How many messages a Redis list holds; something else in its place would stop every worker, so it goes."""
+    """The length of a Redis list; another type in its place would stop every worker, so it is deleted."""
     try:
         return int(link.call("LLEN", queue))
     except redis.ResponseError as error:

@@ -136,7 +136,7 @@ def _worker(settings: WorkerSettings) -> tuple[str, str]:
 
 
 def _encryption(settings: WorkerSettings) -> tuple[str, str]:
-    """Whether what goes over a network goes over TLS; on one machine it need not."""
+    """Connections beyond this machine should use TLS."""
     urls = {"BROKER_URL": settings.broker_url, "LEDGER_URL": settings.ledger_url, "VAULT_URL": settings.vault_url}
     plain = [
         name

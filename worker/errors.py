@@ -1,4 +1,4 @@
-"""What may go wrong in the worker's own house; refusals and waiting are values, not errors (see retry.py).
+"""Errors of the worker; refusals and waiting are values (see model.py).
 
 ::
 

@@ -144,7 +144,7 @@ class Ledger:
         return list(zip(names[::2], names[1::2], strict=True))
 
     def hold_sweeper(self, owner: str, life_s: int) -> bool:
-        """Whether this owner is the one sweeper for the next seconds."""
+        """True if this owner is the one sweeper for the next seconds."""
         return bool(self._stores.local.run(LOCK, [redis_keys.SWEEPER], owner, life_s))
 
     def refuse_jobs_while_full(self) -> tuple[str, bool]:

@@ -30,7 +30,7 @@ IN_MEMORY = Path("/dev/shm")  # noqa: S108 — a folder of random name is made i
 
 
 class Backlog(Collector):
-    """What is open, as the ledger says at a scrape; nothing while it does not answer."""
+    """Open jobs, read from the ledger at a scrape; empty while it does not answer."""
 
     def __init__(self, stores: Stores, ledger: Ledger) -> None:
         self._stores, self._ledger = stores, ledger

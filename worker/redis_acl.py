@@ -42,7 +42,7 @@ EVERYTHING = redis_keys.OPEN.partition(":")[0] + ":*"
 
 
 class Role(NamedTuple):
-    """What a user may reach and do.
+    """A user's keys and commands.
 
     Args:
         keys: patterns; one without a sign of its own (``%R~``, read only) may be read and written.

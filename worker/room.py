@@ -14,7 +14,7 @@ OPEN_JOB_BYTES = 4096  # what an open job will still write to the ledger: outcom
 
 
 class Memory(NamedTuple):
-    """How full a store is.
+    """A store's memory.
 
     Args:
         used, most: bytes; ``most`` is 0 without ``maxmemory``.
@@ -25,7 +25,7 @@ class Memory(NamedTuple):
 
 
 def read_info(link: Link, section: str = "default") -> dict[str, str]:
-    """What INFO says, by its own names.
+    """INFO of a store, by its own names.
 
     Raises:
         StoreUnavailable: no answer, or no right to ask.
@@ -35,7 +35,7 @@ def read_info(link: Link, section: str = "default") -> dict[str, str]:
 
 
 def memory_of(link: Link) -> Memory:
-    """How full a store is.
+    """A store's memory.
 
     Raises:
         StoreUnavailable: no answer, or no right to ask.

@@ -133,7 +133,7 @@ class TokenCache:
                 return held
 
     def _stored(self) -> SharedToken | None:
-        """What lies in the vault, if it is ours and good for long enough."""
+        """The token in the vault, if it is ours and good for long enough."""
         asked_at = self._clock()
         sealed = self._vault.local.call("GET", self._name)
         life_ms = self._vault.local.call("PTTL", self._name)

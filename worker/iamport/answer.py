@@ -1,4 +1,4 @@
-"""What i'mport answers, read leniently: unknown members pass, and a member of another type is as good as absent.
+"""I'mport's answers, read leniently: unknown members pass, and a member of another type is as good as absent.
 
 Source: i'mport's V1 schema (CustomerAnnotation, PaymentAnnotation) and its promise that answers may gain members.
 """
@@ -109,7 +109,7 @@ class Answer(NamedTuple):
 
     @property
     def health(self) -> Health:
-        """What the answer says of i'mport itself, for the shared rate."""
+        """I'mport's health after this answer, for the shared rate."""
         if self.status == 0:
             return "timeout" if self.was_sent else "failed"
         if self.status == TOO_MANY_REQUESTS:

@@ -1,4 +1,4 @@
-"""What an answer means: one table, tried from the top. Korean texts are literal prefixes that i'mport was seen to send.
+"""The meaning of an answer: one table, tried from the top. Korean texts are literal prefixes that i'mport was seen to send.
 
 Source: observed answers and NICE's published codes; there is no public table of V1 errors.
 """
@@ -12,7 +12,7 @@ from worker.iamport.answer import Annotation, Answer
 
 
 class Verdict(Enum):
-    """What an answer to a POST means for the job."""
+    """The meaning of an answer to a POST for its job."""
 
     APPLIED = auto()
     """Stored, or paid."""
@@ -51,10 +51,10 @@ NOTHING = Judged(Verdict.UNKNOWN)
 
 
 class LookUpResult(Enum):
-    """What a look-up of an unanswered POST showed."""
+    """The result of looking up an unanswered POST."""
 
     OURS = auto()
-    """What we sent was handled: the judged says how."""
+    """Our POST was handled, as the judgement says."""
     ABSENT = auto()
     """Nothing, or nothing as new as what we sent."""
     FOREIGN = auto()
@@ -89,7 +89,7 @@ BY_STATUS = {
 
 
 def judge_issue(answer: Answer) -> Judged:
-    """What an answer to an issue or a payment means."""
+    """Judge the answer to an issue."""
     pg_code = _pg_code(answer.message)
     judged = Judged(Verdict.UNKNOWN, answer.code, answer.message, pg_code, answer.response, answer.retry_after_s)
     return judged._replace(verdict=_kind(answer, pg_code))
@@ -111,7 +111,7 @@ def judge_onetime(answer: Answer) -> Judged:
 def judge_customer(
     answer: Answer, sent_at: float, fits: Callable[[str | None], bool | None] | None, key_updated: int | None = None
 ) -> tuple[LookUpResult, Judged]:
-    """What GET /subscribe/customers/{customer_uid} says about an unanswered issue.
+    """Judge GET /subscribe/customers/{customer_uid} after an unanswered issue.
 
     Args:
         answer: its answer; an unknown one is 404, or 200 with a code that is not 0.
@@ -135,7 +135,7 @@ def judge_customer(
 
 
 def judge_payment(answer: Answer, sent_at: float, amount: int | None) -> tuple[LookUpResult, Judged]:
-    """What GET /payments/find/{merchant_uid} says about an unanswered payment.
+    """Judge GET /payments/find/{merchant_uid} after an unanswered payment.
 
     Args:
         answer: its answer.
