@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from producer.contract.identifiers import Operation
 from producer.contract.outcome import Status
-from worker.iamport.verdict import Judged, LookUpResult, Verdict
+from worker.iamport.codes import Verdict
+from worker.iamport.verdict import Judged, LookUpResult
 from worker.model import End, Lease, Snooze, Step
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 30.0

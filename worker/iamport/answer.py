@@ -10,7 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from producer.runtime.redaction import mask_card_number, scrub
 
-UNAUTHORIZED, TOO_MANY_REQUESTS, SERVER_ERROR = 401, 429, 500  # HTTP
+UNAUTHORIZED, NOT_FOUND, TOO_MANY_REQUESTS, SERVER_ERROR = 401, 404, 429, 500  # HTTP
+UNKNOWN_UID = 1  # i'mport's code
 Health = Literal["answered", "throttled", "timeout", "failed"]
 
 
@@ -115,6 +116,21 @@ class Answer(NamedTuple):
         if self.status == TOO_MANY_REQUESTS:
             return "throttled"
         return "failed" if self.status >= SERVER_ERROR else "answered"
+
+    @property
+    def record(self) -> Annotation | None:
+        """The record of an envelope that says it went well; None of any other answer."""
+        return self.response if self.code == 0 and 200 <= self.status < 300 else None
+
+    @property
+    def is_absent(self) -> bool:
+        """True if nothing is stored under that name.
+
+        Documented is 404, observed was 200 with code 1; an HTML page of something in between says nothing.
+        """
+        if self.code is None:
+            return False
+        return self.status == NOT_FOUND or (self.code == UNKNOWN_UID and self.status < 300)
 
     @property
     def refuses_token(self) -> bool:
