@@ -4,11 +4,10 @@ import contextlib
 from collections.abc import Iterator
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from producer.errors import BrokerUnavailable
 from producer.runtime.redaction import wipe
+from producer.runtime.redis_store import instant, open_client
 from producer.runtime.store_errors import trouble
 
 # For each connection and answer: a store that is down or silent fails a call within 5 s. Stores that answer just in
@@ -27,15 +26,7 @@ class Store:
 
     def __init__(self, name: str, url: str) -> None:
         self.name, self.url = name, url
-        self.client = redis.Redis.from_url(
-            url,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_timeout=ANSWER_TIMEOUT_S,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            health_check_interval=0,
-        )
+        self.client = open_client(url, CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[redis.Redis]:
@@ -48,6 +39,15 @@ class Store:
             yield self.client
         except FAILURES as error:
             raise self.unavailable(error, "read", accepted=None) from None
+
+    def now(self) -> float:
+        """The store's clock, Unix seconds.
+
+        Raises:
+            BrokerUnavailable: the store failed.
+        """
+        with self.reading() as client:
+            return instant(client.time())
 
     def unavailable(
         self, error: BaseException, step: str, *, accepted: bool | None, key: str | None = None

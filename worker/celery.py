@@ -14,13 +14,14 @@ from celery import Celery, signals
 
 from producer.contract.job import QUEUES, RECOVERY, TASK_NAME
 from producer.runtime.alive import alive_file
+from producer.runtime.errors import StoreUnavailable
 from producer.runtime.lockdown import MemoryNotLocked, has_scrubbing_allocator, lock_down
 from producer.runtime.logs import set_up_logs
+from producer.runtime.redis_store import Link, Stores
 from producer.runtime.store_errors import trouble
 from worker import message_filter as intake
 from worker.bootstrap import this_worker
-from worker.errors import SettingsError, StoreUnavailable
-from worker.redis_store import Link, Stores
+from worker.errors import SettingsError
 from worker.settings import WorkerSettings
 from worker.start_check import check_stores
 from worker.sweeper import Sweeper

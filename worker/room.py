@@ -7,7 +7,7 @@ refused is what would make it worse. The margin is for what jobs that are open w
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from worker.redis_store import Link
+from producer.runtime.redis_store import Link
 
 FULL, AGAIN = 0.80, 0.75  # of maxmemory: refuse jobs, and accept them again
 OPEN_JOB_BYTES = 4096  # what an open job will still write to the ledger: outcome, stream, Celery's result

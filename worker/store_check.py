@@ -11,9 +11,9 @@ from typing import NamedTuple
 import redis
 
 from producer.contract import redis_keys
-from worker.errors import StoreUnavailable
+from producer.runtime.errors import StoreUnavailable
+from producer.runtime.redis_store import Link
 from worker.redis_acl import LEDGER, VAULT, Role
-from worker.redis_store import Link
 from worker.room import FULL, Memory, read_info
 
 LEAST = {"redis": (7, 0), "valkey": (7, 2)}
@@ -180,12 +180,6 @@ def _answer(answer: Callable[[], bytes]) -> str | None:
         return answer().decode()
     except redis.ResponseError:
         return None
-
-
-def clock_of(link: Link) -> float:
-    """A store's clock, Unix seconds."""
-    seconds, microseconds = link.call("TIME")
-    return float(seconds) + float(microseconds) / 1e6
 
 
 def has_worker(link: Link) -> bool:
