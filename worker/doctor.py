@@ -12,6 +12,7 @@ from producer.runtime.errors import ProcessError, StoreUnavailable
 from producer.runtime.lockdown import lock_down
 from producer.runtime.redis_store import Link
 from worker.bootstrap import iamport_client, open_keyrings
+from worker.iamport.login import advice
 from worker.settings import WorkerSettings, is_loopback
 from worker.store_check import (
     CLOCK_APART_S,
@@ -156,11 +157,7 @@ def _login(settings: WorkerSettings) -> tuple[str, str]:
     answer = iamport_client(settings).login(settings.imp_key, settings.imp_secret)
     if answer.token is not None:
         return OK, f"gives a token with {answer.token.life_s:.0f} s left"
-    if answer.status == 401:
-        return FAIL, "IMP_KEY and IMP_SECRET are refused: compare them with i'mport's console"
-    if not answer.was_sent:
-        return FAIL, "IMP_API_URL cannot be reached: is the way out open, or IMP_PROXY_URL needed?"
-    return FAIL, f"answers HTTP {answer.status}" if answer.status else "does not answer"
+    return FAIL, advice(answer)
 
 
 def _lock_down(_settings: WorkerSettings) -> tuple[str, str]:
