@@ -20,10 +20,10 @@ from typing import Any, NamedTuple, Self
 
 import redis
 
-from producer.contract import redis_keys
-from producer.contract.outcome import Outcome
-from producer.settings import ProducerSettings
-from producer.store import Store
+from .contract import redis_keys
+from .contract.outcome import Outcome
+from .settings import ProducerSettings
+from .store import Store
 
 BATCH, BLOCK_MS, IDLE_MS = 100, 1000, 60_000
 
@@ -76,7 +76,7 @@ class OutcomeReader:
         return cls(ProducerSettings.from_env().ledger_url, group, consumer, **how)
 
     def __iter__(self) -> Iterator[Delivery]:
-        """What was left unacknowledged first, then what comes.
+        """Outcomes left unacknowledged first, then new ones.
 
         Raises:
             BrokerUnavailable: the ledger cannot be read; iterate again later.
@@ -117,7 +117,7 @@ class OutcomeReader:
                     raise
 
     def left_over(self) -> Iterator[Delivery]:
-        """What this consumer took before and never acknowledged.
+        """Outcomes that this consumer took before and never acknowledged.
 
         Raises:
             BrokerUnavailable: the ledger cannot be read.

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from producer.runtime.key_file import KeyFileError
+from producer.runtime.errors import ProcessError
 from producer.runtime.lockdown import MemoryNotLocked, end_with_parent, lock_down, start_anew_scrubbed
 from worker import redis_acl as access
-from worker.errors import SettingsError, WorkerError
+from worker.errors import SettingsError
 from worker.keys import generate as keys
 from worker.keys import retire as retirement
 from worker.settings import WorkerSettings
@@ -21,6 +21,12 @@ WORKER_EXTRA = frozenset({"prometheus_client", "requests", "urllib3"})  # what w
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _producer_name(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
+        raise click.BadParameter("use up to 32 of a-z, 0-9 and -")
+    return name
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Workers that turn sealed cards into i'mport billing keys."""
@@ -29,17 +35,16 @@ def main() -> None:
 @main.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--rotate", is_flag=True, help="Append a key to every set in DIRECTORY; the last is the newest.")
-@click.option("--producer", "name", metavar="NAME", help="Add a producer with a signing key of its own.")
+@click.option(
+    "--producer", "name", metavar="NAME", callback=_producer_name, help="Add a producer with a signing key of its own."
+)
 @click.option("--may", metavar="LIST", help="What the producer may ask for; issue,onetime by default.")
 def keygen(directory: Path, *, rotate: bool, name: str | None, may: str | None) -> None:
     """Write the key files of both halves into DIRECTORY. Never overwrites a key."""
-    if rotate and name:
-        raise click.UsageError("--rotate and --producer do not go together")
-    if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
-        raise click.BadParameter("use up to 32 of a-z, 0-9 and -", param_hint="--producer")
-    if rotate and may is not None:
-        raise click.UsageError("--rotate and --may do not go together")
-    operations = [word.strip() for word in ("issue,onetime" if may is None else may).split(",")]
+    for option, value in (("--producer", name), ("--may", may)):
+        if rotate and value is not None:
+            raise click.UsageError(f"--rotate and {option} do not go together")
+    operations = list(keys.EVERYTHING) if may is None else may.replace(" ", "").split(",")
     if not set(operations) <= set(keys.EVERYTHING):
         raise click.BadParameter(f"knows {' and '.join(keys.EVERYTHING)}", param_hint="--may")
     if rotate:
@@ -133,7 +138,7 @@ def doctor(*, without_login: bool) -> None:
 
 
 def _lock_down() -> list[str]:
-    """What a process that holds keys does first; what does not hold, in words."""
+    """Lock a process that holds keys down; gives what does not hold, in words."""
     start_anew_scrubbed()
     try:
         return lock_down(require_locked_memory=WorkerSettings.from_env().require_locked_memory)
@@ -144,7 +149,7 @@ def _lock_down() -> list[str]:
 def _entry() -> None:
     try:
         main()
-    except (WorkerError, KeyFileError) as error:
+    except ProcessError as error:
         click.echo(f"worker: {error}", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
