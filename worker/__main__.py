@@ -10,7 +10,7 @@ import click
 from producer.runtime.key_file import KeyFileError
 from producer.runtime.lockdown import MemoryNotLocked, end_with_parent, lock_down, start_anew_scrubbed
 from worker import redis_acl as access
-from worker.errors import SettingsError, WorkerError
+from worker.errors import BillingError, SettingsError
 from worker.keys import generate as keys
 from worker.keys import retire as retirement
 from worker.settings import WorkerSettings
@@ -144,7 +144,7 @@ def _lock_down() -> list[str]:
 def _entry() -> None:
     try:
         main()
-    except (WorkerError, KeyFileError) as error:
+    except (BillingError, KeyFileError) as error:
         click.echo(f"worker: {error}", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:

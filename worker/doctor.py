@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from producer.runtime.lockdown import lock_down
 from worker.bootstrap import iamport_client, open_keyrings
-from worker.errors import StoreUnavailable, WorkerError
+from worker.errors import BillingError, StoreUnavailable
 from worker.redis_store import Link
 from worker.settings import WorkerSettings, is_loopback
 from worker.store_check import (
@@ -73,7 +73,7 @@ def examine(settings: WorkerSettings, wrong: dict[str, str], *, with_login: bool
             continue
         try:
             yield Finding(check.what, *check.ask(settings))
-        except WorkerError as error:
+        except BillingError as error:
             yield Finding(check.what, FAIL, str(error))
             out_of_reach |= {name for name in check.needs if len(check.needs) == 1}  # said once
 

@@ -2,24 +2,24 @@
 
 ::
 
-    WorkerError
-    ├── SettingsError      one line that names the setting
-    ├── UnknownKid         no key of that id here yet: the job waits
-    │   └── UnknownProducer  for a while only: it may be a forgery
-    ├── TokenUnavailable   .reason, .delay_s: no i'mport token now: the job waits
-    │   └── LoginRefused   i'mport refuses IMP_KEY and IMP_SECRET
-    └── StoreUnavailable   a store does not answer or refuses: the ledger's sweeper brings the job back
+    BillingError               its text holds no card data, no key and no password
+    ├── SettingsError          one line that names the setting
+    └── WorkerError
+        ├── UnknownKid         no key of that id here yet: the job waits
+        │   └── UnknownProducer  for a while only: it may be a forgery
+        ├── TokenUnavailable   .reason, .delay_s: no i'mport token now: the job waits
+        │   └── LoginRefused   i'mport refuses IMP_KEY and IMP_SECRET
+        └── StoreUnavailable   a store does not answer or refuses: the ledger's sweeper brings the job back
 """
 
 from typing import Self
 
+from producer.runtime.settings import BillingError as BillingError  # noqa: PLC0414 — part of the tree above
+from producer.runtime.settings import SettingsError as SettingsError  # noqa: PLC0414 — as above
 
-class WorkerError(Exception):
-    """Root of the worker's errors; its text holds no card data, no key and no password."""
 
-
-class SettingsError(WorkerError):
-    """A setting is missing or wrong. Names the variable and the rule, never the value."""
+class WorkerError(BillingError):
+    """Root of the worker's own errors."""
 
 
 class UnknownKid(WorkerError):

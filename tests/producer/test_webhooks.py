@@ -15,10 +15,12 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from producer.contract import redis_keys
 from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.outcome import Outcome, Status
+from producer.errors import SettingsError
 from producer.outcome_stream import OutcomeReader
 from producer.webhooks.delivery import BACKOFF_S, GIVEN_UP_AFTER_S, Deliverer, backoff_s
 from producer.webhooks.delivery_queue import LEASE_S, WebhookLedger
 from producer.webhooks.http import WebhookClient
+from producer.webhooks.settings import WebhookSettings
 from tests.producer.stage import Stage
 
 OLD, NEW = ("whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
@@ -308,3 +310,37 @@ def test_payments_without_a_customer_are_told_too(scene: Scene) -> None:
     scene.work()
 
     assert sorted(scene.ids) == sorted(ids)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"WEBHOOK_URL": ""}, "WEBHOOK_URL: is not set"),
+        (
+            {"WEBHOOK_URL": "https://user:sesame@shop.example"},
+            "WEBHOOK_URL: must be a URL of your server, without user",
+        ),
+        ({"WEBHOOK_URL": "http://shop.example"}, "WEBHOOK_URL: must be https; plain http is for private addresses"),
+        ({"WEBHOOK_URL": "http://shop.example", "WEBHOOK_ALLOW_PRIVATE": "1"}, None),
+        (
+            {"WEBHOOK_SECRETS": f"{NEW} whsec_sesame"},
+            "WEBHOOK_SECRETS: must be whsec_ and the base64 of 24 to 64 bytes",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_named_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], line: str | None
+) -> None:
+    well = {"WEBHOOK_URL": "https://shop.example/hooks", "WEBHOOK_SECRETS": f"{NEW} {OLD}", "WEBHOOK_SECRETS_FILE": ""}
+    for name, value in {**well, **changes}.items():
+        monkeypatch.setenv(name, value)
+
+    try:
+        WebhookSettings.from_env()
+        said = None
+    except SettingsError as error:
+        said = str(error)
+
+    assert (said or "").startswith(line or "")
+    assert (said is None) == (line is None)
+    assert "sesame" not in (said or "")

@@ -97,3 +97,41 @@ def test_settings_come_from_the_file_beside_the_process(monkeypatch: pytest.Monk
 
 def test_settings_do_not_show_their_secrets() -> None:
     assert "very-secret" not in repr(WorkerSettings.from_env())
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"IMP_CA_FILE": "nowhere"}, "IMP_CA_FILE: there is no such file"),
+        (
+            {"OPENING_KEYS_COMMAND": "get keys", "OPENING_KEYS_FILE": "keys/worker/opening.private.jwks.json"},
+            "OPENING_KEYS_COMMAND: is set together with OPENING_KEYS_FILE; keep one",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_this_machine_or_each_other_are_named(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], line: str
+) -> None:
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+
+    assert problem() == line
+
+
+def test_settings_are_read_as_far_as_they_can_be_and_everything_that_is_wrong_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changes = {"VAULT_URL_FILE": "nowhere", "IMP_KEY": "", "METRICS_PORT": "0", "IMP_RATE_PER_S": "7"}
+    for name, value in {**changes, "OPENING_KEYS_COMMAND": "get keys", "OPENING_KEYS_FILE": "here"}.items():
+        monkeypatch.setenv(name, value)
+
+    settings, wrong = WorkerSettings.as_far_as_possible()
+
+    assert wrong == {
+        "vault_url": "the file cannot be read (No such file or directory)",
+        "imp_key": "is not set",
+        "metrics_port": "input should be greater than or equal to 1",
+        "opening_keys_command": "is set together with OPENING_KEYS_FILE; keep one",
+    }
+    assert (settings.imp_rate_per_s, settings.imp_key) == (7, "unset")
+    assert settings.vault_url == "redis://localhost:6380/0"
