@@ -1,4 +1,4 @@
-"""What a producer's call may raise, beside the contract's InvalidCard, InvalidRequest and Refused.
+"""Errors of a producer's calls, beside the contract's InvalidCard, InvalidRequest and Refused.
 
 ::
 
@@ -9,7 +9,8 @@
     └── SettingsError        one line that names the setting
 """
 
-from producer.runtime.settings import BillingError, SettingsError
+from producer.runtime.errors import BillingError
+from producer.runtime.settings import SettingsError
 
 __all__ = ["BillingError", "BrokerUnavailable", "IdempotencyConflict", "SettingsError", "UnknownJob"]
 

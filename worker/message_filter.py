@@ -13,6 +13,7 @@ from queue import Empty
 from typing import Any
 
 import structlog
+from celery.worker import consumer
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from redis.exceptions import OutOfMemoryError
 
@@ -34,7 +35,7 @@ def install() -> None:
 
 
 def problem_of(message: object) -> str | None:
-    """What is wrong with a message as it came from the queue; None if it is one of ours."""
+    """The first problem of a message as it came from the queue; None if it is one of ours."""
     if not isinstance(message, dict):
         return "shape"
     headers, properties = message.get("headers"), message.get("properties")
@@ -166,3 +167,16 @@ class Transport(redis.Transport):
             super()._deliver(canonical(message, queue), queue)
         else:
             _drop(problem)
+
+
+class Consumer(consumer.Consumer):
+    """Celery's consumer without the steps that talk to other workers, however the worker was started.
+
+    Mingle and gossip ask and answer on the control exchange. Whoever may publish there may stop every worker that
+    listens, also those of a merchant's own Celery on the same Redis, so the worker's Redis user may not; nothing of
+    ours needs them.
+    """
+
+    def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **options: Any) -> None:  # noqa: ANN401 — Celery's
+        quiet = {"without_mingle": True, "without_gossip": True}
+        super().__init__(*args, worker_options={**(worker_options or {}), **quiet}, **options)

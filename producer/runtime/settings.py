@@ -12,6 +12,8 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from producer.runtime.errors import BillingError
+
 STORE_SCHEMES = ("redis", "rediss")
 BROKER_SCHEMES = (*STORE_SCHEMES, "amqp", "amqps")
 TLS_OPTIONS = {
@@ -21,10 +23,6 @@ TLS_OPTIONS = {
     "ssl_cert_reqs": "none|optional|required",
     "ssl_check_hostname": "true|false",
 }
-
-
-class BillingError(Exception):
-    """Root of the errors of producers and of workers; its text holds no card data, no key and no password."""
 
 
 class SettingsError(BillingError):
