@@ -1,13 +1,20 @@
 """The commands of webhooks."""
 
 import contextlib
+import logging
+import signal
 from collections.abc import Iterator
 
 import click
 
-from producer.cli.shared import UNKNOWN_JOB, plainly, print_json, stop
+from producer.cli.shared import UNKNOWN_JOB, log_to_stderr, plainly, print_json, stop
+from producer.outcome_stream import OutcomeReader
+from producer.runtime.alive import alive_file
 from producer.settings import ProducerSettings, refuse_worker_secrets
 from producer.webhooks.delivery_queue import WebhookLedger
+from producer.webhooks.settings import WebhookSettings
+
+log = logging.getLogger("webhooks")
 
 
 @click.group()
@@ -19,10 +26,35 @@ def webhooks() -> None:
 @plainly
 def webhooks_run() -> None:
     """Deliver until SIGTERM or Ctrl-C."""
-    from producer.webhooks.running import run  # noqa: PLC0415 — the other commands need no HTTP client
+    from producer.webhooks.delivery import GROUP, Deliverer  # noqa: PLC0415 — the other commands need no HTTP client
+    from producer.webhooks.http import WebhookClient  # noqa: PLC0415 — as above
 
     refuse_worker_secrets()
-    run(ProducerSettings.from_env())
+    ledger_url, settings = ProducerSettings.from_env().ledger_url, WebhookSettings.from_env()
+    log_to_stderr()
+    client = WebhookClient(
+        settings.webhook_url,
+        settings.webhook_secrets,
+        timeout_s=settings.webhook_timeout_s,
+        allow_private=settings.webhook_allow_private,
+    )
+    deliverer = Deliverer(
+        OutcomeReader(ledger_url, GROUP, GROUP),
+        WebhookLedger(ledger_url),
+        client,
+        tell=_log_failure,
+        tell_trouble=log.warning,
+        alive=alive_file("webhooks").touch,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: deliverer.stop())
+    log.info("delivering")
+    deliverer.run()
+    log.info("ended")
+
+
+def _log_failure(job_id: str, word: str, given_up: bool) -> None:
+    log.warning("job %s: %s; %s", job_id, word, "given up" if given_up else "again later")
 
 
 @webhooks.command("list")
@@ -45,7 +77,7 @@ def webhooks_resend(job_ids: tuple[str, ...], *, everything: bool) -> None:
     if everything == bool(job_ids):
         raise click.UsageError("name job ids, or give --all")
     with _webhook_ledger() as ledger:
-        wanted = [result.job_id for result, _, _ in ledger.failed()] if everything else job_ids
+        wanted = job_ids or ledger.failed_ids()
         unknown = [job_id for job_id in wanted if not ledger.resend(job_id, ledger.now())]
         click.echo(f"producer: {len(wanted) - len(unknown)} to be sent once more", err=True)
         if unknown:

@@ -17,8 +17,8 @@ from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.outcome import Outcome, Status
 from producer.errors import SettingsError
 from producer.outcome_stream import OutcomeReader
-from producer.webhooks.delivery import BACKOFF_S, GIVEN_UP_AFTER_S, Deliverer, backoff_s
-from producer.webhooks.delivery_queue import LEASE_S, WebhookLedger
+from producer.webhooks.delivery import GIVEN_UP_AFTER_S, RETRIES_AFTER_S, Deliverer, retry_after_s
+from producer.webhooks.delivery_queue import IN_HAND_S, WebhookLedger
 from producer.webhooks.http import WebhookClient
 from producer.webhooks.settings import WebhookSettings
 from tests.producer.stage import Stage
@@ -73,13 +73,13 @@ class Scene:
         self.stage, self.server, self.now = stage, server, 1_000_000.0
         self.ledger = WebhookLedger(stage.url(1))
         self.told: list[tuple[str, str, bool]] = []
-        self.courier = self.another()
+        self.deliverer = self.another()
 
     def another(self, url: str = "") -> Deliverer:
-        poster = WebhookClient(url or self.server.url, SECRETS, timeout_s=60, allow_private=True)
+        client = WebhookClient(url or self.server.url, SECRETS, timeout_s=60, allow_private=True)
         reader = OutcomeReader(self.stage.url(1), "webhooks", "webhooks", block_ms=1)
         return Deliverer(
-            reader, self.ledger, poster, clock=lambda: self.now, tell=lambda *attempt: self.told.append(attempt)
+            reader, self.ledger, client, clock=lambda: self.now, tell=lambda *attempt: self.told.append(attempt)
         )
 
     def end(self, key: str, uid: str | None = "gildong", status: Status = Status.ISSUED) -> str:
@@ -99,9 +99,9 @@ class Scene:
         self.stage.ledger.xadd(redis_keys.OUTCOMES, {"outcome": outcome.model_dump_json()})
         return job_id
 
-    def work(self, courier: Deliverer | None = None) -> int:
+    def work(self, deliverer: Deliverer | None = None) -> int:
         """Take in all there is, and post all that is due."""
-        at_work, posted = courier or self.courier, 0
+        at_work, posted = deliverer or self.deliverer, 0
         while at_work.take_in():
             pass
         with ThreadPoolExecutor(8) as pool:
@@ -204,11 +204,11 @@ def test_a_customer_whose_delivery_fails_holds_up_nobody_else(scene: Scene) -> N
 
 def test_what_a_crash_left_in_hand_is_delivered_again_with_the_same_id(scene: Scene) -> None:
     job_id = scene.end("k")
-    scene.courier.take_in()
+    scene.deliverer.take_in()
     assert len(scene.ledger.due(scene.now, 10)) == 1  # taken, and then its process died
 
     assert scene.work() == 0
-    scene.now += LEASE_S + 1
+    scene.now += IN_HAND_S + 1
     assert scene.work() == 1
     assert scene.ids == [job_id]
 
@@ -224,11 +224,11 @@ def test_what_was_read_and_not_put_in_line_is_read_again(scene: Scene) -> None:
 
 
 def test_one_courier_at_a_time_puts_outcomes_in_line(scene: Scene) -> None:
-    scene.courier.take_in()
+    scene.deliverer.take_in()
     scene.end("k")
 
     assert scene.another().take_in() == 0
-    assert scene.courier.take_in() == 1
+    assert scene.deliverer.take_in() == 1
 
 
 def test_after_a_day_it_is_given_up_listed_and_the_line_goes_on(scene: Scene) -> None:
@@ -300,9 +300,9 @@ def test_a_server_that_nobody_answers_at_is_said_so(scene: Scene) -> None:
 
 
 def test_attempts_come_ever_more_rarely() -> None:
-    waits = [backoff_s(n, lambda: 0.5) for n in range(1, 10)]
+    waits = [retry_after_s(n, lambda: 0.5) for n in range(1, 10)]
 
-    assert waits == [*map(float, BACKOFF_S), 7200.0, 7200.0]
+    assert waits == [*map(float, RETRIES_AFTER_S), 7200.0, 7200.0]
 
 
 def test_payments_without_a_customer_are_told_too(scene: Scene) -> None:
