@@ -108,7 +108,7 @@ def test_producers_commands_load_no_worker() -> None:
         "httpcore",
         "starlette",
         "uvicorn",
-    }  # `serve` alone needs a web server
+    }  # until `serve` runs
 
 
 def test_contracts_of_import_linter_are_kept() -> None:

@@ -21,7 +21,7 @@ from producer.errors import BrokerUnavailable
 from producer.sealing import SealingKeys
 from producer.web import Tickets, WebSettings, card_app
 from producer.web.api_key import add_api_key
-from producer.web.middleware import BODY_LIMIT
+from producer.web.middleware import REQUEST_LIMIT
 from producer.web.ticket import ATTEMPTS
 from tests.producer.stage import Stage
 
@@ -187,7 +187,7 @@ def test_tickets_of_a_session_come_with_the_merchants_cookie(stage: Stage, queue
         (b'{"ticket": "a", "envelope": "c", "customer_uid": "x"}', "application/json", (422, "refused")),
         (b"ticket=a&envelope=c", "application/x-www-form-urlencoded", (415, "not_json")),
         (b"{}", "text/plain", (415, "not_json")),
-        (b"x" * (BODY_LIMIT + 1), "application/json", (413, "too_large")),
+        (b"x" * (REQUEST_LIMIT + 1), "application/json", (413, "too_large")),
     ],
 )
 def test_a_body_that_is_not_as_it_should_be_is_refused(

@@ -24,7 +24,7 @@ from producer.contract.job import Request
 from producer.contract.outcome import Status
 from producer.web import Tickets, WebSettings, card_app
 from producer.web.api_key import add_api_key
-from producer.web.middleware import BODY_LIMIT
+from producer.web.middleware import REQUEST_LIMIT
 from tests.producer.stage import Stage
 
 ISSUE, ONETIME, JOB = "POST /issue-billing", "POST /onetime", "GET /jobs/{job_id}"
@@ -198,7 +198,7 @@ def test_every_answer_that_is_described_for_a_card_is_given(
         403: hand_in(body={"ticket": api.ticket(session="s-1")}),
         409: by_key() and by_key(pg="nice"),
         410: hand_in(body={"ticket": api.ticket(since_s=-7200)}),
-        413: hand_in(body={"ticket": "x" * BODY_LIMIT}),
+        413: hand_in(body={"ticket": "x" * REQUEST_LIMIT}),
         415: hand_in(headers={"Content-Type": "text/plain"}),
         422: hand_in(body={"envelope": "x"}),
     }
