@@ -62,9 +62,11 @@ OwnKey = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(prin
 class PageBody(BaseModel):
     """A page hands a card in with its ticket."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", hide_input_in_errors=True, json_schema_extra={"required": ["ticket", "envelope"]}
+    )
 
-    ticket: str
+    ticket: str = ""  # none is answered like one that does not hold
     envelope: Envelope
 
 
@@ -187,8 +189,9 @@ async def read_form(request: HttpRequest, operation: Operation) -> tuple[str, Ca
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Errors, as OpenAPI describes them."""
-    return {status: {"model": ErrorBody, "description": "An error, by its code."} for status in statuses}
+    """Errors, as OpenAPI describes them: in JSON, also where the answer itself is a page."""
+    described = {"description": "An error, by its code.", "content": {JSON: {"schema": ErrorBody.model_json_schema()}}}
+    return dict.fromkeys(statuses, described)
 
 
 JOB_ANSWERS: dict[int | str, dict[str, Any]] = {

@@ -96,6 +96,13 @@ def test_every_operation_is_asked(api: Api) -> None:
     assert {f"{method.upper()} {path}" for path, operations in paths for method in operations} == set(OPERATIONS)
 
 
+def test_every_error_is_described_as_json(api: Api) -> None:
+    operations = [one for path in api.description.raw_schema["paths"].values() for one in path.values()]
+    errors = [answer for one in operations for status, answer in one["responses"].items() if int(status) >= 400]
+
+    assert {tuple(answer["content"]) for answer in errors} == {("application/json",)}
+
+
 @pytest.mark.parametrize(
     ("label", "mode"),
     [(label, mode) for label in OPERATIONS for mode in GenerationMode if (label, mode) != ("GET /keys", NEGATIVE)],
