@@ -36,17 +36,21 @@ def plainly(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except ContractError as error:
             stop(str(error), BAD_INPUT)
+        except BrokerUnavailable as error:
+            stop(_with_key(error), FAILED)
         except UnknownJob as error:
             stop(str(error), UNKNOWN_JOB)
-        except BrokerUnavailable as error:
-            key = "" if error.idempotency_key is None else f" ({error.idempotency_key})"
-            stop(f"{error}{key}", FAILED)
         except ProcessError as error:
             stop(str(error), FAILED)
         except ModuleNotFoundError as error:
             _stop_without_extra(error)
 
     return wrapped
+
+
+def _with_key(error: BrokerUnavailable) -> str:
+    """The error's line, with the idempotency key to try again with."""
+    return str(error) if error.idempotency_key is None else f"{error} ({error.idempotency_key})"
 
 
 def _stop_without_extra(error: ModuleNotFoundError) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The commands of webhooks."""
+"""The commands of webhooks: deliver outcomes, list those that were given up, send them once more."""
 
 import contextlib
 import logging

@@ -62,7 +62,7 @@ class ApiKeys:
 
     @classmethod
     def load(cls, path: Path) -> "ApiKeys":
-        """Read ``API_KEYS_FILE``."""
+        """The callers that ``API_KEYS_FILE`` names."""
         return cls(read_jwk("API_KEYS_FILE", path, private=False))
 
     def caller(self, key: str) -> Caller | None:

@@ -49,7 +49,7 @@ SessionOf = Callable[[HttpRequest], str | None]
 def card_app(
     queue: BillingQueue, settings: WebSettings | None = None, *, session_of: SessionOf | None = None
 ) -> FastAPI:
-    """The app.
+    """The card page and its endpoint as an app.
 
     Args:
         queue: where the jobs go.

@@ -37,7 +37,7 @@ class Guard:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request."""
+        """Serve a request, unless its body is too large."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

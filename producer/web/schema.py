@@ -50,12 +50,12 @@ class EndpointError(Exception):
         super().__init__(code)
 
     def response(self) -> JSONResponse:
-        """The answer."""
+        """The answer, in JSON."""
         status, words = ERRORS[self.code]
         return JSONResponse({"error": self.code, "message": self._message or words}, status, self._headers)
 
 
-Envelope = Annotated[str, Field(max_length=ENVELOPE_LIMIT, description="The sealed card: a compact JWE.")]
+EnvelopeText = Annotated[str, Field(max_length=ENVELOPE_LIMIT, description="The sealed card: a compact JWE.")]
 OwnKey = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(printable)]
 
 
@@ -67,7 +67,7 @@ class PageBody(BaseModel):
     )
 
     ticket: str = ""  # none is answered like one that does not hold
-    envelope: Envelope
+    envelope: EnvelopeText
 
 
 class IssueBody(Request):
@@ -75,7 +75,7 @@ class IssueBody(Request):
 
     operation: ClassVar[Operation] = Operation.ISSUE  # type: ignore[misc]  # the path says it, no member may
     customer_uid: CustomerUid
-    envelope: Envelope
+    envelope: EnvelopeText
     idempotency_key: OwnKey | None = None
 
 
@@ -86,7 +86,7 @@ class OnetimeBody(Request):
     merchant_uid: MerchantUid
     amount: Annotated[Amount, Field(gt=0)]
     name: OrderName
-    envelope: Envelope
+    envelope: EnvelopeText
     idempotency_key: OwnKey | None = None
 
 
@@ -131,7 +131,7 @@ class OpenJob(BaseModel):
     status_ticket: str
 
     def response(self) -> JSONResponse:
-        """202."""
+        """202, its address also as ``Location``."""
         return JSONResponse(self.model_dump(), 202, {"Location": self.status_url})
 
 
@@ -155,7 +155,7 @@ def media_type(request: HttpRequest) -> str:
 
 
 async def read_json(request: HttpRequest, model: type[Body]) -> Body:
-    """Read a body of JSON.
+    """Read a JSON body as a model.
 
     Raises:
         EndpointError: it is no JSON object.

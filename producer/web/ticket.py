@@ -28,7 +28,7 @@ OWN = ("jti", "attempt", "session", "iat", "exp")
 
 
 class Ticket(NamedTuple):
-    """A ticket, read.
+    """A ticket that was read.
 
     Args:
         request: all but the card.
@@ -47,16 +47,16 @@ class Ticket(NamedTuple):
 
     @property
     def idempotency_key(self) -> str:
-        """Makes the job that the ticket is good for."""
+        """The key that makes the ticket's job."""
         return f"ticket:{self.jti}:{self.attempt}"
 
     @property
     def job_id(self) -> str:
-        """That job's id."""
+        """The id of the ticket's job."""
         return job_id_of(self.idempotency_key)
 
     def renewed(self, now: float) -> Self | None:
-        """The one that a declined card leads to; always the same one. None after the last attempt."""
+        """The ticket that a declined card leads to, always the same one; None after the last attempt."""
         if self.attempt >= ATTEMPTS:
             return None
         return self._replace(attempt=self.attempt + 1, exp=max(self.exp, int(now) + RENEWED_LIFE_S))
@@ -90,7 +90,7 @@ class Tickets:
     def mint(
         self, request: Request, *, session: str | None = None, life_s: int = LIFE_S, jti: str | None = None
     ) -> str:
-        """A new ticket.
+        """Make a ticket.
 
         Args:
             request: the job that the customer may begin, all but the card.

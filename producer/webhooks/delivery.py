@@ -30,7 +30,7 @@ def retry_after_s(attempts: int, jitter: Callable[[], float] = random.random) ->
     """Seconds until the next attempt, with a tenth of jitter.
 
     Args:
-        attempts: how many there were.
+        attempts: their number so far.
         jitter: uniform in [0, 1).
     """
     return RETRIES_AFTER_S[min(attempts, len(RETRIES_AFTER_S)) - 1] * (0.95 + 0.1 * jitter())
@@ -85,7 +85,7 @@ class Deliverer:
             raise self._fatal
 
     def stop(self) -> None:
-        """End after what is in hand; safe to call from a signal handler."""
+        """End after the deliveries in hand; safe to call from a signal handler."""
         self._stopping.set()
 
     def deliver(self, pool: ThreadPoolExecutor) -> int:

@@ -68,7 +68,7 @@ class WebhookClient:
         )
 
     def post(self, message_id: str, timestamp: int, body: bytes) -> PostResult:
-        """Deliver once."""
+        """Post one delivery; a failure is a result, too."""
         headers: dict[bytes | str, bytes | str] = {
             "Host": self._host,
             "Content-Length": str(len(body)),
