@@ -66,16 +66,20 @@ def examine(settings: WorkerSettings, wrong: dict[str, str], *, with_login: bool
         yield Finding("settings", FAIL, f"{name.upper()}: {rule}")
     out_of_reach = set(wrong)
     for check in CHECKS:
-        if check.what == LOGIN and not with_login:
-            continue
-        if missing := [name.upper() for name in check.needs if name in out_of_reach]:
-            yield Finding(check.what, NOTE, f"not examined, for want of {', '.join(missing)}")
-            continue
-        try:
-            yield Finding(check.what, *check.ask(settings))
-        except ProcessError as error:
-            yield Finding(check.what, FAIL, str(error))
-            out_of_reach |= {name for name in check.needs if len(check.needs) == 1}  # said once
+        if with_login or check.what != LOGIN:
+            yield _asked(check, settings, out_of_reach)
+
+
+def _asked(check: Check, settings: WorkerSettings, out_of_reach: set[str]) -> Finding:
+    """A check's finding; the one setting that cannot be used is out of reach of those that follow: it is said once."""
+    if missing := [name.upper() for name in check.needs if name in out_of_reach]:
+        return Finding(check.what, NOTE, f"not examined, for want of {', '.join(missing)}")
+    try:
+        return Finding(check.what, *check.ask(settings))
+    except ProcessError as error:
+        if len(check.needs) == 1:
+            out_of_reach.update(check.needs)
+        return Finding(check.what, FAIL, str(error))
 
 
 def _keys(settings: WorkerSettings) -> tuple[str, str]:

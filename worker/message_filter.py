@@ -65,13 +65,11 @@ def _problem_of_body(body: object, properties: dict[str, Any], job_id: str) -> s
     if properties.get("body_encoding") != "base64" or not isinstance(body, str) or len(body) > SIZE_LIMIT:
         return "body"
     try:
-        parts = json.loads(base64.b64decode(body, validate=True))
-    except (ValueError, binascii.Error, RecursionError):
+        arguments, named_arguments, embed = json.loads(base64.b64decode(body, validate=True))
+    except (ValueError, TypeError, binascii.Error, RecursionError):
         return "body"
-    if not isinstance(parts, list) or len(parts) != 3 or parts[0] != [job_id] or parts[1] != {}:
-        return "body"
-    embed = parts[2]
-    return None if isinstance(embed, dict) and not any(embed.values()) else "body"
+    is_ours = (arguments, named_arguments) == ([job_id], {})
+    return None if is_ours and isinstance(embed, dict) and not any(embed.values()) else "body"
 
 
 def canonical(message: dict[str, Any], queue: str) -> dict[str, Any]:
