@@ -1,7 +1,7 @@
 """The door of ``python -m producer``."""
 
-from producer.cli.main import main
-from producer.cli.shared import lock_down_process
+from .cli.main import main
+from .cli.shared import lock_down_process
 
 if __name__ == "__main__":
-    main(prog_name="python -m producer", obj=lock_down_process)
+    main(prog_name=f"python -m {__package__}", obj=lock_down_process)

@@ -9,8 +9,8 @@
     └── SettingsError        one line that names the setting
 """
 
-from producer.runtime.errors import BillingError
-from producer.runtime.settings import SettingsError
+from .runtime.errors import BillingError
+from .runtime.settings import SettingsError
 
 __all__ = ["BillingError", "BrokerUnavailable", "IdempotencyConflict", "SettingsError", "UnknownJob"]
 

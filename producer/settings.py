@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from producer.contract.job import DEADLINE_LIMIT_S
-from producer.runtime.settings import BrokerUrl, EnvironmentSettings, SettingsError, StoreUrl
+from .contract.job import DEADLINE_LIMIT_S
+from .runtime.settings import BrokerUrl, EnvironmentSettings, SettingsError, StoreUrl
 
 NOT_FOR_PRODUCERS = ("IMP_SECRET", "IMP_SECRET_FILE", "OPENING_KEYS_FILE", "OPENING_KEYS_COMMAND")
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from producer.billing_queue import BillingQueue
-from producer.cli.shared import before_cards, open_queue, plainly, print_json, stop
-from producer.contract.card import Card
-from producer.contract.errors import InvalidCard
-from producer.contract.job import Job
+from ..billing_queue import BillingQueue
+from ..contract.card import Card
+from ..contract.errors import InvalidCard
+from ..contract.job import Job
+from .shared import before_cards, open_queue, plainly, print_json, stop
 
 STILL_OPEN, OTHER_OUTCOME = 3, 4  # exit codes; see also producer.cli.shared
 STDIN_LIMIT = 16_384

@@ -9,13 +9,13 @@ from typing import Any, NoReturn
 
 import click
 
-from producer.billing_queue import BillingQueue
-from producer.contract.errors import ContractError
-from producer.errors import BrokerUnavailable, SettingsError, UnknownJob
-from producer.runtime.errors import ProcessError
-from producer.runtime.lockdown import MemoryNotLocked, lock_down, start_anew_scrubbed
-from producer.runtime.redaction import Redacting
-from producer.settings import ProducerSettings, refuse_worker_secrets
+from ..billing_queue import BillingQueue
+from ..contract.errors import ContractError
+from ..errors import BrokerUnavailable, SettingsError, UnknownJob
+from ..runtime.errors import ProcessError
+from ..runtime.lockdown import MemoryNotLocked, lock_down, start_anew_scrubbed
+from ..runtime.redaction import Redacting
+from ..settings import ProducerSettings, refuse_worker_secrets
 
 FAILED, BAD_INPUT, UNKNOWN_JOB = 1, 2, 5  # exit codes; 1 is a store, setting or missing extra
 WEB_EXTRA = frozenset({"fastapi", "httpcore", "limits", "starlette", "uvicorn"})  # what we import of it

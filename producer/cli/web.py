@@ -4,12 +4,12 @@ from typing import Any
 
 import click
 
-from producer.cli.shared import before_cards, log_to_stderr, open_queue, plainly
-from producer.contract.job import Request
-from producer.errors import SettingsError
-from producer.web.api_key import add_api_key
-from producer.web.settings import WebSettings
-from producer.web.ticket import Tickets
+from ..contract.job import Request
+from ..errors import SettingsError
+from ..web.api_key import add_api_key
+from ..web.settings import WebSettings
+from ..web.ticket import Tickets
+from .shared import before_cards, log_to_stderr, open_queue, plainly
 
 
 @click.command()
@@ -20,7 +20,7 @@ from producer.web.ticket import Tickets
 @plainly
 def serve(host: str, port: int, prefix: str, behind: str | None) -> None:
     """Serve the card page and its endpoint."""
-    from producer.web.server import run_server  # noqa: PLC0415 — the other commands need no web server
+    from ..web.server import run_server  # noqa: PLC0415 — the other commands need no web server
 
     before_cards()
     log_to_stderr()

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import click
 
-from producer.cli.shared import UNKNOWN_JOB, log_to_stderr, plainly, print_json, stop
-from producer.outcome_stream import OutcomeReader
-from producer.runtime.alive import alive_file
-from producer.settings import ProducerSettings, refuse_worker_secrets
-from producer.webhooks.delivery_queue import WebhookLedger
-from producer.webhooks.settings import WebhookSettings
+from ..outcome_stream import OutcomeReader
+from ..runtime.alive import alive_file
+from ..settings import ProducerSettings, refuse_worker_secrets
+from ..webhooks.delivery_queue import WebhookLedger
+from ..webhooks.settings import WebhookSettings
+from .shared import UNKNOWN_JOB, log_to_stderr, plainly, print_json, stop
 
 log = logging.getLogger("webhooks")
 
@@ -26,8 +26,8 @@ def webhooks() -> None:
 @plainly
 def webhooks_run() -> None:
     """Deliver until SIGTERM or Ctrl-C."""
-    from producer.webhooks.delivery import GROUP, Deliverer  # noqa: PLC0415 — the other commands need no HTTP client
-    from producer.webhooks.http import WebhookClient  # noqa: PLC0415 — as above
+    from ..webhooks.delivery import GROUP, Deliverer  # noqa: PLC0415 — the other commands need no HTTP client
+    from ..webhooks.http import WebhookClient  # noqa: PLC0415 — as above
 
     refuse_worker_secrets()
     ledger_url, settings = ProducerSettings.from_env().ledger_url, WebhookSettings.from_env()

@@ -12,7 +12,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from producer.runtime.errors import BillingError
+from .errors import BillingError
 
 STORE_SCHEMES = ("redis", "rediss")
 BROKER_SCHEMES = (*STORE_SCHEMES, "amqp", "amqps")

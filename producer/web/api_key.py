@@ -14,9 +14,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from producer.contract.identifiers import Operation
-from producer.runtime import private_file
-from producer.runtime.key_file import KeyFileError, read_jwk
+from ..contract.identifiers import Operation
+from ..runtime import private_file
+from ..runtime.key_file import KeyFileError, read_jwk
 
 RULES = {
     "keys": "holds no keys",

@@ -22,21 +22,21 @@ from fastapi.staticfiles import StaticFiles
 from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from producer.billing_queue import BillingQueue
-from producer.contract.card import Card
-from producer.contract.errors import ContractError, Refused
-from producer.contract.identifiers import Operation
-from producer.contract.job import Request
-from producer.contract.outcome import Outcome, Status
-from producer.errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
-from producer.runtime.key_file import WatchedFile
-from producer.web import page, schema
-from producer.web.api_key import ApiKeys, bearer
-from producer.web.middleware import Guard, check_site
-from producer.web.rate_limit import Limits
-from producer.web.schema import ERRORS, EndpointError, OpenJob, PageBody, SettledJob, post_card
-from producer.web.settings import WebSettings
-from producer.web.ticket import Ticket, Tickets
+from ..billing_queue import BillingQueue
+from ..contract.card import Card
+from ..contract.errors import ContractError, Refused
+from ..contract.identifiers import Operation
+from ..contract.job import Request
+from ..contract.outcome import Outcome, Status
+from ..errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
+from ..runtime.key_file import WatchedFile
+from . import page, schema
+from .api_key import ApiKeys, bearer
+from .middleware import Guard, check_site
+from .rate_limit import Limits
+from .schema import ERRORS, EndpointError, OpenJob, PageBody, SettledJob, post_card
+from .settings import WebSettings
+from .ticket import Ticket, Tickets
 
 STATIC = Path(__file__).parent / "static"
 KEYS_LIFE_S = 300  # how long a key set may be cached; `worker retire` waits that out

@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from producer.web.schema import EndpointError
+from .schema import EndpointError
 
 REQUEST_LIMIT = 16_384  # bytes of a body
 POLICY = "; ".join(

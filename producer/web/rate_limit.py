@@ -5,8 +5,8 @@ from limits.errors import StorageError
 from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from producer.contract import redis_keys
-from producer.web.schema import EndpointError
+from ..contract import redis_keys
+from .schema import EndpointError
 
 
 class Limits:

@@ -9,13 +9,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse
 
-from producer.contract.card import Card
-from producer.contract.envelope import ENVELOPE_LIMIT
-from producer.contract.errors import InvalidRequest, Refused, problems_of
-from producer.contract.identifiers import CustomerUid, MerchantUid, Operation, printable
-from producer.contract.job import Amount, OrderName, Request
-from producer.contract.jose import json_object
-from producer.contract.outcome import NextStep, Outcome, Status
+from ..contract.card import Card
+from ..contract.envelope import ENVELOPE_LIMIT
+from ..contract.errors import InvalidRequest, Refused, problems_of
+from ..contract.identifiers import CustomerUid, MerchantUid, Operation, printable
+from ..contract.job import Amount, OrderName, Request
+from ..contract.jose import json_object
+from ..contract.outcome import NextStep, Outcome, Status
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 FORM_FIELDS_LIMIT = 30

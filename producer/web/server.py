@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from producer.billing_queue import BillingQueue
-from producer.errors import SettingsError
-from producer.web.endpoint import card_app
-from producer.web.settings import WebSettings
+from ..billing_queue import BillingQueue
+from ..errors import SettingsError
+from .endpoint import card_app
+from .settings import WebSettings
 
 KEEP_ALIVE_S = 75  # longer than proxies keep an idle connection, so that they do not send on one that we end
 

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from producer.runtime.settings import StoreUrl
-from producer.settings import ProducerEnvironment
+from ..runtime.settings import StoreUrl
+from ..settings import ProducerEnvironment
 
 RateText = Annotated[str, Field(pattern=r"^[0-9]{1,6} per [0-9]{0,4} ?(second|minute|hour|day)s?$")]
 PageUrl = Annotated[str, Field(pattern=r"^https?://[^\s\"'<>]+$")]

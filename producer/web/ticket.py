@@ -13,12 +13,12 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, NamedTuple, Self
 
-from producer.billing_queue import BillingQueue
-from producer.contract.errors import InvalidRequest, Refused
-from producer.contract.identifiers import Operation, job_id_of
-from producer.contract.job import Request
-from producer.contract.jose import DuplicateMember, loads
-from producer.sealing import SigningKey
+from ..billing_queue import BillingQueue
+from ..contract.errors import InvalidRequest, Refused
+from ..contract.identifiers import Operation, job_id_of
+from ..contract.job import Request
+from ..contract.jose import DuplicateMember, loads
+from ..sealing import SigningKey
 
 TICKET_TYP = "ticket+jws"
 LIFE_S, TICKET_LIFE_LIMIT_S = 1800, 86_400

@@ -15,10 +15,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from producer.errors import BrokerUnavailable
-from producer.outcome_stream import OutcomeReader
-from producer.webhooks.delivery_queue import Due, WebhookLedger
-from producer.webhooks.http import PostResult, WebhookClient
+from ..errors import BrokerUnavailable
+from ..outcome_stream import OutcomeReader
+from .delivery_queue import Due, WebhookLedger
+from .http import PostResult, WebhookClient
 
 RETRIES_AFTER_S = (5, 30, 120, 600, 1800, 3600, 7200)  # the last one again and again
 GIVEN_UP_AFTER_S = 86_400.0

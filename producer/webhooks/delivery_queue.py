@@ -4,14 +4,15 @@ Keys: ``billing:webhook:…``; see :mod:`producer.contract.redis_keys`.
 """
 
 from collections.abc import Iterator
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from producer.contract import redis_keys
-from producer.contract.outcome import Outcome
-from producer.contract.redis_keys import KEPT_S
-from producer.store import Store
+from ..contract import redis_keys
+from ..contract.outcome import Outcome
+from ..contract.redis_keys import KEPT_S
+from ..store import Store
 
+LUA = Path(__file__).parents[1] / "lua"
 IN_HAND_S = 120.0  # a delivery in hand is due again after this, should its process die
 INTAKE_S = 15
 
@@ -39,7 +40,7 @@ class WebhookLedger:
     def __init__(self, ledger_url: str) -> None:
         self._store = Store("ledger", ledger_url)
         self._take, self._next, self._settle = (
-            self._store.client.register_script(files("producer").joinpath(f"lua/webhook_{name}.lua").read_text())
+            self._store.client.register_script((LUA / f"webhook_{name}.lua").read_text())
             for name in ("take", "next", "settle")
         )
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from producer.runtime.settings import split_url
-from producer.settings import ProducerEnvironment
+from ..runtime.settings import split_url
+from ..settings import ProducerEnvironment
 
 SECRET_LENGTH = range(24, 65)  # bytes, as Standard Webhooks has it
 
