@@ -91,10 +91,15 @@ def log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
-def open_queue() -> BillingQueue:
-    """The queue of the environment, in a process that holds no worker's secret."""
+def read_settings() -> ProducerSettings:
+    """The settings of the environment, in a process that holds no worker's secret."""
     refuse_worker_secrets()
-    return BillingQueue.from_env()
+    return ProducerSettings.from_env()
+
+
+def open_queue() -> BillingQueue:
+    """The queue that :func:`read_settings` says."""
+    return BillingQueue(read_settings())
 
 
 def print_json(members: dict[str, Any]) -> None:

@@ -3,16 +3,14 @@
 import contextlib
 import logging
 import signal
-from collections.abc import Iterator
 
 import click
 
 from ..outcome_stream import OutcomeReader
 from ..runtime.alive import alive_file
-from ..settings import ProducerSettings, refuse_worker_secrets
 from ..webhooks.delivery_queue import WebhookLedger
 from ..webhooks.settings import WebhookSettings
-from .shared import UNKNOWN_JOB, log_to_stderr, plainly, print_json, stop
+from .shared import UNKNOWN_JOB, log_to_stderr, plainly, print_json, read_settings, stop
 
 log = logging.getLogger("webhooks")
 
@@ -29,8 +27,7 @@ def webhooks_run() -> None:
     from ..webhooks.delivery import GROUP, Deliverer  # noqa: PLC0415 — the other commands need no HTTP client
     from ..webhooks.http import WebhookClient  # noqa: PLC0415 — as above
 
-    refuse_worker_secrets()
-    ledger_url, settings = ProducerSettings.from_env().ledger_url, WebhookSettings.from_env()
+    ledger_url, settings = read_settings().ledger_url, WebhookSettings.from_env()
     log_to_stderr()
     client = WebhookClient(
         settings.webhook_url,
@@ -61,7 +58,7 @@ def _log_failure(job_id: str, word: str, given_up: bool) -> None:
 @plainly
 def webhooks_list() -> None:
     """List what was given up, a line of JSON each; and how much waits, on stderr."""
-    with _webhook_ledger() as ledger:
+    with _open_ledger() as ledger:
         for result, at, answer in ledger.failed():
             row = {"job_id": result.job_id, "customer_uid": result.customer_uid, "status": result.status}
             print_json({**row, "given_up_at": round(at, 3), "answer": answer})
@@ -76,7 +73,7 @@ def webhooks_resend(job_ids: tuple[str, ...], *, everything: bool) -> None:
     """Deliver outcomes once more: those named, or all that were given up."""
     if everything == bool(job_ids):
         raise click.UsageError("name job ids, or give --all")
-    with _webhook_ledger() as ledger:
+    with _open_ledger() as ledger:
         wanted = job_ids or ledger.failed_ids()
         unknown = [job_id for job_id in wanted if not ledger.resend(job_id, ledger.now())]
         click.echo(f"producer: {len(wanted) - len(unknown)} to be sent once more", err=True)
@@ -84,11 +81,5 @@ def webhooks_resend(job_ids: tuple[str, ...], *, everything: bool) -> None:
             stop(f"not known any more, or waiting already: {', '.join(unknown)}", UNKNOWN_JOB)
 
 
-@contextlib.contextmanager
-def _webhook_ledger() -> Iterator[WebhookLedger]:
-    refuse_worker_secrets()
-    ledger = WebhookLedger(ProducerSettings.from_env().ledger_url)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
+def _open_ledger() -> contextlib.closing[WebhookLedger]:
+    return contextlib.closing(WebhookLedger(read_settings().ledger_url))
