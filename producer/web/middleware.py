@@ -1,6 +1,5 @@
 """Middleware before every request and behind every answer: a body's size, headers, pages of other sites."""
 
-import contextlib
 import re
 from collections.abc import Iterator, Mapping
 
@@ -42,22 +41,28 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                if scope["path"].rpartition("/")[0].endswith("/static"):
-                    headers["Cache-Control"] = "no-cache"  # kept, and asked about by its ETag
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
+        send = _with_headers(scope, send)
+        try:
+            body = await _body(scope, receive)
+        except EndpointError as error:
+            await error.response()(scope, receive, send)
+        except ClientDisconnect:
+            return
+        else:
+            await self._app(scope, _replay(body, receive), send)
 
-        with contextlib.suppress(ClientDisconnect):
-            try:
-                body = await _body(scope, receive)
-            except EndpointError as error:
-                await error.response()(scope, receive, send_with_headers)
-            else:
-                await self._app(scope, _replay(body, receive), send_with_headers)
+
+def _with_headers(scope: Scope, send: Send) -> Send:
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            if scope["path"].rpartition("/")[0].endswith("/static"):
+                headers["Cache-Control"] = "no-cache"  # kept, and asked about by its ETag
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return send_with_headers
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:

@@ -1,10 +1,11 @@
 """The endpoint over HTTP, on real Redis; workers are played by writing outcomes into the ledger."""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import httpx
 import pytest
@@ -21,7 +22,7 @@ from producer.errors import BrokerUnavailable
 from producer.sealing import SealingKeys
 from producer.web import Tickets, WebSettings, card_app
 from producer.web.api_key import add_api_key
-from producer.web.middleware import REQUEST_LIMIT
+from producer.web.middleware import REQUEST_LIMIT, Guard
 from producer.web.ticket import ATTEMPTS
 from tests.producer.stage import Stage
 
@@ -208,6 +209,15 @@ def test_a_body_without_a_length_is_bounded_too(shop: Shop) -> None:
     )
 
     assert error(answer) == (413, "too_large")
+
+
+def test_a_body_whose_sender_is_gone_goes_no_further() -> None:
+    app, send = AsyncMock(), AsyncMock()
+    receive = AsyncMock(return_value={"type": "http.disconnect"})
+
+    asyncio.run(Guard(app)({"type": "http", "path": "/", "headers": []}, receive, send))
+
+    assert (app.await_count, send.await_count) == (0, 0)
 
 
 def test_every_answer_has_its_headers(shop: Shop) -> None:
