@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from producer.__main__ import main
+from producer.cli.main import main
 from producer.cli.shared import WEB_EXTRA
 from tests.servers import ROOT
 from worker.__main__ import WORKER_EXTRA
