@@ -59,7 +59,7 @@ def _stop_without_extra(error: ModuleNotFoundError) -> NoReturn:
         raise error
     context = click.get_current_context()
     words = context.command_path.removeprefix(context.find_root().command_path).strip()
-    stop(f'{words} needs the extra "web": pip install "iamport-billing-key-worker[web]"', FAILED)
+    stop(f'{words} needs the extra "web": pip install "iamport-billing[web]"', FAILED)
 
 
 def before_cards() -> None:
