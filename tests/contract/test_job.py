@@ -21,8 +21,8 @@ ACCEPTED: dict[str, Any] = {
     "envelope": "e.e.e.e.e",
 }
 NEED_A_KEY = {"unknown_kid", "bad_signature", "not_allowed"}
-REFUSED = [vector for vector in read_vectors("refuse.json") if vector["kind"] == "job"]
-GOOD = next(vector["text"] for vector in read_vectors("accept.json") if vector["kind"] == "job")
+REFUSED = [vector for vector in read_vectors("refuse.jsonl") if vector["kind"] == "job"]
+GOOD = next(vector["text"] for vector in read_vectors("accept.jsonl") if vector["kind"] == "job")
 
 
 def problems_with(members: dict[str, Any]) -> tuple[tuple[str, str], ...]:

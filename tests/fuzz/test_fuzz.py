@@ -34,7 +34,7 @@ NAMED = {
     "psychic signatures": "job: a signature of zeros",
     "PBES2 rounds": "envelope: alg PBES2 of 2^31 rounds",
 }
-REFUSE = read_vectors("refuse.json")
+REFUSE = read_vectors("refuse.jsonl")
 GENUINE = [Input("genuine", JOB, one.text.encode(), one.record) for one in JOBS]
 GENUINE += [Input("genuine", ENVELOPE, one.text, one.record) for one in ENVELOPES]
 

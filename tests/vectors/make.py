@@ -150,9 +150,13 @@ def refused() -> list[Vector]:
 
 def files() -> dict[str, str]:
     """Every file that this writes, by its path in this folder."""
-    written: dict[str, Any] = {f"keyring/{name}": members for name, members in key_files().items()}
-    written |= {"accept.json": accepted(), "refuse.json": refused()}
-    return {name: json.dumps(content, ensure_ascii=False, indent=1) + "\n" for name, content in written.items()}
+    keys = {f"keyring/{name}": json.dumps(members, indent=1) + "\n" for name, members in key_files().items()}
+    vectors = {"accept.jsonl": accepted(), "refuse.jsonl": refused()}
+    return keys | {name: "".join(map(line_of, rows)) for name, rows in vectors.items()}
+
+
+def line_of(vector: Vector) -> str:
+    return json.dumps(vector, ensure_ascii=False) + "\n"
 
 
 def main() -> None:
