@@ -304,8 +304,7 @@ def test_unknown_field_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["Card number 4242 4242 4242 4242", "홍길동", NUMBER, "900101", f"card_{NUMBER}", "card_number.4242"],
+    "name", ["Card number 4242 4242 4242 4242", "홍길동", NUMBER, "900101", f"card_{NUMBER}", "card_number.4242"]
 )
 def test_value_gone_astray_into_a_field_name_is_not_repeated(name: str) -> None:
     assert problems_with(**{name: "x"}) == (("unknown field", "is not a field of this"),)

@@ -45,12 +45,7 @@ right check digit; otherwise it is refused with F112.
 import itertools
 from dataclasses import dataclass
 
-from tests.fake_iamport.answers import (
-    CHARGE_FAILED,
-    EXPIRY_WRONG,
-    UNKNOWN_CARD_NUMBER,
-    from_nice,
-)
+from tests.fake_iamport.answers import CHARGE_FAILED, EXPIRY_WRONG, UNKNOWN_CARD_NUMBER, from_nice
 from tests.fake_iamport.faults import Fault
 
 
@@ -134,21 +129,10 @@ _REFUSED = (
     _refused("password_exceeded", "4000000001130204", "F113", from_nice("비밀번호 회수초과")),
     _refused("birth_wrong", "4000000001130303", "F113", from_nice("주민OR사업자등록번호오류")),
     _refused("expired", "4000000001130402", "F113", EXPIRY_WRONG),
-    _refused(
-        "not_accepted",
-        "4000000001130501",
-        "F113",
-        from_nice("해당카드 사용불가 가맹점(타카드 사용요망)"),
-    ),
+    _refused("not_accepted", "4000000001130501", "F113", from_nice("해당카드 사용불가 가맹점(타카드 사용요망)")),
     _refused("not_usable", "4000000001180001", "F118", "[F118]사용이 불가능한 카드입니다."),
     _refused("no_contract", "4000000001170002", "F117", "[F117]빌링 계약이 없는 상점입니다."),
-    _refused(
-        "unregistered_merchant",
-        "4000000089010005",
-        "8901",
-        "[8901] 미등록PG업체/거래정지업체",
-        bare=True,
-    ),
+    _refused("unregistered_merchant", "4000000089010005", "8901", "[8901] 미등록PG업체/거래정지업체", bare=True),
     _refused("processing_error", "4000000001060005", "F106", _PROCESSING),
     _refused("processing_error_twice", "4000000001060104", "F106", _PROCESSING, times=2),
     SampleCard(

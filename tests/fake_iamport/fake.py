@@ -37,8 +37,7 @@ class FakeIamport:
         names: host names in the certificate.
         ca_file: where to write the authority's certificate; by default a temporary file.
         sandbox: the channels are test channels, whose payments look-ups hide unless asked.
-        unknown_uid_style: HTTP status of a look-up of an unknown customer_uid: documented is
-            404, observed was 200.
+        unknown_uid_style: HTTP status of a look-up of an unknown customer_uid: documented is 404, observed was 200.
 
     Attributes:
         clock_offset_s: by how much i'mport's clock is ahead of ``clock``.
@@ -111,10 +110,7 @@ class FakeIamport:
         return self.start()
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
 

@@ -105,11 +105,7 @@ class PaymentDesk:
     """Charges cards, and shows and cancels what was charged."""
 
     def __init__(
-        self,
-        now: Callable[[], float],
-        journal: Journal,
-        screening: Screening,
-        customers: CustomerDesk,
+        self, now: Callable[[], float], journal: Journal, screening: Screening, customers: CustomerDesk
     ) -> None:
         self.payments: dict[str, Payment] = {}
         self._now = now
@@ -120,8 +116,7 @@ class PaymentDesk:
     def onetime(self, call: Call) -> Answer:
         """Answer POST /subscribe/payments/onetime.
 
-        With a customer_uid the key is stored too, but only when the charge succeeds (our
-        assumption).
+        With a customer_uid the key is stored too, but only when the charge succeeds (our assumption).
         """
         refused = self._refuse_order(call, "merchant_uid", "amount", "card_number", "expiry")
         if refused:

@@ -10,11 +10,7 @@ from pathlib import Path
 import pytest
 from joserfc.jwk import ECKey
 
-from producer import (
-    BillingQueue,
-    Card,
-    Job,
-)
+from producer import BillingQueue, Card, Job
 from producer.contract import redis_keys
 from producer.contract.card import PLAINTEXT_LIMIT
 from producer.contract.identifiers import job_id_of

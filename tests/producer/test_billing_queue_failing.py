@@ -4,13 +4,7 @@ from typing import Any
 
 import pytest
 
-from producer import (
-    BillingQueue,
-    BrokerUnavailable,
-    Card,
-    InvalidRequest,
-    SettingsError,
-)
+from producer import BillingQueue, BrokerUnavailable, Card, InvalidRequest, SettingsError
 from producer.contract.identifiers import job_id_of
 from tests.fake_iamport.cards import CARDS
 from tests.ports import dead_port

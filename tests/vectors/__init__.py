@@ -5,10 +5,10 @@
 Times lie around 2027-01-15, the ledger's clock in each vector's ``record``, so that vectors do not grow old.
 
 ``accept.jsonl``
-    a line for each ``{name, kind, text, record, job, plaintext}``: ``text`` is a signed request or an envelope, ``job`` the
+    a ``{name, kind, text, record, job, plaintext}`` a line: ``text`` is a signed request or an envelope, ``job`` the
     members that it must be read as (for an envelope those of its header), ``plaintext`` those of its card.
 ``refuse.jsonl``
-    a line for each ``{name, why, kind, text, record, expected}``: what is refused, why that matters, and the code of the
+    a ``{name, why, kind, text, record, expected}`` a line: what is refused, why that matters, and the code of the
     refusal. ``unknown_kid`` is none: the key may arrive with the next rotation, and the job waits.
 """
 

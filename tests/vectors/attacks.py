@@ -9,18 +9,7 @@ import json
 from typing import Any
 
 from tests.vectors.jose import b64, p256, public_jwk, to_json, x25519
-from tests.vectors.recipe import (
-    CARD,
-    EXP,
-    EXPIRES_AT,
-    IAT,
-    P256_KID,
-    PRODUCER_KID,
-    Refusal,
-    envelope,
-    issue,
-    plain,
-)
+from tests.vectors.recipe import CARD, EXP, EXPIRES_AT, IAT, P256_KID, PRODUCER_KID, Refusal, envelope, issue, plain
 from tests.vectors.tampering import bytes_of, exactly, joined, on
 
 SIGNATURE = 2

@@ -56,8 +56,7 @@ ACCEPTED = [
     Acceptance("an issuance on P-256", issue(card=envelope(kid=P256_KID))),
     Acceptance("an issuance by a producer who may only issue", issue(kid=ISSUER_KID)),
     Acceptance(
-        "an issuance with every request field",
-        issue(pg="nice.MID_1", channel_key="channel-key-1", customer_id="c-1"),
+        "an issuance with every request field", issue(pg="nice.MID_1", channel_key="channel-key-1", customer_id="c-1")
     ),
     Acceptance("a Korean name and address", issue(card=envelope(plaintext=plain(KOREAN))), card=KOREAN),
     Acceptance("all of the holder's data", issue(card=envelope(plaintext=plain(PERSONAL))), card=PERSONAL),

@@ -248,12 +248,7 @@ FORMS = [
     ),
     Refusal("padding", _ONE_TEXT, "bad_base64", envelope(tamper=on(TAG, lambda text: text + "=="))),
     Refusal("base64 that is not canonical", _ONE_TEXT, "bad_base64", envelope(tamper=on(TAG, non_canonical))),
-    Refusal(
-        "the alphabet of base64",
-        _ONE_TEXT,
-        "bad_base64",
-        envelope(tamper=on(TAG, lambda text: "+/" + text[2:])),
-    ),
+    Refusal("the alphabet of base64", _ONE_TEXT, "bad_base64", envelope(tamper=on(TAG, lambda text: "+/" + text[2:]))),
     Refusal(
         "white space in a segment", _ONE_TEXT, "bad_base64", envelope(tamper=on(IV, lambda t: t[:4] + " " + t[4:]))
     ),

@@ -221,12 +221,7 @@ PAYLOADS = [
 BINDINGS = [
     _other("job_id", "5ce0e9a5-6015-8fec-aadf-a328ae398116"),
     Refusal("an issuance on the record of a payment", _INTACT, "other_operation", issue(), ONETIME_RECORD),
-    Refusal(
-        "a payment on the record of an issuance",
-        "a replayed payment charges",
-        "other_operation",
-        onetime(),
-    ),
+    Refusal("a payment on the record of an issuance", "a replayed payment charges", "other_operation", onetime()),
     _other("customer_uid", "gildong_0002_1234"),
     _other("merchant_uid", "order-2027-0002", ONETIME_RECORD),
     Refusal(
