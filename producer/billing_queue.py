@@ -376,7 +376,7 @@ class BillingQueue:
 
 
 def _check_kinds(card: object, sealed: object, queue: object) -> None:
-    """What would otherwise fail after the job was accepted."""
+    """Refuse arguments that would fail after the job was accepted."""
     for field, holds, rule in (
         ("card", (card is None) != (sealed is None), "give a card or an envelope, one of the two"),
         ("card", card is None or isinstance(card, Card), "must be a Card"),

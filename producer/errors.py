@@ -1,4 +1,4 @@
-"""What a producer's call may raise, beside the contract's InvalidCard, InvalidRequest and Refused.
+"""Errors of a producer's calls, beside the contract's InvalidCard, InvalidRequest and Refused.
 
 ::
 

@@ -76,7 +76,7 @@ class OutcomeReader:
         return cls(ProducerSettings.from_env().ledger_url, group, consumer, **how)
 
     def __iter__(self) -> Iterator[Delivery]:
-        """What was left unacknowledged first, then what comes.
+        """Outcomes left unacknowledged first, then new ones.
 
         Raises:
             BrokerUnavailable: the ledger cannot be read; iterate again later.
@@ -117,7 +117,7 @@ class OutcomeReader:
                     raise
 
     def left_over(self) -> Iterator[Delivery]:
-        """What this consumer took before and never acknowledged.
+        """Outcomes that this consumer took before and never acknowledged.
 
         Raises:
             BrokerUnavailable: the ledger cannot be read.

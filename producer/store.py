@@ -4,11 +4,10 @@ import contextlib
 from collections.abc import Iterator
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from producer.errors import BrokerUnavailable
 from producer.runtime.redaction import wipe
+from producer.runtime.redis_store import instant, open_client
 from producer.runtime.store_errors import trouble
 
 # For each connection and answer: a store that is down or silent fails a call within 5 s. Stores that answer just in
@@ -27,15 +26,7 @@ class Store:
 
     def __init__(self, name: str, url: str) -> None:
         self.name, self.url = name, url
-        self.client = redis.Redis.from_url(
-            url,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_timeout=ANSWER_TIMEOUT_S,
-            socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            health_check_interval=0,
-        )
+        self.client = open_client(url, CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[redis.Redis]:
@@ -49,10 +40,19 @@ class Store:
         except FAILURES as error:
             raise self.unavailable(error, "read", accepted=None) from None
 
+    def now(self) -> float:
+        """The store's clock, Unix seconds.
+
+        Raises:
+            BrokerUnavailable: the store failed.
+        """
+        with self.reading() as client:
+            return instant(client.time())
+
     def unavailable(
         self, error: BaseException, step: str, *, accepted: bool | None, key: str | None = None
     ) -> BrokerUnavailable:
-        """What a producer's caller is told of a failure; the failure itself is wiped."""
+        """The error for a producer's caller; the failure itself is wiped."""
         words, is_lasting = trouble(self.name, self.url, error)
         wipe(error)
         return BrokerUnavailable(step, accepted=accepted, idempotency_key=key, trouble=words, is_lasting=is_lasting)

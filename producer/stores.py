@@ -40,7 +40,7 @@ class NewJob(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """What the ledger gave: place and times; ``open`` is False once the job is finished."""
+    """An accepted job's place and times; ``open`` is False once the job is finished."""
 
     open: bool
     sequence: int

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from producer.runtime.key_file import KeyFileError
+from producer.runtime.errors import ProcessError
 from producer.runtime.lockdown import MemoryNotLocked, end_with_parent, lock_down, start_anew_scrubbed
 from worker import redis_acl as access
-from worker.errors import SettingsError, WorkerError
+from worker.errors import SettingsError
 from worker.keys import generate as keys
 from worker.keys import retire as retirement
 from worker.settings import WorkerSettings
@@ -133,7 +133,7 @@ def doctor(*, without_login: bool) -> None:
 
 
 def _lock_down() -> list[str]:
-    """What a process that holds keys does first; what does not hold, in words."""
+    """Lock a process that holds keys down; gives what does not hold, in words."""
     start_anew_scrubbed()
     try:
         return lock_down(require_locked_memory=WorkerSettings.from_env().require_locked_memory)
@@ -144,7 +144,7 @@ def _lock_down() -> list[str]:
 def _entry() -> None:
     try:
         main()
-    except (WorkerError, KeyFileError) as error:
+    except ProcessError as error:
         click.echo(f"worker: {error}", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import structlog
 
 from producer.runtime.key_file import KeyFileError, WatchedFile
+from producer.runtime.redis_store import Stores
 from worker.errors import SettingsError
 from worker.iamport.client import IamportClient
 from worker.issuance import Issuance
@@ -14,7 +15,6 @@ from worker.keys.from_command import CommandKeys
 from worker.keys.opening import Opener, OpeningKeys, ProducerKeys
 from worker.ledger import Ledger
 from worker.rate_limit import SharedRate
-from worker.redis_store import Stores
 from worker.settings import WorkerSettings
 from worker.token_cache import TokenCache
 
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 class Worker(NamedTuple):
-    """What the tasks and the sweeper of this process work with."""
+    """The parts that the tasks and the sweeper of this process share."""
 
     ledger: Ledger
     issuance: Issuance

@@ -14,13 +14,14 @@ from celery import Celery, signals
 
 from producer.contract.job import QUEUES, RECOVERY, TASK_NAME
 from producer.runtime.alive import alive_file
+from producer.runtime.errors import StoreUnavailable
 from producer.runtime.lockdown import MemoryNotLocked, has_scrubbing_allocator, lock_down
 from producer.runtime.logs import set_up_logs
+from producer.runtime.redis_store import Link, Stores
 from producer.runtime.store_errors import trouble
 from worker import message_filter as intake
 from worker.bootstrap import this_worker
-from worker.errors import SettingsError, StoreUnavailable
-from worker.redis_store import Link, Stores
+from worker.errors import SettingsError
 from worker.settings import WorkerSettings
 from worker.start_check import check_stores
 from worker.sweeper import Sweeper
@@ -106,7 +107,7 @@ def _depths() -> list[int]:
 
 
 def _length(link: Link, queue: str) -> int:
-    """How many messages a Redis list holds; something else in its place would stop every worker, so it goes."""
+    """The length of a Redis list; another type in its place would stop every worker, so it is deleted."""
     try:
         return int(link.call("LLEN", queue))
     except redis.ResponseError as error:

@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+from producer.runtime.errors import ProcessError, StoreUnavailable
 from producer.runtime.lockdown import lock_down
+from producer.runtime.redis_store import Link
 from worker.bootstrap import iamport_client, open_keyrings
-from worker.errors import StoreUnavailable, WorkerError
-from worker.redis_store import Link
 from worker.settings import WorkerSettings, is_loopback
 from worker.store_check import (
     CLOCK_APART_S,
     Problem,
     Seen,
-    clock_of,
     has_worker,
     look_at,
     problems_of_any,
@@ -73,7 +72,7 @@ def examine(settings: WorkerSettings, wrong: dict[str, str], *, with_login: bool
             continue
         try:
             yield Finding(check.what, *check.ask(settings))
-        except WorkerError as error:
+        except ProcessError as error:
             yield Finding(check.what, FAIL, str(error))
             out_of_reach |= {name for name in check.needs if len(check.needs) == 1}  # said once
 
@@ -123,8 +122,7 @@ def _users(settings: WorkerSettings) -> tuple[str, str]:
 def _clocks(settings: WorkerSettings) -> tuple[str, str]:
     apart = {}
     for name, url in (("ledger", settings.ledger_url), ("vault", settings.vault_url)):
-        clock = clock_of(Link(url, name))
-        apart[name] = abs(clock - time.time())
+        apart[name] = abs(Link(url, name).time() - time.time())
     words = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in apart.items()) + " apart from this machine"
     return (FAIL, f"{words}: set them by NTP") if max(apart.values()) > CLOCK_APART_S else (OK, words)
 
@@ -136,7 +134,7 @@ def _worker(settings: WorkerSettings) -> tuple[str, str]:
 
 
 def _encryption(settings: WorkerSettings) -> tuple[str, str]:
-    """Whether what goes over a network goes over TLS; on one machine it need not."""
+    """Connections beyond this machine should use TLS."""
     urls = {"BROKER_URL": settings.broker_url, "LEDGER_URL": settings.ledger_url, "VAULT_URL": settings.vault_url}
     plain = [
         name

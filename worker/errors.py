@@ -1,4 +1,4 @@
-"""What may go wrong in the worker's own house; refusals and waiting are values, not errors (see retry.py).
+"""Errors of the worker; refusals and waiting are values (see model.py).
 
 ::
 
@@ -6,16 +6,17 @@
     ├── SettingsError      one line that names the setting
     ├── UnknownKid         no key of that id here yet: the job waits
     │   └── UnknownProducer  for a while only: it may be a forgery
-    ├── TokenUnavailable   .reason, .delay_s: no i'mport token now: the job waits
-    │   └── LoginRefused   i'mport refuses IMP_KEY and IMP_SECRET
-    └── StoreUnavailable   a store does not answer or refuses: the ledger's sweeper brings the job back
+    └── TokenUnavailable   .reason, .delay_s: no i'mport token now: the job waits
+        └── LoginRefused   i'mport refuses IMP_KEY and IMP_SECRET
 """
 
 from typing import Self
 
+from producer.runtime.errors import ProcessError
 
-class WorkerError(Exception):
-    """Root of the worker's errors; its text holds no card data, no key and no password."""
+
+class WorkerError(ProcessError):
+    """Root of the worker's own errors."""
 
 
 class SettingsError(WorkerError):
@@ -49,16 +50,3 @@ class TokenUnavailable(WorkerError):
 
 class LoginRefused(TokenUnavailable):
     """I'mport refuses the merchant's keys; asked again once in 30 s, by one for all."""
-
-
-class StoreUnavailable(WorkerError):
-    """A store does not answer, or refuses a command for the state that it is in or for want of a right.
-
-    Args:
-        words: which store, where, as which user, and why: without a password.
-        is_lasting: whether only a person can mend it (a wrong password, a missing right).
-    """
-
-    def __init__(self, words: str = "the store does not answer", *, is_lasting: bool = False) -> None:
-        self.is_lasting = is_lasting
-        super().__init__(words)

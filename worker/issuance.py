@@ -22,9 +22,11 @@ from producer.contract.errors import Refused
 from producer.contract.identifiers import Operation
 from producer.contract.job import Job
 from producer.contract.outcome import AFTER_SENDING, Outcome, Status
-from worker.errors import StoreUnavailable, TokenUnavailable, UnknownKid, UnknownProducer
+from producer.runtime.errors import StoreUnavailable
+from worker.errors import TokenUnavailable, UnknownKid, UnknownProducer
 from worker.iamport.answer import NO_ANSWER, Annotation, Answer
-from worker.iamport.verdict import NOTHING, Judged, Verdict, judge_customer, judge_issue, judge_onetime, judge_payment
+from worker.iamport.codes import Verdict
+from worker.iamport.verdict import NOTHING, Judged, judge_customer, judge_issue, judge_onetime, judge_payment
 from worker.model import (
     OVERDUE,
     End,

@@ -13,13 +13,14 @@ from producer.contract import redis_keys
 from producer.contract.identifiers import Operation
 from producer.contract.job import QUEUES
 from producer.contract.outcome import AFTER_SENDING, Outcome, Status
+from producer.runtime.redis_store import Script, Stores
 from worker.model import OVERDUE, Lease, NotClaimed, Snooze
-from worker.redis_store import Script, Stores
 from worker.result import celery_result
 from worker.room import full_store, memory_of, read_info
 
-CLAIM, SENT, HOLD, WAIT, FINISH, DUE = map(Script, ("claim", "sent", "hold", "wait", "finish", "due"))
-LOCK, NOTE = map(Script, ("lock", "note"))
+CLAIM, SENT, HOLD, WAIT, FINISH, DUE, LOCK, NOTE = (
+    Script("worker", name) for name in ("claim", "sent", "hold", "wait", "finish", "due", "lock", "note")
+)
 CLAIM_LEASE_S = 75.0  # waiting for a turn and for a token, each within its bounds
 DOUBT_S = 120.0
 CALL_SLACK_S = 10.0  # what a call's lease outlives the call's total deadline by
@@ -91,8 +92,7 @@ class Ledger:
 
     def now(self) -> float:
         """The ledger's clock, Unix seconds."""
-        seconds, microseconds = self._stores.local.call("TIME")
-        return float(seconds) + float(microseconds) / 1e6
+        return self._stores.local.time()
 
     def finish(self, lease: Lease, outcome: Outcome, key_updated: int | None = None) -> Outcome | None:
         """Write the outcome, once; then the sealed request goes.
@@ -144,7 +144,7 @@ class Ledger:
         return list(zip(names[::2], names[1::2], strict=True))
 
     def hold_sweeper(self, owner: str, life_s: int) -> bool:
-        """Whether this owner is the one sweeper for the next seconds."""
+        """True if this owner is the one sweeper for the next seconds."""
         return bool(self._stores.local.run(LOCK, [redis_keys.SWEEPER], owner, life_s))
 
     def refuse_jobs_while_full(self) -> tuple[str, bool]:

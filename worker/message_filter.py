@@ -34,7 +34,7 @@ def install() -> None:
 
 
 def problem_of(message: object) -> str | None:
-    """What is wrong with a message as it came from the queue; None if it is one of ours."""
+    """The first problem of a message as it came from the queue; None if it is one of ours."""
     if not isinstance(message, dict):
         return "shape"
     headers, properties = message.get("headers"), message.get("properties")

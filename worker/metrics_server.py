@@ -21,16 +21,17 @@ from prometheus_client.registry import Collector
 
 from producer.contract import redis_keys
 from producer.contract.job import QUEUES
-from worker.errors import SettingsError, StoreUnavailable
+from producer.runtime.errors import StoreUnavailable
+from producer.runtime.redis_store import Stores
+from worker.errors import SettingsError
 from worker.ledger import Ledger
-from worker.redis_store import Stores
 from worker.settings import WorkerSettings
 
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 — a folder of random name is made in it
 
 
 class Backlog(Collector):
-    """What is open, as the ledger says at a scrape; nothing while it does not answer."""
+    """Open jobs, read from the ledger at a scrape; empty while it does not answer."""
 
     def __init__(self, stores: Stores, ledger: Ledger) -> None:
         self._stores, self._ledger = stores, ledger

@@ -1,4 +1,4 @@
-"""What the story of a job passes around, and the parts that it needs: no Celery, no Redis, no HTTP.
+"""Types of a job's story, and the parts that it needs: no Celery, no Redis, no HTTP.
 
 ::
 
@@ -155,7 +155,7 @@ class SharedToken(NamedTuple):
 
 
 class RatePermit(NamedTuple):
-    """What the vault says about a job.
+    """The vault's answer for a job.
 
     Args:
         state: ``granted``, ``later`` (ask again), ``no_request`` (the sealed request is gone) or ``store_down``.

@@ -13,13 +13,13 @@ from typing import cast
 
 from producer.contract import redis_keys
 from producer.contract.outcome import Status
-from worker.errors import StoreUnavailable
+from producer.runtime.errors import StoreUnavailable
+from producer.runtime.redis_store import Script, Stores
 from worker.iamport.answer import Answer
 from worker.model import End, NotNow, PermitState, RatePermit, Snooze
-from worker.redis_store import Script, Stores
 from worker.retry import VAULT_SILENT, backoff_s
 
-PERMIT, REPORT = Script("permit"), Script("report")
+PERMIT, REPORT = Script("worker", "permit"), Script("worker", "report")
 HORIZON_S = 1.0  # a place may be reserved that far ahead; so late may who waits hear of a pause
 INTERACTIVE_SHARE = 0.2
 FAILURES_LIMIT = 5

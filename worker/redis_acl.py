@@ -23,7 +23,6 @@ job queue. It must be allowed to speak on the control channel, or it hears nothi
 (``worker_enable_remote_control`` is off).
 """
 
-import os
 import secrets
 from hashlib import sha256
 from pathlib import Path
@@ -31,6 +30,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from producer.contract import redis_keys
+from producer.runtime import private_file
+from producer.runtime.private_file import PRIVATE, PUBLIC
 from worker.errors import WorkerError
 
 DEFAULT_USER = "user default off resetpass allkeys allchannels +@all"
@@ -42,7 +43,7 @@ EVERYTHING = redis_keys.OPEN.partition(":")[0] + ":*"
 
 
 class Role(NamedTuple):
-    """What a user may reach and do.
+    """A user's keys and commands.
 
     Args:
         keys: patterns; one without a sign of its own (``%R~``, read only) may be read and written.
@@ -170,9 +171,5 @@ def _write(files: dict[Path, str]) -> None:
     for path in files:
         if path.exists():
             raise AccessError(f"{path} is there already")
-    for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            if path.suffix == ".acl":  # digests only, and the server's user must read it, whatever the umask
-                os.fchmod(file.fileno(), 0o644)
-            file.write(text + "\n")
+    for path, text in files.items():  # an ACL file holds digests only, and the server's user must read it
+        private_file.create(path, text + "\n", PUBLIC if path.suffix == ".acl" else PRIVATE)

@@ -1,11 +1,12 @@
-"""Retry: what happens next to a job. Pure functions that choose between the steps of :mod:`worker.model`."""
+"""The next step of a job. Pure functions that choose between the steps of :mod:`worker.model`."""
 
 import random
 from collections.abc import Callable
 
 from producer.contract.identifiers import Operation
 from producer.contract.outcome import Status
-from worker.iamport.verdict import Judged, LookUpResult, Verdict
+from worker.iamport.codes import Verdict
+from worker.iamport.verdict import Judged, LookUpResult
 from worker.model import End, Lease, Snooze, Step
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 30.0
@@ -39,7 +40,7 @@ def backoff_s(attempt: int, jitter: Callable[[], float] = random.random) -> floa
 
 
 def before_sending(lease: Lease) -> Step | None:
-    """What the ledger alone decides about a claimed job; None to go on, to a look-up or to the card.
+    """The step that the ledger alone decides for a claimed job; None to go on, to a look-up or to the card.
 
     A payment is never superseded: it is made beside the newer card.
     """
@@ -56,7 +57,7 @@ def before_sending(lease: Lease) -> Step | None:
 
 
 def after_answer(judged: Judged, lease: Lease, attempt: int, jitter: Callable[[], float] = random.random) -> Step:
-    """What an answer of i'mport leads to.
+    """The step after an answer of i'mport.
 
     Args:
         judged: the answer.
@@ -79,7 +80,7 @@ def after_answer(judged: Judged, lease: Lease, attempt: int, jitter: Callable[[]
 
 
 def after_look_up(result: LookUpResult, judged: Judged, lease: Lease, *, has_card: bool) -> Step:
-    """What a look-up of an unanswered POST leads to.
+    """The step after a look-up of an unanswered POST.
 
     Args:
         result: what was seen.

@@ -7,14 +7,14 @@ refused is what would make it worse. The margin is for what jobs that are open w
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from worker.redis_store import Link
+from producer.runtime.redis_store import Link
 
 FULL, AGAIN = 0.80, 0.75  # of maxmemory: refuse jobs, and accept them again
 OPEN_JOB_BYTES = 4096  # what an open job will still write to the ledger: outcome, stream, Celery's result
 
 
 class Memory(NamedTuple):
-    """How full a store is.
+    """A store's memory.
 
     Args:
         used, most: bytes; ``most`` is 0 without ``maxmemory``.
@@ -25,7 +25,7 @@ class Memory(NamedTuple):
 
 
 def read_info(link: Link, section: str = "default") -> dict[str, str]:
-    """What INFO says, by its own names.
+    """INFO of a store, by its own names.
 
     Raises:
         StoreUnavailable: no answer, or no right to ask.
@@ -35,7 +35,7 @@ def read_info(link: Link, section: str = "default") -> dict[str, str]:
 
 
 def memory_of(link: Link) -> Memory:
-    """How full a store is.
+    """A store's memory.
 
     Raises:
         StoreUnavailable: no answer, or no right to ask.

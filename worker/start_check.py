@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from producer.runtime.errors import StoreUnavailable
+from producer.runtime.redis_store import Link
 from producer.runtime.store_errors import WORDS
-from worker.errors import SettingsError, StoreUnavailable
-from worker.redis_store import Link
+from worker.errors import SettingsError
 from worker.settings import WorkerSettings
 from worker.store_check import SETTINGS, Problem, Seen, look_at, problems_of_any, problems_of_ledger, problems_of_vault
 

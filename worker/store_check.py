@@ -11,9 +11,9 @@ from typing import NamedTuple
 import redis
 
 from producer.contract import redis_keys
-from worker.errors import StoreUnavailable
+from producer.runtime.errors import StoreUnavailable
+from producer.runtime.redis_store import Link
 from worker.redis_acl import LEDGER, VAULT, Role
-from worker.redis_store import Link
 from worker.room import FULL, Memory, read_info
 
 LEAST = {"redis": (7, 0), "valkey": (7, 2)}
@@ -27,7 +27,7 @@ NOBODYS = (  # what no role of ours needs
 
 
 class Problem(NamedTuple):
-    """What is wrong, and what to do about it.
+    """A problem, and what to do about it.
 
     Args:
         is_unsafe: workers refuse to start: a card could reach a disk, or what was accepted could be lost.
@@ -56,7 +56,7 @@ class Seen(NamedTuple):
 
     @property
     def memory(self) -> Memory:
-        """How full it is."""
+        """The store's memory."""
         return Memory(int(self.info.get("used_memory", 0)), int(self.info.get("maxmemory", 0)))
 
 
@@ -73,7 +73,7 @@ def look_at(link: Link, settings: Iterable[str] = SETTINGS) -> Seen:
 
 
 def problems_of_any(seen: Seen) -> Iterator[Problem]:
-    """What must hold of every store."""
+    """Problems of any store."""
     name, _, version = seen.version.partition(" ")
     found = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if found < LEAST[name]:
@@ -91,7 +91,7 @@ def problems_of_any(seen: Seen) -> Iterator[Problem]:
 
 
 def problems_of_ledger(seen: Seen) -> Iterator[Problem]:
-    """What must hold of queue and ledger: what was answered is on the disk."""
+    """Problems of queue and ledger: what was answered must be on the disk."""
     yield from problems_of_any(seen)
     if seen.info.get("aof_enabled") != "1":
         yield Problem("does not persist: set appendonly yes and appendfsync always", is_unsafe=True)
@@ -106,7 +106,7 @@ def problems_of_ledger(seen: Seen) -> Iterator[Problem]:
 
 
 def problems_of_vault(seen: Seen) -> Iterator[Problem]:
-    """What must hold of the vault: nothing of it reaches a disk."""
+    """Problems of the vault: nothing of it may reach a disk."""
     yield from problems_of_any(seen)
     if seen.info.get("aof_enabled") == "1" or seen.config.get("save"):
         words = 'writes to disk: set save "" and appendonly no, for it holds sealed cards'
@@ -116,7 +116,7 @@ def problems_of_vault(seen: Seen) -> Iterator[Problem]:
 
 
 def problems_of_users(link: Link, name: str) -> Iterator[Problem]:
-    """What is wrong with the users of a server, asked as one who may.
+    """Problems of a server's users, asked as one who may.
 
     Args:
         name: ``ledger`` or ``vault``.
@@ -175,21 +175,15 @@ def _permitted(link: Link, user: str, commands: Iterable[str]) -> set[str]:
 
 
 def _answer(answer: Callable[[], bytes]) -> str | None:
-    """What a dry run came to; None for an error reply: a wrong number of arguments, or a command that is not known."""
+    """The result of a dry run; None for an error reply: a wrong number of arguments, or an unknown command."""
     try:
         return answer().decode()
     except redis.ResponseError:
         return None
 
 
-def clock_of(link: Link) -> float:
-    """A store's clock, Unix seconds."""
-    seconds, microseconds = link.call("TIME")
-    return float(seconds) + float(microseconds) / 1e6
-
-
 def has_worker(link: Link) -> bool:
-    """Whether some worker's sweeper was at work within the last seconds."""
+    """True if a worker's sweeper was at work within the last seconds."""
     return bool(link.call("EXISTS", redis_keys.SWEEPER))
 
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 import structlog
 
 from producer.contract.job import QUEUES, RECOVERY
+from producer.runtime.errors import ProcessError
 from worker import metrics
-from worker.errors import WorkerError
 from worker.ledger import Ledger
 
 PERIOD_S = 0.5
@@ -122,7 +122,7 @@ class Sweeper:
                 self.sweep()
                 problem = ""
             except Exception as error:  # noqa: BLE001 — the sweeper outlives whatever a store's or broker's client raises
-                words = str(error) if isinstance(error, WorkerError) else type(error).__name__
+                words = str(error) if isinstance(error, ProcessError) else type(error).__name__
                 if problem != words:
                     problem = words
                     log.warning("sweeper waits", problem=problem)

@@ -8,9 +8,9 @@ from celery import shared_task
 
 from producer.contract.job import MIGRATION, TASK_NAME
 from producer.contract.outcome import Outcome
+from producer.runtime.errors import StoreUnavailable
 from worker import metrics
 from worker.bootstrap import this_worker
-from worker.errors import StoreUnavailable
 from worker.message_filter import ACCEPTED_FOR
 from worker.model import NotClaimed, Snooze
 

@@ -26,10 +26,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
 from producer.contract import redis_keys
-from worker.errors import LoginRefused, StoreUnavailable, TokenUnavailable
+from producer.runtime.errors import StoreUnavailable
+from producer.runtime.redis_store import Stores
+from worker.errors import LoginRefused, TokenUnavailable
 from worker.iamport.answer import Answer, Token
 from worker.model import SharedToken
-from worker.redis_store import Stores
 from worker.retry import LOGIN_FAILED, LOGIN_REFUSED, LOGIN_THROTTLED, TOKEN_AWAITED, VAULT_SILENT
 
 MARGIN_S = 30.0  # fetched again this long before its end: inside the last minute, in which i'mport extends it
@@ -133,7 +134,7 @@ class TokenCache:
                 return held
 
     def _stored(self) -> SharedToken | None:
-        """What lies in the vault, if it is ours and good for long enough."""
+        """The token in the vault, if it is ours and good for long enough."""
         asked_at = self._clock()
         sealed = self._vault.local.call("GET", self._name)
         life_ms = self._vault.local.call("PTTL", self._name)

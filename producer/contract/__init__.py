@@ -1,4 +1,4 @@
-"""What both halves share: cards, envelopes, jobs, outcomes and where they lie.
+"""The contract of both halves: cards, envelopes, jobs, outcomes and where they lie.
 
 Pydantic and the standard library only. Nothing here opens or seals anything, nothing connects to anything; importing it
 loads neither Celery nor Redis.

@@ -46,7 +46,7 @@ def month_in_korea(hour: float) -> str:
 
 
 def luhn_holds(digits: str) -> bool:
-    """Whether the check digit of a card number holds (ISO/IEC 7812-1)."""
+    """True if the check digit of a card number holds (ISO/IEC 7812-1)."""
     return (sum(map(int, digits[::-2])) + sum(map(int, digits[-2::-2].translate(_DOUBLED)))) % 10 == 0
 
 
@@ -67,7 +67,7 @@ def brand_of(digits: str) -> str:
 
 
 def business_number_holds(digits: str) -> bool:
-    """Whether the check digit of a Korean business registration number (10 digits) holds.
+    """True if the check digit of a Korean business registration number (10 digits) holds.
 
     Source: the National Tax Service's published weights 1 3 7 1 3 7 1 3 5.
     """
@@ -77,7 +77,7 @@ def business_number_holds(digits: str) -> bool:
 
 
 def birth_date_holds(digits: str) -> bool:
-    """Whether six digits are a calendar date ``YYMMDD`` in this century or the last."""
+    """True if six digits are a calendar date ``YYMMDD`` in this century or the last."""
     for century in (1900, 2000):
         try:
             date(century + int(digits[:2]), int(digits[2:4]), int(digits[4:]))
@@ -224,13 +224,13 @@ class Card(BaseModel):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What looks wrong without being sure: a check digit that fails where it is not assured to hold."""
+        """Doubts about the card: a check digit that fails where it is not assured to hold."""
         if luhn_holds(self.card_number.get_secret_value()):
             return ()
         return (f"card_number: the check digit does not hold (not assured for {self.brand} cards)",)
 
     def fits(self, masked: str | None) -> bool | None:
-        """Whether a masked number that a gateway shows can be this card's; None where it does not tell."""
+        """True if a masked number that a gateway shows can be this card's; None where it does not tell."""
         number = self.card_number.get_secret_value()
         if masked is None or len(masked) != len(number):
             return None

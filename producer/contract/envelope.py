@@ -28,7 +28,7 @@ EPK_LENGTHS = {("OKP", "X25519"): {"x": 32}, ("EC", "P-256"): {"x": 32, "y": 32}
 
 
 class Envelope(BaseModel):
-    """What the protected header of a sealed card says, and the text itself.
+    """A sealed card: the text, and what its protected header says.
 
     Args:
         kid: which of the worker's keys it is sealed to.
@@ -94,7 +94,7 @@ class Envelope(BaseModel):
         return envelope
 
     def check_time(self, accepted_at: float) -> None:
-        """Whether it could be accepted at that instant of the ledger's clock.
+        """Check that the envelope could be accepted at an instant of the ledger's clock.
 
         Raises:
             Refused: ``not_yet_valid`` or ``envelope_expired``.
@@ -105,7 +105,7 @@ class Envelope(BaseModel):
             raise Refused("envelope_expired")
 
     def check_bound(self, purpose: Operation, customer_uid: str | None, merchant_uid: str | None) -> None:
-        """Whether it was sealed for this request and no other.
+        """Check that the envelope was sealed for this request and no other.
 
         Raises:
             Refused: ``other_purpose``, ``other_customer_uid`` or ``other_merchant_uid``.

@@ -12,7 +12,7 @@ UID_CHARACTERS = r"[A-Za-z0-9_.@:+=~-]"
 
 
 class Operation(StrEnum):
-    """What a job asks of i'mport."""
+    """The call that a job asks of i'mport."""
 
     ISSUE = "issue"
     """POST /subscribe/customers/{customer_uid}: store the card, give a billing key."""

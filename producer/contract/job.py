@@ -43,7 +43,7 @@ CustomerId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 
 
 class Request(BaseModel):
-    """What a merchant asks, all but the card.
+    """A merchant's request, all but the card.
 
     Args:
         operation: ``issue`` or ``onetime``.
@@ -100,7 +100,7 @@ class Request(BaseModel):
 
 
 def _misfits(request: Request) -> list[tuple[str, str]]:
-    """What each operation needs, and what it has no use for."""
+    """Fields that the operation needs and that are missing, or that it has no use for."""
     payment_only = ("merchant_uid", "amount", "name", "card_quota", "vat_amount", "tax_free", "product_type")
     needed: tuple[str, ...] = ("customer_uid",)
     unused: tuple[str, ...] = payment_only

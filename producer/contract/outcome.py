@@ -24,7 +24,7 @@ class Status(StrEnum):
 
 
 class NextStep(StrEnum):
-    """What the merchant does now."""
+    """The merchant's next step."""
 
     NONE = "none"
     ASK_CUSTOMER = "ask_customer"
@@ -91,12 +91,12 @@ class Outcome(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def next_step(self) -> NextStep:
-        """What the merchant does now; it follows from the status."""
+        """The merchant's next step; it follows from the status."""
         return NEXT_STEPS[self.status]
 
     @property
     def succeeded(self) -> bool:
-        """Whether the key is issued or the payment paid."""
+        """True if the key is issued or the payment paid."""
         return self.status in {Status.ISSUED, Status.PAID}
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What every process of ours needs, whichever half it is of."""
+"""The parts that every process of both halves needs."""

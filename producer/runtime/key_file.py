@@ -10,12 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from producer.runtime.errors import ProcessError
+
 Keys = TypeVar("Keys")
 LOOK_EVERY_S = 1.0
 SIZE_LIMIT = 1_000_000
 
 
-class KeyFileError(Exception):
+class KeyFileError(ProcessError):
     """A key file is missing, open to others, or not what it should be. Names the setting, never the content."""
 
 

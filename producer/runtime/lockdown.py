@@ -28,7 +28,7 @@ class MemoryNotLocked(Exception):
 
 
 def has_scrubbing_allocator(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether this process was started with the scrubbing allocator; it cannot be switched on later.
+    """True if this process was started with the scrubbing allocator; it cannot be switched on later.
 
     Asked of the environment, and of the allocator itself: the variables may be ignored (``python -E``, a file
     capability), or another allocator be loaded in glibc's place.
@@ -38,7 +38,7 @@ def has_scrubbing_allocator(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def _scrubs() -> bool:
-    """Whether a freed block is overwritten: looked at in its middle, where the allocator keeps nothing of its own."""
+    """True if a freed block is overwritten, seen in its middle, where the allocator keeps nothing of its own."""
     libc = ctypes.CDLL(None)
     libc.malloc.restype = ctypes.c_void_p
     libc.malloc.argtypes, libc.free.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]

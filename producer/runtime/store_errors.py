@@ -75,7 +75,7 @@ def reason_of(error: BaseException) -> Reason:
 
 
 def is_passing(error: redis.ResponseError) -> bool:
-    """Whether a command was refused for the store's state, not for what the command is."""
+    """True if a command was refused for the store's state, and not for the command."""
     return type(error) in KINDS or bool(PASSING.search(str(error)) or RIGHT.search(str(error)))
 
 

@@ -1,4 +1,4 @@
-"""Length and density of the product's code: decisions that share a line count as much as those on lines of their own."""
+"""Length and density of the product's code: decisions that share a line count like any others."""
 
 import ast
 from collections.abc import Iterator

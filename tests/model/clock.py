@@ -7,10 +7,10 @@ from hashlib import sha1
 import pytest
 
 from producer import stores as acceptance
+from producer.runtime.redis_store import Script
 from tests.servers import RedisServer
 from worker import ledger
 from worker import rate_limit as throttle
-from worker.redis_store import Script
 
 KEY = "model:time"
 SCRIPTS = (ledger.CLAIM, ledger.SENT, ledger.WAIT, ledger.FINISH, ledger.DUE, throttle.PERMIT, throttle.REPORT)

@@ -11,6 +11,7 @@ from producer.contract import redis_keys
 from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY
 from producer.contract.outcome import AFTER_SENDING, Status
 from producer.publisher import Publisher
+from producer.runtime.redis_store import Stores
 from tests.fake_iamport import CARDS, FakeIamport, numbered
 from tests.model.clock import Clock
 from tests.model.upstream import CrashError, Fate, Upstream
@@ -20,7 +21,6 @@ from worker.keys.opening import Opener
 from worker.ledger import Ledger
 from worker.model import Lease, Snooze
 from worker.rate_limit import SharedRate
-from worker.redis_store import Stores
 from worker.settings import WorkerSettings
 from worker.sweeper import Sweeper
 from worker.token_cache import TokenCache

@@ -19,7 +19,8 @@ from tests.worker.cycles import left_in_cycles
 from tests.worker.leases import JOB_ID
 from worker.iamport.answer import Answer
 from worker.iamport.client import IamportClient, hyphenated
-from worker.iamport.verdict import Verdict, judge_issue
+from worker.iamport.codes import Verdict
+from worker.iamport.verdict import judge_issue
 
 NOT_SENT = Answer(0, was_sent=False)
 LONG_S = 300  # what is held for so long is held for ever

@@ -10,9 +10,10 @@ from producer.contract.errors import Refused
 from producer.contract.identifiers import Operation
 from producer.contract.job import Job
 from producer.contract.outcome import Outcome, Status
+from producer.runtime.errors import StoreUnavailable
 from tests.fake_iamport import CARDS
 from tests.worker.leases import JOB_ID, lease
-from worker.errors import LoginRefused, StoreUnavailable, TokenUnavailable, UnknownKid
+from worker.errors import LoginRefused, TokenUnavailable, UnknownKid
 from worker.iamport.answer import Annotation, Answer
 from worker.issuance import WRITE_RETRY_S, Issuance
 from worker.model import Lease, NotClaimed, NotOurs, RatePermit, SharedToken, Snooze

@@ -10,12 +10,12 @@ from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY, Request
 from producer.contract.outcome import Outcome, Status
 from producer.errors import BrokerUnavailable
+from producer.runtime.redis_store import Stores
 from producer.stores import Acceptance, NewJob
 from tests.servers import RedisServer, wait_until
 from worker.issuance import outcome_of
 from worker.ledger import Ledger
 from worker.model import OVERDUE, End, Lease, NotClaimed, Snooze
-from worker.redis_store import Stores
 
 ROUNDED = 1e-5  # what an instant may lose as a text
 NOBODY_EMPTY = [-1.0] * len(QUEUES)

@@ -7,11 +7,11 @@ from typing import TypeVar
 import pytest
 
 from producer.contract import redis_keys
+from producer.runtime.redis_store import Stores
 from tests.servers import RedisServer
 from worker.iamport.answer import Answer
 from worker.model import RatePermit
 from worker.rate_limit import FAILURES_LIMIT, HORIZON_S, SharedRate
-from worker.redis_store import Stores
 
 RATE = 10.0
 Told = TypeVar("Told")

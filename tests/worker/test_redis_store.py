@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from producer.runtime.errors import StoreUnavailable
+from producer.runtime.redis_store import Link, Script, Stores
 from tests.servers import RedisServer
 from tests.worker.cycles import left_in_cycles
-from worker.errors import StoreUnavailable
-from worker.redis_store import Link, Script, Stores
 
 ARGUMENTS = ("x", "d", 1, "f:", "c:", "u:", "j:", 120)  # of claim.lua
 
@@ -19,7 +19,7 @@ def test_a_script_is_loaded_where_it_is_missing(store: RedisServer) -> None:
     link = Link(store.url())
     store.client().script_flush()
 
-    assert link.run(Script("claim"), ["billing:job:x", "billing:open"], *ARGUMENTS) == [b"unknown"]
+    assert link.run(Script("worker", "claim"), ["billing:job:x", "billing:open"], *ARGUMENTS) == [b"unknown"]
 
 
 def test_a_command_survives_a_restart_of_the_store(server: RedisServer) -> None:
@@ -96,7 +96,7 @@ def test_a_command_nobody_waits_for_goes_again_if_its_connection_was_lost(store:
 
 @pytest.mark.parametrize("word", ["NOREPLICAS", "MISCONF", "BUSY"])
 def test_a_store_that_cannot_write_just_now_is_unavailable(store: RedisServer, word: str, tmp_path: Path) -> None:
-    script = Script("hold")
+    script = Script("worker", "hold")
     script.source = f"return redis.error_reply('{word} of the moment')".encode()
     script.sha = "0" * 40
 

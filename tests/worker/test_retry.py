@@ -3,7 +3,8 @@ import pytest
 from producer.contract.identifiers import Operation
 from producer.contract.outcome import Status
 from tests.worker.leases import lease
-from worker.iamport.verdict import Judged, LookUpResult, Verdict
+from worker.iamport.codes import Verdict
+from worker.iamport.verdict import Judged, LookUpResult
 from worker.model import End, Lease, Snooze
 from worker.retry import (
     CLAIMS_LIMIT,

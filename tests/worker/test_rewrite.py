@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from producer.contract import redis_keys
+from producer.runtime.redis_store import Stores
 from tests.servers import RedisServer, wait_until
 from worker.ledger import Ledger
-from worker.redis_store import Stores
 
 SCRIPT = "for _, key in ipairs(KEYS) do redis.call('SET', key, 1) end"
 KEYS = ("billing:a", "billing:b", "billing:c")

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import pytest
 
 from producer.contract.job import MIGRATION, QUEUES, RECOVERY
-from worker.errors import StoreUnavailable
+from producer.runtime.errors import StoreUnavailable
 from worker.sweeper import ROOM, Sweeper
 
 

@@ -7,7 +7,8 @@ import fakeredis
 import pytest
 from pydantic import SecretStr
 
-from worker.errors import LoginRefused, StoreUnavailable, TokenUnavailable
+from producer.runtime.errors import StoreUnavailable
+from worker.errors import LoginRefused, TokenUnavailable
 from worker.iamport.answer import Answer, Token
 from worker.token_cache import REFUSED_S, WAIT_S, TokenCache
 

@@ -3,7 +3,8 @@ import pytest
 from producer.contract.card import Card
 from tests.fake_iamport import CARDS
 from worker.iamport.answer import Annotation, Answer
-from worker.iamport.verdict import LookUpResult, Verdict, judge_customer, judge_issue, judge_onetime, judge_payment
+from worker.iamport.codes import Verdict
+from worker.iamport.verdict import LookUpResult, judge_customer, judge_issue, judge_onetime, judge_payment
 
 OK = Annotation(card_name="신한카드")
 NEW_MODULE = "[400]Error From NICEPAY. (message: F113 비밀번호틀림, code:F113)"

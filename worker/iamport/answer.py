@@ -1,4 +1,4 @@
-"""What i'mport answers, read leniently: unknown members pass, and a member of another type is as good as absent.
+"""I'mport's answers, read leniently: unknown members pass, and a member of another type is as good as absent.
 
 Source: i'mport's V1 schema (CustomerAnnotation, PaymentAnnotation) and its promise that answers may gain members.
 """
@@ -10,7 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from producer.runtime.redaction import mask_card_number, scrub
 
-UNAUTHORIZED, TOO_MANY_REQUESTS, SERVER_ERROR = 401, 429, 500  # HTTP
+UNAUTHORIZED, NOT_FOUND, TOO_MANY_REQUESTS, SERVER_ERROR = 401, 404, 429, 500  # HTTP
+UNKNOWN_UID = 1  # i'mport's code
 Health = Literal["answered", "throttled", "timeout", "failed"]
 
 
@@ -109,12 +110,27 @@ class Answer(NamedTuple):
 
     @property
     def health(self) -> Health:
-        """What the answer says of i'mport itself, for the shared rate."""
+        """I'mport's health after this answer, for the shared rate."""
         if self.status == 0:
             return "timeout" if self.was_sent else "failed"
         if self.status == TOO_MANY_REQUESTS:
             return "throttled"
         return "failed" if self.status >= SERVER_ERROR else "answered"
+
+    @property
+    def record(self) -> Annotation | None:
+        """The record of an envelope that says it went well; None of any other answer."""
+        return self.response if self.code == 0 and 200 <= self.status < 300 else None
+
+    @property
+    def is_absent(self) -> bool:
+        """True if nothing is stored under that name.
+
+        Documented is 404, observed was 200 with code 1; an HTML page of something in between says nothing.
+        """
+        if self.code is None:
+            return False
+        return self.status == NOT_FOUND or (self.code == UNKNOWN_UID and self.status < 300)
 
     @property
     def refuses_token(self) -> bool:

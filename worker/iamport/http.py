@@ -101,7 +101,7 @@ class Watchdog:
 
 
 class _Watched:
-    """What both kinds of connection add: a note on the current call when the request begins to leave."""
+    """A connection that notes on the current call when the request begins to leave."""
 
     sock: socket.socket
     is_ready = False

@@ -1,39 +1,13 @@
-"""What an answer means: one table, tried from the top. Korean texts are literal prefixes that i'mport was seen to send.
-
-Source: observed answers and NICE's published codes; there is no public table of V1 errors.
-"""
+"""The meaning of an answer, and of what a look-up finds; the tables are in :mod:`worker.iamport.codes`."""
 
 import re
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import NamedTuple
 
-from worker.iamport.answer import Annotation, Answer
-
-
-class Verdict(Enum):
-    """What an answer to a POST means for the job."""
-
-    APPLIED = auto()
-    """Stored, or paid."""
-    DECLINED = auto()
-    """Refused for this card; sending it again could lock it."""
-    INVALID = auto()
-    """A parameter is missing or malformed."""
-    MISCONFIGURED = auto()
-    """Refused for the merchant's keys, gateway or contract."""
-    TRANSIENT = auto()
-    """Not done, and worth another try soon."""
-    THROTTLED = auto()
-    """Not done: too many requests."""
-    TOKEN_REFUSED = auto()
-    """Not done: the token is not good, or no longer."""
-    DUPLICATE = auto()
-    """A payment of that merchant_uid exists: look it up."""
-    UNSENT = auto()
-    """No byte of it left."""
-    UNKNOWN = auto()
-    """Sent, and nobody said what came of it."""
+from worker.iamport import codes
+from worker.iamport.answer import SERVER_ERROR, Annotation, Answer
+from worker.iamport.codes import Verdict
 
 
 class Judged(NamedTuple):
@@ -51,10 +25,10 @@ NOTHING = Judged(Verdict.UNKNOWN)
 
 
 class LookUpResult(Enum):
-    """What a look-up of an unanswered POST showed."""
+    """The result of looking up an unanswered POST."""
 
     OURS = auto()
-    """What we sent was handled: the judged says how."""
+    """Our POST was handled, as the judgement says."""
     ABSENT = auto()
     """Nothing, or nothing as new as what we sent."""
     FOREIGN = auto()
@@ -64,35 +38,14 @@ class LookUpResult(Enum):
 
 
 LOOK_UP_TOLERANCE_S = 2.0  # i'mport's instants are whole seconds
-NOT_FOUND, UNKNOWN_UID = 404, 1
-
 PG_CODE = (re.compile(r"code:\s*([A-Z]?\d{3,4})\)"), re.compile(r"\[([A-Z]\d{3}|\d{4})\]"))
-
-BY_PG_CODE = {
-    **dict.fromkeys(("F106", "F107", "F108", "F109", "F110"), Verdict.TRANSIENT),  # NICE: processing, database
-    **dict.fromkeys(
-        ("F115", "F116", "F117", "A128", "A224", "8901"), Verdict.MISCONFIGURED
-    ),  # contract, address, merchant
-    "A127": Verdict.DUPLICATE,
-}
-BY_MESSAGE = (
-    ("비인증결제모듈 사용정보를 찾을 수 없습니다", Verdict.MISCONFIGURED),
-    ("이미 주문이 이루어진", Verdict.DUPLICATE),
-    ("이미 결제가 이루어진", Verdict.DUPLICATE),
-    ("파라메터는 필수입니다", Verdict.INVALID),
-)
-BY_STATUS = {
-    401: Verdict.TOKEN_REFUSED,
-    403: Verdict.MISCONFIGURED,  # the account's allow-list of callers, a firewall: nothing that a card can change
-    429: Verdict.THROTTLED,
-}
 
 
 def judge_issue(answer: Answer) -> Judged:
-    """What an answer to an issue or a payment means."""
+    """Judge the answer to an issue."""
     pg_code = _pg_code(answer.message)
     judged = Judged(Verdict.UNKNOWN, answer.code, answer.message, pg_code, answer.response, answer.retry_after_s)
-    return judged._replace(verdict=_kind(answer, pg_code))
+    return judged._replace(verdict=_verdict(answer, pg_code))
 
 
 def judge_onetime(answer: Answer) -> Judged:
@@ -111,7 +64,7 @@ def judge_onetime(answer: Answer) -> Judged:
 def judge_customer(
     answer: Answer, sent_at: float, fits: Callable[[str | None], bool | None] | None, key_updated: int | None = None
 ) -> tuple[LookUpResult, Judged]:
-    """What GET /subscribe/customers/{customer_uid} says about an unanswered issue.
+    """Judge GET /subscribe/customers/{customer_uid} after an unanswered issue.
 
     Args:
         answer: its answer; an unknown one is 404, or 200 with a code that is not 0.
@@ -121,77 +74,60 @@ def judge_customer(
             as what we sent.
     """
     judged = Judged(Verdict.APPLIED, answer.code, None, None, answer.response)
-    found = answer.response
-    if _is_absent(answer):
+    if answer.is_absent:
         return LookUpResult.ABSENT, judged
-    if answer.code != 0 or found is None or found.updated is None or answer.status >= 300:
+    found = answer.record
+    if found is None or found.updated is None:
         return LookUpResult.UNCLEAR, judged
-    if found.updated < sent_at - LOOK_UP_TOLERANCE_S:
-        return LookUpResult.ABSENT, judged
-    if key_updated is not None and found.updated <= key_updated:
+    is_earlier = found.updated < sent_at - LOOK_UP_TOLERANCE_S
+    if is_earlier or found.updated <= (key_updated or 0):
         return LookUpResult.ABSENT, judged
     is_other = fits is not None and fits(found.card_number) is False
     return (LookUpResult.FOREIGN if is_other else LookUpResult.OURS), judged
 
 
 def judge_payment(answer: Answer, sent_at: float, amount: int | None) -> tuple[LookUpResult, Judged]:
-    """What GET /payments/find/{merchant_uid} says about an unanswered payment.
+    """Judge GET /payments/find/{merchant_uid} after an unanswered payment.
 
     Args:
         answer: its answer.
         sent_at: when we first sent it, Unix seconds of i'mport's clock.
         amount: KRW; None if the request is gone.
     """
-    found = answer.response
     judged = judge_onetime(answer)
-    if _is_absent(answer):
+    if answer.is_absent:
         return LookUpResult.ABSENT, judged
-    if (
-        answer.code != 0
-        or found is None
-        or answer.status >= 300
-        or judged.verdict not in {Verdict.APPLIED, Verdict.DECLINED}
-    ):
+    found = answer.record
+    if found is None or judged.verdict not in {Verdict.APPLIED, Verdict.DECLINED}:
         return LookUpResult.UNCLEAR, judged
-    at = (found.failed_at if judged.verdict is Verdict.DECLINED else found.paid_at) or 0
-    if judged.verdict is Verdict.DECLINED and at < sent_at - LOOK_UP_TOLERANCE_S:
-        return LookUpResult.ABSENT, judged  # an earlier attempt under the same merchant_uid
-    is_other = at < sent_at - LOOK_UP_TOLERANCE_S or (amount is not None and found.amount not in {None, amount})
+    is_declined = judged.verdict is Verdict.DECLINED
+    at = found.failed_at if is_declined else found.paid_at
+    is_earlier = (at or 0) < sent_at - LOOK_UP_TOLERANCE_S
+    if is_declined and is_earlier:  # an earlier attempt under the same merchant_uid
+        return LookUpResult.ABSENT, judged
+    is_other = is_earlier or _differ(found.amount, amount)
     return (LookUpResult.FOREIGN if is_other else LookUpResult.OURS), judged
 
 
-def _is_absent(answer: Answer) -> bool:
-    """Documented is 404, observed was 200 with code 1; an HTML page of something in between says nothing."""
-    if answer.code is None:
-        return False
-    return answer.status == NOT_FOUND or (answer.code == UNKNOWN_UID and answer.status < 300)
+def _differ(one: int | None, other: int | None) -> bool:
+    return None not in {one, other} and one != other
 
 
-def _kind(answer: Answer, pg_code: str | None) -> Verdict:
+def _verdict(answer: Answer, pg_code: str | None) -> Verdict:
     if not answer.was_sent:
         return Verdict.UNSENT
-    if answer.status in BY_STATUS:
-        return BY_STATUS[answer.status]
+    if answer.status in codes.BY_STATUS:
+        return codes.BY_STATUS[answer.status]
     if answer.code is None:
-        return _kind_without_body(answer.status)
-    if answer.status >= 500:
-        return Verdict.UNKNOWN
+        return codes.BY_STATUS_OF_A_PAGE.get(answer.status, Verdict.UNKNOWN)
     if answer.code == 0:
-        is_ok = 200 <= answer.status < 300 and answer.response is not None
-        return Verdict.APPLIED if is_ok else Verdict.UNKNOWN
-    return _kind_of_refusal(answer.message or "", pg_code)
+        return Verdict.APPLIED if answer.record else Verdict.UNKNOWN
+    return Verdict.UNKNOWN if answer.status >= SERVER_ERROR else _verdict_of_refusal(answer.message or "", pg_code)
 
 
-def _kind_without_body(status: int) -> Verdict:
-    """Redirects and unknown paths come from a wrong address, not from i'mport; the rest leaves us in doubt."""
-    return Verdict.MISCONFIGURED if 300 <= status < 400 or status in {404, 405} else Verdict.UNKNOWN
-
-
-def _kind_of_refusal(message: str, pg_code: str | None) -> Verdict:
-    for text, verdict in BY_MESSAGE:
-        if text in message:
-            return verdict
-    return BY_PG_CODE.get(pg_code or "", Verdict.DECLINED)
+def _verdict_of_refusal(message: str, pg_code: str | None) -> Verdict:
+    by_message = (verdict for text, verdict in codes.BY_MESSAGE if text in message)
+    return next(by_message, codes.BY_PG_CODE.get(pg_code or "", Verdict.DECLINED))
 
 
 def _pg_code(message: str | None) -> str | None:

@@ -14,7 +14,6 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,8 @@ from typing import Any
 
 from joserfc.jwk import ECKey, OKPKey
 
+from producer.runtime import private_file
+from producer.runtime.private_file import PRIVATE, PUBLIC
 from worker.errors import WorkerError
 
 OPENING, PRODUCERS = Path("worker/opening.private.jwks.json"), Path("worker/producers.public.jwks.json")
@@ -156,14 +157,5 @@ def _read(path: Path) -> Jwk:
 
 
 def write_keys(path: Path, members: Jwk, *, private: bool) -> None:
-    """Write a key file: beside it and then renamed, so that whoever reads it meanwhile sees the old or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w") as file:
-        os.fchmod(handle, 0o600 if private else 0o644)
-        if path.exists():  # the services' user must still be able to read what an administrator rotates
-            os.fchown(handle, path.stat().st_uid, path.stat().st_gid)
-        file.write(json.dumps(members, indent=1) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    Path(beside).rename(path)
+    """Write a key file, so that whoever reads it meanwhile sees the old or the new one."""
+    private_file.replace(path, json.dumps(members, indent=1) + "\n", PRIVATE if private else PUBLIC)

@@ -13,7 +13,7 @@ from producer.contract.envelope import LIFE_LIMIT_S
 from producer.runtime.key_file import keys_of, kid_of, read_jwk
 from worker.keys import generate as keygen
 from worker.errors import WorkerError
-from worker.redis_store import Link
+from producer.runtime.redis_store import Link
 
 PUBLISHED_S = 600  # how long a published key set may be cached
 QUIET_S = LIFE_LIMIT_S + PUBLISHED_S
@@ -66,7 +66,7 @@ def _check(link: Link, kid: str, keys: list[keygen.Jwk], open_jobs: int) -> None
         raise StillNeeded(f"{kid} is the newest key of its kind; rotate first: python -m worker keygen DIR --rotate")
     if open_jobs:
         raise StillNeeded(f"{kid} is needed by {open_jobs} open job{'s' if open_jobs > 1 else ''}")
-    now = float(link.call("TIME")[0])
+    now = link.time()
     made_at = float(newer[0].get("iat") or now)
     if now - made_at < QUIET_S:
         raise StillNeeded(

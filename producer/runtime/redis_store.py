@@ -1,4 +1,4 @@
-"""Link: one connection of one thread to one store.
+"""Redis, as our own processes open it: a connection for each thread, a client that never insists, scripts, the clock.
 
 A pool costs a tenth of a job, and a job's thread needs one connection all the time. Commands may be sent before earlier
 answers are read, so two stores can work at once. Every command that goes through here is repeatable by design (scripts
@@ -7,7 +7,7 @@ recognise their own delivery), so one that fails with its connection is sent onc
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any
@@ -18,20 +18,39 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from producer.runtime.celery_transport import SOCKET
+from producer.runtime.errors import StoreUnavailable
 from producer.runtime.redaction import wipe
 from producer.runtime.store_errors import is_passing, trouble
-from worker.errors import StoreUnavailable
 
 Argument = str | bytes | int | float
 UNANSWERED_LIMIT = 100
 FAILURES = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError, OSError)
 
 
-class Script:
-    """A Lua script of ``worker/lua``, by name."""
+def open_client(url: str, connect_timeout_s: float, answer_timeout_s: float) -> redis.Redis:
+    """A client with bounded waits and no retries of its own; safe to share between threads."""
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=connect_timeout_s,
+        socket_timeout=answer_timeout_s,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+        health_check_interval=0,
+    )
 
-    def __init__(self, name: str) -> None:
-        self.source = files("worker").joinpath(f"lua/{name}.lua").read_bytes()
+
+def instant(time: Sequence[bytes | int]) -> float:
+    """Unix seconds of a store's answer to ``TIME``."""
+    seconds, microseconds = time
+    return float(seconds) + float(microseconds) / 1e6
+
+
+class Script:
+    """A Lua script: ``lua/NAME.lua`` of a package."""
+
+    def __init__(self, package: str, name: str) -> None:
+        self.source = files(package).joinpath(f"lua/{name}.lua").read_bytes()
         self.sha = sha1(self.source).hexdigest()  # noqa: S324 — how EVALSHA names a script
 
 
@@ -69,6 +88,10 @@ class Link:
             reason = trouble(self._name, self._url, error)
             self._drop(error)
         raise StoreUnavailable(reason.words, is_lasting=reason.is_lasting)  # no local of ours: it would hold its frame
+
+    def time(self) -> float:
+        """The store's clock, Unix seconds; see :meth:`call`."""
+        return instant(self.call("TIME"))
 
     def run(self, script: Script, keys: list[str], *arguments: Argument) -> Any:  # noqa: ANN401 — as call
         """Run a repeatable script; see :meth:`call`."""
