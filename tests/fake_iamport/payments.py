@@ -30,18 +30,8 @@ from tests.fake_iamport.screening import Screening
 
 MAX_MERCHANT_UID = 40
 _BUYER = tuple(f"buyer_{part}" for part in ("name", "email", "tel", "addr", "postcode"))
-_NULLS = (
-    "emb_pg_provider",
-    "bank_code",
-    "bank_name",
-    "vbank_code",
-    "vbank_name",
-    "vbank_num",
-    "vbank_holder",
-    "user_agent",
-    "receipt_url",
-    "promotion",
-)
+_NULLS = ("emb_pg_provider", *(f"bank_{part}" for part in ("code", "name")), "user_agent", "receipt_url", "promotion")
+_NULLS += tuple(f"vbank_{part}" for part in ("code", "name", "num", "holder"))
 
 
 @dataclass(frozen=True)

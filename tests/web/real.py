@@ -24,9 +24,6 @@ from producer.web import Ticket, Tickets
 from tests.canary.memory import frozen, memory_of
 from tests.canary.needles import Hit, Needles
 from tests.canary.places import file
-from tests.fake_iamport import FakeIamport
-from tests.fake_iamport.call import Call
-from tests.fake_iamport.exchange import Cut, Reply
 from tests.ports import free_port
 from tests.servers import environment, wait_until
 from tests.stack import Stack, WorkerProcess
@@ -35,38 +32,6 @@ BASE = "/subscription"
 UNSCRUBBED = {STARTED_ANEW: "1"}  # it keeps the allocator that it has, which overwrites nothing of what is freed
 LOOSE = {"LIMIT_PER_ADDRESS": "100000 per minute"}
 IMPATIENT = {"IMP_CONNECT_TIMEOUT_S": "1", "IMP_READ_TIMEOUT_S": "2"}  # a call's lease is the sum, and 15 s
-
-
-class SlowIamport(FakeIamport):
-    """An i'mport that can be made to take its time with cards.
-
-    Attributes:
-        gate: while it is closed, calls with a card wait before it.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = threading.Event()
-        self.gate.set()
-        self._waiting: set[int] = set()
-
-    @property
-    def waiting(self) -> int:
-        """How many calls wait before the gate."""
-        return len(self._waiting)
-
-    def serve(self, call: Call) -> Reply | Cut:
-        """Answer a call, when the gate is open."""
-        if call.text("card_number"):
-            self._waiting.add(id(call))
-            self.gate.wait()
-            self._waiting.discard(id(call))
-        return super().serve(call)
-
-    def stop(self) -> None:
-        """Let go, and end."""
-        self.gate.set()
-        super().stop()
 
 
 @dataclass
@@ -227,8 +192,8 @@ class Site:
     """
 
     def __init__(self) -> None:
-        self.fake = SlowIamport()
-        self._stack = Stack(self.fake)
+        self._stack = Stack()
+        self.fake = self._stack.fake
         self._uids = count()
 
     def __enter__(self) -> Self:

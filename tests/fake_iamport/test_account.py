@@ -1,9 +1,5 @@
-"""The fake i'mport keeps to what is known of the real one: tokens, billing keys, payments.
+"""The fake i'mport keeps to what is known of the real one: tokens, billing keys, payments."""
 
-Its faults and its server are tested beside it, in ``tests/fake_iamport/test_trouble.py``.
-"""
-
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,25 +9,6 @@ from tests.fake_iamport import CARDS, FakeIamport, Fault, numbered
 from tests.fake_iamport.merchant import Api, Clock
 
 ISSUE_FAILED = "카드정보 인증 및 빌키 발급에 실패하였습니다. "
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def fake(clock: Clock) -> Iterator[FakeIamport]:
-    with FakeIamport(clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-def api(fake: FakeIamport) -> Iterator[Api]:
-    api = Api(fake)
-    api.login()
-    yield api
-    api.session.close()
 
 
 # --- tokens
