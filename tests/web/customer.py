@@ -121,6 +121,14 @@ class Customer:
         for name in CONSENTS:
             self.page.locator(f"#{name}").check()
 
+    def hands_in(self, ticket: str | None = None, **changes: str) -> str:
+        """Open the page, type a good card with changes, and press the button; the ticket."""
+        self.page.bring_to_front()
+        ticket = self.arrives(ticket=ticket)
+        self.types(**changes)
+        self.submits()
+        return ticket
+
     def submits(self) -> None:
         """Press the button."""
         self.page.locator("#submit").click()
