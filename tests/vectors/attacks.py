@@ -16,13 +16,13 @@ from tests.vectors.recipe import (
     IAT,
     P256_KID,
     PRODUCER_KID,
-    bad_envelope,
-    bad_job,
     envelope,
     issue,
     plain,
+    sealed,
+    signed,
 )
-from tests.vectors.tampering import bytes_of, exactly, joined, on
+from tests.vectors.tampering import also, exactly, joined, put
 
 SIGNATURE = 2
 X, P = public_jwk(x25519("an ephemeral key")), public_jwk(p256("an ephemeral key"))
@@ -95,36 +95,32 @@ _SMALL = "the shared secret would be known to everyone"
 
 ENVELOPES = [
     *(
-        bad_envelope(f"alg {alg}", "wrong_alg", _ALG, alg=alg)
+        sealed(f"alg {alg}", "wrong_alg", _ALG, alg=alg)
         for alg in ("ECDH-ES+A256KW", "ECDH-1PU", "A256KW", "A256GCMKW", "RSA1_5", "Ed25519")
     ),
-    bad_envelope(
-        "alg PBES2 of 2^31 rounds", "wrong_alg", "work of its choice", alg="PBES2-HS256+A128KW", p2c=2**31, p2s=""
-    ),
-    bad_envelope("alg null", "wrong_alg", _ALG, alg=None),
-    bad_envelope("alg with a space behind it", "wrong_alg", _CASE, alg="ECDH-ES "),
-    bad_envelope("alg and Alg", "wrong_members", _CASE, Alg="none"),
-    bad_envelope("enc null", "wrong_enc", _ALG, enc=None),
-    bad_envelope("enc in lower case", "wrong_enc", _CASE, enc="a256gcm"),
-    bad_envelope("enc C20P", "wrong_enc", _ALG, enc="C20P"),
-    bad_envelope("with crit of nothing", "wrong_members", _EXACT, crit=[]),
-    bad_envelope(
-        "with b64 false and crit", "wrong_members", "it changes what is authenticated", b64=False, crit=["b64"]
-    ),
+    sealed("alg PBES2 of 2^31 rounds", "wrong_alg", "work of its choice", alg="PBES2-HS256+A128KW", p2c=2**31, p2s=""),
+    sealed("alg null", "wrong_alg", _ALG, alg=None),
+    sealed("alg with a space behind it", "wrong_alg", _CASE, alg="ECDH-ES "),
+    sealed("alg and Alg", "wrong_members", _CASE, Alg="none"),
+    sealed("enc null", "wrong_enc", _ALG, enc=None),
+    sealed("enc in lower case", "wrong_enc", _CASE, enc="a256gcm"),
+    sealed("enc C20P", "wrong_enc", _ALG, enc="C20P"),
+    sealed("with crit of nothing", "wrong_members", _EXACT, crit=[]),
+    sealed("with b64 false and crit", "wrong_members", "it changes what is authenticated", b64=False, crit=["b64"]),
     *(
-        bad_envelope(f"with {name}", "wrong_members", _EXACT, **{name: value})
+        sealed(f"with {name}", "wrong_members", _EXACT, **{name: value})
         for name, value in {"p2c": 2**31, "skid": "x", "x5t": "x", "x5t#S256": "x", "iv": "x", "tag": "x"}.items()
     ),
-    bad_envelope("a zip bomb", "wrong_members", "2 KB that inflate to 2 MB", zip="DEF", plaintext=BOMB),
-    bad_envelope("a zip bomb that is not announced", "invalid_card", "nothing is inflated", plaintext=BOMB),
-    bad_envelope("a compressed card", "wrong_members", "nothing is inflated", zip="DEF", plaintext=stored(plain(CARD))),
-    bad_envelope("a compressed card unannounced", "invalid_card", "nothing is inflated", plaintext=stored(plain(CARD))),
-    *(bad_envelope(f"kid {trick}", "bad_member", _KID, kid=kid, spell=ascii_json) for trick, kid in KID_TRICKS.items()),
+    sealed("a zip bomb", "wrong_members", "2 KB that inflate to 2 MB", zip="DEF", plaintext=BOMB),
+    sealed("a zip bomb that is not announced", "invalid_card", "nothing is inflated", plaintext=BOMB),
+    sealed("a compressed card", "wrong_members", "nothing is inflated", zip="DEF", plaintext=stored(plain(CARD))),
+    sealed("a compressed card unannounced", "invalid_card", "nothing is inflated", plaintext=stored(plain(CARD))),
+    *(sealed(f"kid {trick}", "bad_member", _KID, kid=kid, spell=ascii_json) for trick, kid in KID_TRICKS.items()),
     *(
-        bad_envelope(f"epk of {name}", "does_not_open", _SMALL, epk=X | {"x": b64(point)}, agreed=bytes(32))
+        sealed(f"epk of {name}", "does_not_open", _SMALL, epk=X | {"x": b64(point)}, agreed=bytes(32))
         for name, point in SMALL_ORDER.items()
     ),
-    bad_envelope(
+    sealed(
         "epk of order 2 on another curve",
         "does_not_open",
         "an invalid curve gives the private key away bit by bit",
@@ -132,44 +128,42 @@ ENVELOPES = [
         kid=P256_KID,
         agreed=(5).to_bytes(32),
     ),
-    bad_envelope("epk on secp256k1", "bad_epk", "two curves only", epk=P | {"crv": "secp256k1"}, kid=P256_KID),
-    bad_envelope("epk on X25519 with y", "bad_epk", _EXACT, epk=X | {"y": X["x"]}),
-    bad_envelope(
-        "epk of 33 bytes that begin with zero", "bad_epk", "32 bytes", epk=P | {"x": b64(bytes(33))}, kid=P256_KID
-    ),
-    bad_envelope("epk as a list", "bad_epk", "an object", epk=[X]),
-    bad_envelope("epk null", "bad_epk", "an object", epk=None),
-    bad_envelope("exp beyond a float", "bad_member", "Infinity by the back door", spell=_number(EXP, b"1e400")),
-    bad_envelope("iat of 200 digits", "not_yet_valid", "bounds the arithmetic", iat=10**199, exp=10**199 + 1),
-    bad_envelope("a byte order mark before the header", "bad_json", _STRICT, spell=_before(b"\xef\xbb\xbf")),
-    bad_envelope("something behind the header", "bad_json", _STRICT, spell=_behind(b"{}")),
-    bad_envelope("a member twice, once escaped", "duplicate_member", _STRICT, spell=escaped_twin("alg", "none")),
-    bad_envelope("a byte order mark before the card", "invalid_card", _STRICT, plaintext=b"\xef\xbb\xbf" + plain(CARD)),
-    bad_envelope("two cards", "invalid_card", _STRICT, plaintext=plain(CARD) * 2),
-    bad_envelope("a card in UTF-16", "invalid_card", "UTF-8 only", plaintext=plain(CARD).decode().encode("utf-16-le")),
-    bad_envelope("a card null", "invalid_card", "an object", plaintext=b"null"),
-    bad_envelope(
+    sealed("epk on secp256k1", "bad_epk", "two curves only", epk=P | {"crv": "secp256k1"}, kid=P256_KID),
+    sealed("epk on X25519 with y", "bad_epk", _EXACT, epk=X | {"y": X["x"]}),
+    sealed("epk of 33 bytes that begin with zero", "bad_epk", "32 bytes", epk=P | {"x": b64(bytes(33))}, kid=P256_KID),
+    sealed("epk as a list", "bad_epk", "an object", epk=[X]),
+    sealed("epk null", "bad_epk", "an object", epk=None),
+    sealed("exp beyond a float", "bad_member", "Infinity by the back door", spell=_number(EXP, b"1e400")),
+    sealed("iat of 200 digits", "not_yet_valid", "bounds the arithmetic", iat=10**199, exp=10**199 + 1),
+    sealed("a byte order mark before the header", "bad_json", _STRICT, spell=_before(b"\xef\xbb\xbf")),
+    sealed("something behind the header", "bad_json", _STRICT, spell=_behind(b"{}")),
+    sealed("a member twice, once escaped", "duplicate_member", _STRICT, spell=escaped_twin("alg", "none")),
+    sealed("a byte order mark before the card", "invalid_card", _STRICT, plaintext=b"\xef\xbb\xbf" + plain(CARD)),
+    sealed("two cards", "invalid_card", _STRICT, plaintext=plain(CARD) * 2),
+    sealed("a card in UTF-16", "invalid_card", "UTF-8 only", plaintext=plain(CARD).decode().encode("utf-16-le")),
+    sealed("a card null", "invalid_card", "an object", plaintext=b"null"),
+    sealed(
         "a number of 2000 digits in a card",
         "invalid_card",
         "text only",
         plaintext=b'{"card_number":' + b"4" * 2000 + b"}",
     ),
-    bad_envelope(
+    sealed(
         "a name of 550 pairs of marks",
         "invalid_card",
         "to normalise them takes the square of their number",
         plaintext=plain(CARD | {"customer_name": "\u0301\u0323" * 550}),
     ),
-    bad_envelope(
+    sealed(
         "a name that normalises to 13,320 characters",
         "invalid_card",
         "bounds what is kept",
         plaintext=plain(CARD | {"customer_name": "\ufdfa" * 740}),
     ),
-    bad_envelope(
+    sealed(
         "an envelope in an envelope", "invalid_card", "a token within a token", plaintext=b"eyJhbGciOiJub25lIn0...."
     ),
-    bad_envelope(
+    sealed(
         "a signed request for an envelope",
         "not_compact",
         "one kind of token",
@@ -179,17 +173,17 @@ ENVELOPES = [
 
 JOBS = [
     *(
-        bad_job(f"alg {alg}", "wrong_alg", _ALG, header={"alg": alg})
+        signed(f"alg {alg}", "wrong_alg", _ALG, header={"alg": alg})
         for alg in ("nOnE", "HS512", "PS256", "Ed448", "ECDH-ES")
     ),
-    bad_job("alg of nothing", "wrong_alg", _ALG, header={"alg": ""}),
-    bad_job("alg null", "wrong_alg", _ALG, header={"alg": None}),
-    bad_job("alg as a list", "wrong_alg", "only text is a name", header={"alg": ["Ed25519"]}),
-    bad_job("alg in lower case", "wrong_alg", _CASE, header={"alg": "ed25519"}),
-    bad_job("alg and Alg", "wrong_members", _CASE, header={"Alg": "none"}),
-    bad_job("with crit of nothing", "wrong_members", _EXACT, header={"crit": []}),
+    signed("alg of nothing", "wrong_alg", _ALG, header={"alg": ""}),
+    signed("alg null", "wrong_alg", _ALG, header={"alg": None}),
+    signed("alg as a list", "wrong_alg", "only text is a name", header={"alg": ["Ed25519"]}),
+    signed("alg in lower case", "wrong_alg", _CASE, header={"alg": "ed25519"}),
+    signed("alg and Alg", "wrong_members", _CASE, header={"Alg": "none"}),
+    signed("with crit of nothing", "wrong_members", _EXACT, header={"crit": []}),
     *(
-        bad_job(f"with {name}", "wrong_members", _EXACT, header={name: value})
+        signed(f"with {name}", "wrong_members", _EXACT, header={name: value})
         for name, value in {
             "b64": True,
             "zip": "DEF",
@@ -198,72 +192,65 @@ JOBS = [
             "epk": X,
         }.items()
     ),
-    bad_job(
+    signed(
         "a payload that is not encoded",
         "wrong_members",
         "b64 false changes what is signed, and how the text is cut",
         header={"b64": False, "crit": ["b64"]},
-        tamper=on(1, lambda _: '{"a":1}'),
+        tamper=put(1, '{"a":1}'),
     ),
-    *(bad_job(f"kid {trick}", "bad_member", _KID, spell=_with_kid(kid)) for trick, kid in KID_TRICKS.items()),
-    bad_job("kid of 65 characters", "bad_member", "a kid has 1 to 64 characters", kid="k" * 65),
-    bad_job(
-        "a signature of zeros", "bad_signature", "psychic signatures", tamper=bytes_of(SIGNATURE, lambda _: bytes(64))
-    ),
-    bad_job(
+    *(signed(f"kid {trick}", "bad_member", _KID, spell=_with_kid(kid)) for trick, kid in KID_TRICKS.items()),
+    signed("kid of 65 characters", "bad_member", "a kid has 1 to 64 characters", kid="k" * 65),
+    signed("a signature of zeros", "bad_signature", "psychic signatures", tamper=put(SIGNATURE, b64(bytes(64)))),
+    signed(
         "a signature of the neutral point",
         "bad_signature",
         "it holds for every text under a key of small order",
-        tamper=bytes_of(SIGNATURE, lambda _: b"\x01" + bytes(63)),
+        tamper=put(SIGNATURE, b64(b"\x01" + bytes(63))),
     ),
-    bad_job(
+    signed(
         "the JSON serialisation",
         "not_compact",
         "one form only",
         tamper=lambda s: [to_json(dict(zip(("protected", "payload", "signature"), s, strict=True))).decode()],
     ),
-    bad_job(
+    signed(
         "an envelope for a job", "not_compact", "one kind of token", tamper=lambda _: envelope().text("x").split(".")
     ),
-    bad_job(
+    signed(
         "a space at the beginning", "bad_base64", "one text for the same bytes", tamper=joined(lambda text: " " + text)
     ),
-    bad_job("a byte order mark before the header", "bad_json", _STRICT, spell=_before(b"\xef\xbb\xbf")),
-    bad_job("a header member twice, once escaped", "duplicate_member", _STRICT, spell=escaped_twin("alg", "none")),
-    bad_job("a byte order mark before the payload", "bad_json", _STRICT, spell_payload=_before(b"\xef\xbb\xbf")),
-    bad_job("something behind the payload", "bad_json", _STRICT, spell_payload=_behind(b"{}")),
-    bad_job(
+    signed("a byte order mark before the header", "bad_json", _STRICT, spell=_before(b"\xef\xbb\xbf")),
+    signed("a header member twice, once escaped", "duplicate_member", _STRICT, spell=escaped_twin("alg", "none")),
+    signed("a byte order mark before the payload", "bad_json", _STRICT, spell_payload=_before(b"\xef\xbb\xbf")),
+    signed("something behind the payload", "bad_json", _STRICT, spell_payload=_behind(b"{}")),
+    signed(
         "a member twice, once escaped", "duplicate_member", _STRICT, spell_payload=escaped_twin("customer_uid", "x")
     ),
-    bad_job("a payload null", "bad_json", "an object", spell_payload=exactly(b"null")),
-    bad_job("a job in a job", "bad_json", "a token within a token", spell_payload=exactly(b"eyJhbGciOiJub25lIn0..")),
-    bad_job(
+    signed("a payload null", "bad_json", "an object", spell_payload=exactly(b"null")),
+    signed("a job in a job", "bad_json", "a token within a token", spell_payload=exactly(b"eyJhbGciOiJub25lIn0..")),
+    signed(
         "a member with a lone surrogate",
         "bad_member",
         _STRICT,
         spell_payload=lambda m: ascii_json(dict(m) | {"\ud800": 1}),
     ),
-    bad_job("an envelope of a lone surrogate", "bad_member", _STRICT, envelope="\ud800", spell_payload=ascii_json),
-    bad_job(
+    signed("an envelope of a lone surrogate", "bad_member", _STRICT, envelope="\ud800", spell_payload=ascii_json),
+    signed(
         "expires_at beyond a float",
         "bad_member",
         "Infinity by the back door",
         spell_payload=_number(EXPIRES_AT, b"1e400"),
     ),
-    bad_job("sequence of 4000 digits", "other_sequence", "bounds the arithmetic", sequence=10**3999),
-    bad_job(
-        "accepted_at null",
-        "bad_member",
-        "order needs it",
-        spell_payload=lambda m: to_json(dict(m) | {"accepted_at": None}),
-    ),
-    bad_job(
+    signed("sequence of 4000 digits", "other_sequence", "bounds the arithmetic", sequence=10**3999),
+    signed("accepted_at null", "bad_member", "order needs it", spell_payload=also(accepted_at=None)),
+    signed(
         "a sealed card that is another customer's",
         "other_customer_uid",
         "a card belongs to one customer",
         card=envelope(customer_uid="x"),
     ),
-    bad_job(
+    signed(
         "a sealed card from the future", "not_yet_valid", "times bound a copy's worth", card=envelope(iat=IAT + 301)
     ),
 ]

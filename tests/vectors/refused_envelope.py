@@ -13,19 +13,22 @@ from tests.vectors.recipe import (
     P256_KID,
     UID,
     Refusal,
-    bad_envelope,
-    bad_payment_envelope,
     envelope,
     onetime_envelope,
     plain,
+    sealed,
+    sealed_payment,
 )
 from tests.vectors.tampering import (
+    also,
     bytes_of,
+    cut,
     exactly,
-    flipped,
+    flip,
     joined,
     non_canonical,
     on,
+    put,
     tab_to_return,
     twice,
     with_tab,
@@ -44,39 +47,40 @@ NOTHING_AGREED = bytes(32)
 
 
 def _missing(member: str) -> Refusal:
-    return bad_envelope(f"without {member}", "wrong_members", "the set of members is exact", **{member: ...})
+    return sealed(f"without {member}", "wrong_members", "the set of members is exact", **{member: ...})
 
 
 def _extra(member: str, value: object, why: str) -> Refusal:
-    return bad_envelope(f"with {member}", "wrong_members", why, **{member: value})
+    return sealed(f"with {member}", "wrong_members", why, **{member: value})
 
 
 def _epk(name: str, expected: str, why: str, epk: object, **changes: Any) -> Refusal:
-    return bad_envelope(name, expected, why, epk=epk, **changes)
+    return sealed(name, expected, why, epk=epk, **changes)
 
 
 def _card(name: str, why: str, plaintext: bytes) -> Refusal:
-    return bad_envelope(name, "invalid_card", why, plaintext=plaintext)
+    return sealed(name, "invalid_card", why, plaintext=plaintext)
 
 
 _ALG = "an algorithm that the sender chooses is a key used for what it was not made for"
 _TIMES = "times bound how long a copy of an envelope is worth anything"
 _TRUST = "the header would choose the key, or where to fetch it"
 _ONE_TEXT = "two texts for the same bytes would be two envelopes to the once-only check"
+_TWO = "two readers, two meanings"
 _INTACT = "nothing but what was sealed may be opened"
 _SMALL = "the shared secret would be known to everyone"
 
 HEADERS = [
-    bad_envelope("alg none", "wrong_alg", _ALG, alg="none"),
-    bad_envelope("alg RSA-OAEP", "wrong_alg", _ALG, alg="RSA-OAEP"),
-    bad_envelope("alg ECDH-ES+A128KW", "wrong_alg", _ALG, alg="ECDH-ES+A128KW"),
-    bad_envelope("alg dir", "wrong_alg", _ALG, alg="dir"),
-    bad_envelope("alg in lower case", "wrong_alg", "names are case-sensitive", alg="ecdh-es"),
-    bad_envelope("alg as a list", "wrong_alg", "only text is a name", alg=["ECDH-ES"]),
-    bad_envelope("enc A128GCM", "wrong_enc", _ALG, enc="A128GCM"),
-    bad_envelope("enc A256CBC-HS512", "wrong_enc", _ALG, enc="A256CBC-HS512"),
-    bad_envelope("another typ", "wrong_typ", "a token of one kind must not pass for another", typ="JWT"),
-    bad_envelope("typ of a job", "wrong_typ", "a token of one kind must not pass for another", typ="job+jws"),
+    sealed("alg none", "wrong_alg", _ALG, alg="none"),
+    sealed("alg RSA-OAEP", "wrong_alg", _ALG, alg="RSA-OAEP"),
+    sealed("alg ECDH-ES+A128KW", "wrong_alg", _ALG, alg="ECDH-ES+A128KW"),
+    sealed("alg dir", "wrong_alg", _ALG, alg="dir"),
+    sealed("alg in lower case", "wrong_alg", "names are case-sensitive", alg="ecdh-es"),
+    sealed("alg as a list", "wrong_alg", "only text is a name", alg=["ECDH-ES"]),
+    sealed("enc A128GCM", "wrong_enc", _ALG, enc="A128GCM"),
+    sealed("enc A256CBC-HS512", "wrong_enc", _ALG, enc="A256CBC-HS512"),
+    sealed("another typ", "wrong_typ", "a token of one kind must not pass for another", typ="JWT"),
+    sealed("typ of a job", "wrong_typ", "a token of one kind must not pass for another", typ="job+jws"),
     *(_missing(name) for name in ("alg", "enc", "epk", "kid", "typ", "purpose", "customer_uid", "iat", "exp")),
     _extra("zip", "DEF", "compression tells of the plaintext by its length, and bombs"),
     _extra("crit", ["exp"], "an extension that a reader does not know"),
@@ -89,36 +93,26 @@ HEADERS = [
     _extra("cty", "JWT", "a token within a token"),
     _extra("b64", False, "it changes what is authenticated"),
     _extra("merchant_uid", ORDER, "an issuance has no order; members that mean nothing are refused"),
-    bad_envelope("purpose refund", "wrong_purpose", "no such operation", purpose="refund"),
-    bad_envelope("purpose in capitals", "wrong_purpose", "names are case-sensitive", purpose="ISSUE"),
-    bad_envelope(
-        "kid of no key here", "unknown_kid", "it may come with the next rotation: the job waits", kid="test-2099"
-    ),
-    bad_envelope(
+    sealed("purpose refund", "wrong_purpose", "no such operation", purpose="refund"),
+    sealed("purpose in capitals", "wrong_purpose", "names are case-sensitive", purpose="ISSUE"),
+    sealed("kid of no key here", "unknown_kid", "it may come with the next rotation: the job waits", kid="test-2099"),
+    sealed(
         "kid of a key on another curve", "wrong_curve", "keys are used on their own curve", kid=P256_KID, to=STRANGER
     ),
-    bad_envelope("kid that is a path", "bad_member", "a kid may end up in a file name", kid="../x"),
-    bad_envelope("kid of nothing", "bad_member", "a kid has 1 to 64 characters", kid=""),
-    bad_envelope("kid of 65 characters", "bad_member", "a kid has 1 to 64 characters", kid="k" * 65),
-    bad_envelope("kid as a number", "bad_member", "only text is a kid", kid=1),
-    bad_envelope("kid null", "bad_member", "only text is a kid", kid=None),
+    sealed("kid that is a path", "bad_member", "a kid may end up in a file name", kid="../x"),
+    sealed("kid of nothing", "bad_member", "a kid has 1 to 64 characters", kid=""),
+    sealed("kid of 65 characters", "bad_member", "a kid has 1 to 64 characters", kid="k" * 65),
+    sealed("kid as a number", "bad_member", "only text is a kid", kid=1),
+    sealed("kid null", "bad_member", "only text is a kid", kid=None),
 ]
 
 BINDINGS = [
-    bad_envelope(
-        "sealed for another customer_uid", "other_customer_uid", "a card belongs to one customer", customer_uid="x"
-    ),
-    bad_envelope(
-        "customer_uid in other case", "other_customer_uid", "uids are case-sensitive", customer_uid=UID.upper()
-    ),
-    bad_envelope(
-        "customer_uid with a new line", "bad_member", "it would pass for the uid itself", customer_uid=f"{UID}\n"
-    ),
-    bad_envelope(
-        "customer_uid that is a path", "bad_member", "it would name another resource of i'mport", customer_uid=".."
-    ),
-    bad_envelope("customer_uid null", "bad_member", "an issuance has a customer_uid", customer_uid=None),
-    bad_payment_envelope(
+    sealed("sealed for another customer_uid", "other_customer_uid", "a card belongs to one customer", customer_uid="x"),
+    sealed("customer_uid in other case", "other_customer_uid", "uids are case-sensitive", customer_uid=UID.upper()),
+    sealed("customer_uid with a new line", "bad_member", "it would pass for the uid itself", customer_uid=f"{UID}\n"),
+    sealed("customer_uid that is a path", "bad_member", "it would name another resource of i'mport", customer_uid=".."),
+    sealed("customer_uid null", "bad_member", "an issuance has a customer_uid", customer_uid=None),
+    sealed_payment(
         "customer_uid null in a payment", "bad_member", "a member that is not used is left out", customer_uid=None
     ),
     Refusal(
@@ -134,13 +128,13 @@ BINDINGS = [
         envelope(),
         ONETIME_RECORD,
     ),
-    bad_payment_envelope(
+    sealed_payment(
         "sealed for another merchant_uid",
         "other_merchant_uid",
         "a card pays for one order",
         merchant_uid="order-2027-0002",
     ),
-    bad_payment_envelope(
+    sealed_payment(
         "a payment's envelope with a customer_uid that was not asked for",
         "other_customer_uid",
         "no key is stored unasked",
@@ -153,32 +147,32 @@ BINDINGS = [
         onetime_envelope(),
         ONETIME_RECORD | {"customer_uid": UID, "sequence": 3},
     ),
-    bad_payment_envelope(
+    sealed_payment(
         "a payment's envelope without merchant_uid", "wrong_members", "it could pay for any order", merchant_uid=...
     ),
 ]
 
 TIMES = [
-    bad_envelope("expired when it was accepted", "envelope_expired", _TIMES, iat=IAT - 900, exp=IAT),
-    bad_envelope("issued in the future", "not_yet_valid", _TIMES, iat=IAT + 301, exp=EXP),
-    bad_envelope("a life of more than an hour", "too_long_life", _TIMES, exp=IAT + 3601),
-    bad_envelope("exp before iat", "too_long_life", _TIMES, exp=IAT - 1),
-    bad_envelope("exp at iat", "too_long_life", _TIMES, exp=IAT),
-    bad_envelope("iat in half seconds", "bad_member", "instants are whole seconds", iat=IAT + 0.5),
-    bad_envelope("iat as a float", "bad_member", "two spellings of a number are two envelopes", iat=float(IAT)),
-    bad_envelope("iat as text", "bad_member", "instants are numbers", iat=str(IAT)),
-    bad_envelope("iat as a boolean", "bad_member", "True is not 1", iat=True),
-    bad_envelope("iat null", "bad_member", "a life without beginning", iat=None),
-    bad_envelope("iat below zero", "bad_member", "no such instant", iat=-1),
-    bad_envelope("exp null", "bad_member", "a life without end", exp=None),
-    bad_envelope("exp as a float", "bad_member", "instants are whole seconds", exp=float(EXP)),
+    sealed("expired when it was accepted", "envelope_expired", _TIMES, iat=IAT - 900, exp=IAT),
+    sealed("issued in the future", "not_yet_valid", _TIMES, iat=IAT + 301, exp=EXP),
+    sealed("a life of more than an hour", "too_long_life", _TIMES, exp=IAT + 3601),
+    sealed("exp before iat", "too_long_life", _TIMES, exp=IAT - 1),
+    sealed("exp at iat", "too_long_life", _TIMES, exp=IAT),
+    sealed("iat in half seconds", "bad_member", "instants are whole seconds", iat=IAT + 0.5),
+    sealed("iat as a float", "bad_member", "two spellings of a number are two envelopes", iat=float(IAT)),
+    sealed("iat as text", "bad_member", "instants are numbers", iat=str(IAT)),
+    sealed("iat as a boolean", "bad_member", "True is not 1", iat=True),
+    sealed("iat null", "bad_member", "a life without beginning", iat=None),
+    sealed("iat below zero", "bad_member", "no such instant", iat=-1),
+    sealed("exp null", "bad_member", "a life without end", exp=None),
+    sealed("exp as a float", "bad_member", "instants are whole seconds", exp=float(EXP)),
 ]
 
 FORMS = [
-    bad_envelope("four segments", "not_compact", "a JWE has five", tamper=lambda s: s[:4]),
-    bad_envelope("six segments", "not_compact", "a JWE has five", tamper=lambda s: [*s, ""]),
-    bad_envelope("nothing but dots", "bad_json", "a JWE has a header", tamper=lambda _: [""] * 5),
-    bad_envelope(
+    sealed("four segments", "not_compact", "a JWE has five", tamper=lambda s: s[:4]),
+    sealed("six segments", "not_compact", "a JWE has five", tamper=lambda s: [*s, ""]),
+    sealed("nothing but dots", "bad_json", "a JWE has a header", tamper=lambda _: [""] * 5),
+    sealed(
         "the JSON serialisation",
         "not_compact",
         "one form only",
@@ -186,70 +180,57 @@ FORMS = [
             to_json(dict(zip(("protected", "iv", "ciphertext", "tag"), s[:1] + s[2:], strict=True))).decode()
         ],
     ),
-    bad_envelope("a truncated header", "bad_json", "not the whole", tamper=bytes_of(HEADER, lambda data: data[:-1])),
-    bad_envelope(
-        "an encrypted key", "bad_segment", "ECDH-ES wraps none", tamper=on(ENCRYPTED_KEY, lambda _: b64(bytes(40)))
-    ),
-    bad_envelope(
-        "a bit in the encrypted key",
-        "bad_segment",
-        "ECDH-ES wraps none",
-        tamper=on(ENCRYPTED_KEY, lambda _: b64(b"\x01")),
-    ),
-    bad_envelope("a truncated iv", "bad_segment", "12 bytes", tamper=bytes_of(IV, lambda data: data[:-1])),
-    bad_envelope("a longer iv", "bad_segment", "12 bytes", tamper=bytes_of(IV, lambda data: data + b"\0")),
-    bad_envelope(
-        "a truncated ciphertext", "does_not_open", _INTACT, tamper=bytes_of(CIPHERTEXT, lambda data: data[:-1])
-    ),
-    bad_envelope("no ciphertext", "bad_segment", "an empty card is none", plaintext=b""),
-    bad_envelope(
+    sealed("a truncated header", "bad_json", "not the whole", tamper=cut(HEADER)),
+    sealed("an encrypted key", "bad_segment", "ECDH-ES wraps none", tamper=put(ENCRYPTED_KEY, b64(bytes(40)))),
+    sealed("a bit in the encrypted key", "bad_segment", "ECDH-ES wraps none", tamper=put(ENCRYPTED_KEY, b64(b"\x01"))),
+    sealed("a truncated iv", "bad_segment", "12 bytes", tamper=cut(IV)),
+    sealed("a longer iv", "bad_segment", "12 bytes", tamper=bytes_of(IV, lambda data: data + b"\0")),
+    sealed("a truncated ciphertext", "does_not_open", _INTACT, tamper=cut(CIPHERTEXT)),
+    sealed("no ciphertext", "bad_segment", "an empty card is none", plaintext=b""),
+    sealed(
         "a tag of 12 bytes",
         "bad_segment",
         "a short tag is guessed: GCM takes it if it is let",
         tamper=bytes_of(TAG, lambda data: data[:12]),
     ),
-    bad_envelope("no tag", "bad_segment", "it would open unauthenticated", tamper=on(TAG, lambda _: "")),
-    bad_envelope(
+    sealed("no tag", "bad_segment", "it would open unauthenticated", tamper=put(TAG, "")),
+    sealed(
         "a flipped bit in the header",
         "does_not_open",
         "the header is authenticated as text, even where its meaning is the same",
         spell=with_tab,
         tamper=bytes_of(HEADER, tab_to_return),
     ),
-    bad_envelope("a flipped bit in the iv", "does_not_open", _INTACT, tamper=bytes_of(IV, flipped)),
-    bad_envelope("a flipped bit in the ciphertext", "does_not_open", _INTACT, tamper=bytes_of(CIPHERTEXT, flipped)),
-    bad_envelope("a flipped bit in the tag", "does_not_open", _INTACT, tamper=bytes_of(TAG, flipped)),
-    bad_envelope("sealed to another key under our kid", "does_not_open", _INTACT, kid=NEWER_KID, to=STRANGER),
-    bad_envelope("longer than 4 KiB", "too_long", "bounds the work", plaintext=plain(CARD) + b" " * 3000),
-    bad_envelope(
+    sealed("a flipped bit in the iv", "does_not_open", _INTACT, tamper=flip(IV)),
+    sealed("a flipped bit in the ciphertext", "does_not_open", _INTACT, tamper=flip(CIPHERTEXT)),
+    sealed("a flipped bit in the tag", "does_not_open", _INTACT, tamper=flip(TAG)),
+    sealed("sealed to another key under our kid", "does_not_open", _INTACT, kid=NEWER_KID, to=STRANGER),
+    sealed("longer than 4 KiB", "too_long", "bounds the work", plaintext=plain(CARD) + b" " * 3000),
+    sealed(
         "a header longer than 1 KiB",
         "header_too_long",
         "bounds the work before any key is used",
         spell=lambda members: to_json(members) + b" " * 700,
     ),
-    bad_envelope("padding", "bad_base64", _ONE_TEXT, tamper=on(TAG, lambda text: text + "==")),
-    bad_envelope("base64 that is not canonical", "bad_base64", _ONE_TEXT, tamper=on(TAG, non_canonical)),
-    bad_envelope("the alphabet of base64", "bad_base64", _ONE_TEXT, tamper=on(TAG, lambda text: "+/" + text[2:])),
-    bad_envelope("white space in a segment", "bad_base64", _ONE_TEXT, tamper=on(IV, lambda t: t[:4] + " " + t[4:])),
-    bad_envelope("a new line at the end", "bad_base64", _ONE_TEXT, tamper=joined(lambda text: text + "\n")),
-    bad_envelope("a space at the beginning", "bad_base64", _ONE_TEXT, tamper=joined(lambda text: " " + text)),
-    bad_envelope("letters beyond ASCII", "bad_base64", _ONE_TEXT, tamper=on(IV, lambda t: "가" + t[1:])),
-    bad_envelope("a header that is a list", "bad_json", "an object", spell=exactly(b"[]")),
-    bad_envelope("a header that is no JSON", "bad_json", "an object", spell=exactly(b"alg=ECDH-ES")),
-    bad_envelope(
-        "a header in UTF-16", "bad_json", "UTF-8 only", spell=lambda m: to_json(m).decode().encode("utf-16")[:700]
-    ),
-    bad_envelope("a header with NaN", "bad_json", "no JSON", spell=lambda m: to_json(dict(m) | {"iat": float("nan")})),
-    bad_envelope(
+    sealed("padding", "bad_base64", _ONE_TEXT, tamper=on(TAG, lambda text: text + "==")),
+    sealed("base64 that is not canonical", "bad_base64", _ONE_TEXT, tamper=on(TAG, non_canonical)),
+    sealed("the alphabet of base64", "bad_base64", _ONE_TEXT, tamper=on(TAG, lambda text: "+/" + text[2:])),
+    sealed("white space in a segment", "bad_base64", _ONE_TEXT, tamper=on(IV, lambda t: t[:4] + " " + t[4:])),
+    sealed("a new line at the end", "bad_base64", _ONE_TEXT, tamper=joined(lambda text: text + "\n")),
+    sealed("a space at the beginning", "bad_base64", _ONE_TEXT, tamper=joined(lambda text: " " + text)),
+    sealed("letters beyond ASCII", "bad_base64", _ONE_TEXT, tamper=on(IV, lambda t: "가" + t[1:])),
+    sealed("a header that is a list", "bad_json", "an object", spell=exactly(b"[]")),
+    sealed("a header that is no JSON", "bad_json", "an object", spell=exactly(b"alg=ECDH-ES")),
+    sealed("a header in UTF-16", "bad_json", "UTF-8 only", spell=lambda m: to_json(m).decode().encode("utf-16")[:700]),
+    sealed("a header with NaN", "bad_json", "no JSON", spell=also(iat=float("nan"))),
+    sealed(
         "a deep header", "wrong_alg", "bounds the parser", spell=exactly(b'{"alg":' + b"[" * 370 + b"]" * 370 + b"}")
     ),
-    bad_envelope(
-        "a member of the header twice", "duplicate_member", "two readers, two meanings", spell=twice("kid", "x")
-    ),
-    bad_envelope(
+    sealed("a member of the header twice", "duplicate_member", _TWO, spell=twice("kid", "x")),
+    sealed(
         "a member of epk twice",
         "duplicate_member",
-        "two readers, two meanings",
+        _TWO,
         spell=lambda m: to_json(m).replace(b'"crv":', b'"crv":"P-256","crv":', 1),
     ),
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.vectors.jose import ED25519_ORDER, ed25519, public_jwk, to_json, unb64
+from tests.vectors.jose import ED25519_ORDER, ed25519, public_jwk, unb64
 from tests.vectors.recipe import (
     ACCEPTED_AT,
     EXPIRES_AT,
@@ -12,18 +12,21 @@ from tests.vectors.recipe import (
     PRODUCER_KID,
     UID,
     Refusal,
-    bad_job,
-    bad_payment,
     issue,
     onetime,
+    signed,
+    signed_payment,
 )
 from tests.vectors.tampering import (
+    also,
     bytes_of,
+    cut,
     exactly,
-    flipped,
+    flip,
     joined,
     non_canonical,
     on,
+    put,
     tab_to_return,
     twice,
     with_tab,
@@ -36,10 +39,10 @@ CARD_NUMBER = "4242424242424242"
 
 
 def _header(name: str, expected: str, why: str, **header: Any) -> Refusal:
-    return bad_job(name, expected, why, header=header)
+    return signed(name, expected, why, header=header)
 
 
-def _other(member: str, value: object, bad: Callable[..., Refusal] = bad_job) -> Refusal:
+def _other(member: str, value: object, bad: Callable[..., Refusal] = signed) -> Refusal:
     why = "a signed request runs once, in its place"
     return bad(f"a job for another {member}", f"other_{member}", why, **{member: value})
 
@@ -54,25 +57,26 @@ _ALG = "an algorithm that the sender chooses is no signature"
 _EXACT = "the set of members is exact"
 _TRUST = "the header would choose the key, or where to fetch it"
 _ONE_TEXT = "one text for the same bytes"
+_TWO = "two readers, two meanings"
 _INTACT = "nothing but what was signed may run"
 _STRICT = "what is signed has one meaning"
 
 HEADERS = [
-    bad_job(
+    signed(
         "alg none",
         "wrong_alg",
         "a stolen store password must not be enough to send a job",
         header={"alg": "none"},
-        tamper=on(SIGNATURE, lambda _: ""),
+        tamper=put(SIGNATURE, ""),
     ),
-    bad_job(
+    signed(
         "alg HS256 with the public key as secret",
         "wrong_alg",
         "the public key is no secret",
         header={"alg": "HS256"},
         mac=(PUBLIC, "sha256"),
     ),
-    bad_job(
+    signed(
         "HMAC with the public key as secret under our alg",
         "bad_signature",
         "the public key is no secret",
@@ -85,7 +89,7 @@ HEADERS = [
     _header("typ of an envelope", "wrong_typ", "a token of one kind must not pass for another", typ="card+jwe"),
     _header("without alg", "wrong_members", _EXACT, alg=...),
     _header("without typ", "wrong_members", _EXACT, typ=...),
-    bad_job("without kid", "wrong_members", _EXACT, header={"kid": ...}, by=ed25519(PRODUCER_KID)),
+    signed("without kid", "wrong_members", _EXACT, header={"kid": ...}, by=ed25519(PRODUCER_KID)),
     _header("with crit", "wrong_members", "an extension that a reader does not know", crit=["exp"], exp=0),
     _header("with b64 false", "wrong_members", "it changes what is signed", b64=False, crit=["b64"]),
     _header("with jwk", "wrong_members", _TRUST, jwk=public_jwk(STRANGER)),
@@ -96,17 +100,15 @@ HEADERS = [
     _header("kid that is a path", "bad_member", "a kid is looked up among those we have, nowhere else", kid="../x"),
     _header("kid of nothing", "bad_member", "a kid has 1 to 64 characters", kid=""),
     _header("kid as a number", "bad_member", "only text is a kid", kid=7),
-    bad_job(
-        "a member of the header twice", "duplicate_member", "two readers, two meanings", spell=twice("alg", "none")
-    ),
-    bad_job("a header that is a list", "bad_json", "an object", spell=exactly(b'["Ed25519"]')),
-    bad_job("a header longer than 1 KiB", "header_too_long", "bounds the work", header={"kid": "k" * 1024}),
+    signed("a member of the header twice", "duplicate_member", _TWO, spell=twice("alg", "none")),
+    signed("a header that is a list", "bad_json", "an object", spell=exactly(b'["Ed25519"]')),
+    signed("a header longer than 1 KiB", "header_too_long", "bounds the work", header={"kid": "k" * 1024}),
 ]
 
 SIGNERS = [
-    bad_job("signed by a stranger under a known kid", "bad_signature", _INTACT, by=STRANGER),
-    bad_job("signed by another producer under this kid", "bad_signature", _INTACT, by=ed25519(ISSUER_KID)),
-    bad_payment(
+    signed("signed by a stranger under a known kid", "bad_signature", _INTACT, by=STRANGER),
+    signed("signed by another producer under this kid", "bad_signature", _INTACT, by=ed25519(ISSUER_KID)),
+    signed_payment(
         "a payment asked for by a producer who may only issue",
         "not_allowed",
         "a producer that is taken over does no more than it may",
@@ -115,84 +117,74 @@ SIGNERS = [
 ]
 
 FORMS = [
-    bad_job("unsigned", "bad_segment", "no signature", tamper=on(SIGNATURE, lambda _: "")),
-    bad_job("two segments", "not_compact", "a JWS has three", tamper=lambda s: s[:2]),
-    bad_job("four segments", "not_compact", "a JWS has three", tamper=lambda s: [*s, ""]),
-    bad_job("a truncated header", "bad_json", "not the whole", tamper=bytes_of(HEADER, lambda data: data[:-1])),
-    bad_job("a truncated payload", "bad_signature", _INTACT, tamper=bytes_of(PAYLOAD, lambda data: data[:-1])),
-    bad_job("no payload", "bad_signature", _INTACT, tamper=on(PAYLOAD, lambda _: "")),
-    bad_job("a truncated signature", "bad_segment", "64 bytes", tamper=bytes_of(SIGNATURE, lambda data: data[:-1])),
-    bad_job(
+    signed("unsigned", "bad_segment", "no signature", tamper=put(SIGNATURE, "")),
+    signed("two segments", "not_compact", "a JWS has three", tamper=lambda s: s[:2]),
+    signed("four segments", "not_compact", "a JWS has three", tamper=lambda s: [*s, ""]),
+    signed("a truncated header", "bad_json", "not the whole", tamper=cut(HEADER)),
+    signed("a truncated payload", "bad_signature", _INTACT, tamper=cut(PAYLOAD)),
+    signed("no payload", "bad_signature", _INTACT, tamper=put(PAYLOAD, "")),
+    signed("a truncated signature", "bad_segment", "64 bytes", tamper=cut(SIGNATURE)),
+    signed(
         "a flipped bit in the header",
         "bad_signature",
         "the header is signed as text, even where its meaning is the same",
         spell=with_tab,
         tamper=bytes_of(HEADER, tab_to_return),
     ),
-    bad_job("a flipped bit in the payload", "bad_signature", _INTACT, tamper=bytes_of(PAYLOAD, flipped)),
-    bad_job("a flipped bit in the signature", "bad_signature", _INTACT, tamper=bytes_of(SIGNATURE, flipped)),
-    bad_job(
+    signed("a flipped bit in the payload", "bad_signature", _INTACT, tamper=flip(PAYLOAD)),
+    signed("a flipped bit in the signature", "bad_signature", _INTACT, tamper=flip(SIGNATURE)),
+    signed(
         "a signature of another text",
         "bad_signature",
         "one signature for a job",
         tamper=bytes_of(SIGNATURE, _malleable),
     ),
-    bad_job(
+    signed(
         "the signature of another job",
         "bad_signature",
         _INTACT,
         tamper=on(SIGNATURE, lambda _: issue(sequence=4).text().rpartition(".")[2]),
     ),
-    bad_job("longer than 8 KiB", "too_long", "bounds the work", customer_id="c" * 6000),
-    bad_job("padding", "bad_base64", _ONE_TEXT, tamper=on(SIGNATURE, lambda text: text + "==")),
-    bad_job("base64 that is not canonical", "bad_base64", _ONE_TEXT, tamper=on(SIGNATURE, non_canonical)),
-    bad_job("a new line at the end", "bad_base64", _ONE_TEXT, tamper=joined(lambda text: text + "\n")),
-    bad_job("letters beyond ASCII", "bad_base64", _ONE_TEXT, tamper=on(PAYLOAD, lambda text: "가" + text[1:])),
+    signed("longer than 8 KiB", "too_long", "bounds the work", customer_id="c" * 6000),
+    signed("padding", "bad_base64", _ONE_TEXT, tamper=on(SIGNATURE, lambda text: text + "==")),
+    signed("base64 that is not canonical", "bad_base64", _ONE_TEXT, tamper=on(SIGNATURE, non_canonical)),
+    signed("a new line at the end", "bad_base64", _ONE_TEXT, tamper=joined(lambda text: text + "\n")),
+    signed("letters beyond ASCII", "bad_base64", _ONE_TEXT, tamper=on(PAYLOAD, lambda text: "가" + text[1:])),
 ]
 
 PAYLOADS = [
-    bad_job("a payload that is no JSON", "bad_json", _STRICT, spell_payload=exactly(b"job")),
-    bad_job("an empty payload", "bad_json", _STRICT, spell_payload=exactly(b"")),
-    bad_job("a payload that is a list", "bad_json", _STRICT, spell_payload=exactly(b"[]")),
-    bad_job(
-        "a member of the payload twice",
-        "duplicate_member",
-        "two readers, two meanings",
-        spell_payload=twice("customer_uid", "another"),
-    ),
-    bad_job("a deep payload", "bad_json", "bounds the parser", spell_payload=exactly(b"[" * 5000)),
-    bad_job(
+    signed("a payload that is no JSON", "bad_json", _STRICT, spell_payload=exactly(b"job")),
+    signed("an empty payload", "bad_json", _STRICT, spell_payload=exactly(b"")),
+    signed("a payload that is a list", "bad_json", _STRICT, spell_payload=exactly(b"[]")),
+    signed("a member of the payload twice", "duplicate_member", _TWO, spell_payload=twice("customer_uid", "another")),
+    signed("a deep payload", "bad_json", "bounds the parser", spell_payload=exactly(b"[" * 5000)),
+    signed(
         "a number of 5000 digits",
         "bad_json",
         "bounds the parser",
         spell_payload=exactly(b'{"sequence":' + b"9" * 5000 + b"}"),
     ),
-    bad_job(
-        "a payload with NaN",
-        "bad_json",
-        "no JSON",
-        spell_payload=lambda m: to_json(dict(m) | {"accepted_at": float("nan")}),
-    ),
-    bad_job("a payload with a member that is none of ours", "bad_member", _EXACT, priority=1),
-    bad_job("a card number in clear", "bad_member", "a card travels sealed only", card_number=CARD_NUMBER),
-    bad_job("a payload without sequence", "bad_member", "order needs it", sequence=...),
-    bad_job("a payload without envelope", "bad_member", "no card", envelope=...),
-    bad_job("sequence as text", "bad_member", _STRICT, sequence="3"),
-    bad_job("sequence below zero", "bad_member", _STRICT, sequence=-1),
-    bad_job("sequence as a float", "bad_member", _STRICT, sequence=3.0),
-    bad_job("an operation that is none", "bad_member", "a closed list", operation="refund"),
-    bad_job("a job id that is none", "bad_member", "it becomes part of a key", job_id="../../x"),
-    bad_job("accepted_at as text", "bad_member", _STRICT, accepted_at=str(ACCEPTED_AT)),
-    bad_job("expires_at as text", "bad_member", _STRICT, expires_at=str(EXPIRES_AT)),
-    bad_job("accepted_at as a boolean", "bad_member", _STRICT, accepted_at=True),
-    bad_job("accepted_at beyond all time", "bad_member", _STRICT, accepted_at=1e12),
-    bad_job("an amount in an issuance", "bad_member", "an issuance charges nothing", amount=1000),
-    bad_payment("a payment without amount", "bad_member", "a payment names its amount", amount=...),
-    bad_payment("a payment of nothing", "bad_member", "a payment names its amount", amount=0),
-    bad_payment("an order name of two lines", "bad_member", "it would break a line of a log", name="a\nb"),
-    bad_payment("an amount as text", "bad_member", _STRICT, amount="9900"),
-    bad_payment("an amount with a fraction", "bad_member", "KRW has none", amount=99.5),
-    bad_job("an envelope that is none", "not_compact", "what is signed may be wrong all the same", envelope="x"),
+    signed("a payload with NaN", "bad_json", "no JSON", spell_payload=also(accepted_at=float("nan"))),
+    signed("a payload with a member that is none of ours", "bad_member", _EXACT, priority=1),
+    signed("a card number in clear", "bad_member", "a card travels sealed only", card_number=CARD_NUMBER),
+    signed("a payload without sequence", "bad_member", "order needs it", sequence=...),
+    signed("a payload without envelope", "bad_member", "no card", envelope=...),
+    signed("sequence as text", "bad_member", _STRICT, sequence="3"),
+    signed("sequence below zero", "bad_member", _STRICT, sequence=-1),
+    signed("sequence as a float", "bad_member", _STRICT, sequence=3.0),
+    signed("an operation that is none", "bad_member", "a closed list", operation="refund"),
+    signed("a job id that is none", "bad_member", "it becomes part of a key", job_id="../../x"),
+    signed("accepted_at as text", "bad_member", _STRICT, accepted_at=str(ACCEPTED_AT)),
+    signed("expires_at as text", "bad_member", _STRICT, expires_at=str(EXPIRES_AT)),
+    signed("accepted_at as a boolean", "bad_member", _STRICT, accepted_at=True),
+    signed("accepted_at beyond all time", "bad_member", _STRICT, accepted_at=1e12),
+    signed("an amount in an issuance", "bad_member", "an issuance charges nothing", amount=1000),
+    signed_payment("a payment without amount", "bad_member", "a payment names its amount", amount=...),
+    signed_payment("a payment of nothing", "bad_member", "a payment names its amount", amount=0),
+    signed_payment("an order name of two lines", "bad_member", "it would break a line of a log", name="a\nb"),
+    signed_payment("an amount as text", "bad_member", _STRICT, amount="9900"),
+    signed_payment("an amount with a fraction", "bad_member", "KRW has none", amount=99.5),
+    signed("an envelope that is none", "not_compact", "what is signed may be wrong all the same", envelope="x"),
 ]
 
 BINDINGS = [
@@ -200,8 +192,8 @@ BINDINGS = [
     Refusal("an issuance on the record of a payment", _INTACT, "other_operation", issue(), ONETIME_RECORD),
     Refusal("a payment on the record of an issuance", "a replayed payment charges", "other_operation", onetime()),
     _other("customer_uid", "gildong_0002_1234"),
-    _other("merchant_uid", "order-2027-0002", bad_payment),
-    bad_payment(
+    _other("merchant_uid", "order-2027-0002", signed_payment),
+    signed_payment(
         "a customer_uid where the record has none", "other_customer_uid", "no key is stored unasked", customer_uid=UID
     ),
     _other("sequence", 4),
