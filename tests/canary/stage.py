@@ -138,15 +138,7 @@ class Flower:
     def __init__(self, scene: Scene) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        options = [
-            "-m",
-            "celery",
-            f"--broker={scene.queue.url(0, 'flower')}",
-            "flower",
-            f"--port={port}",
-            "--address=127.0.0.1",
-        ]
-        self.process = scene.spawn("flower", [*options, "--debug"], **FLOWER)
+        self.process = scene.spawn("flower", [*scene.stack.flower(port), "--debug"], **FLOWER)
         wait_until(lambda: page(self.url) and scene.queue.client().pubsub_numpat(), 600, "Flower listening to events")
 
     def tasks(self) -> dict[str, Any]:
