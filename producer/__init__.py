@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from producer.contract.job import Job as Job
     from producer.contract.outcome import Outcome as Outcome
     from producer.contract.outcome import Status as Status
+    from producer.enqueue import IssueRequest as IssueRequest
     from producer.errors import BillingError as BillingError
     from producer.errors import BrokerUnavailable as BrokerUnavailable
     from producer.errors import IdempotencyConflict as IdempotencyConflict
     from producer.errors import SettingsError as SettingsError
     from producer.errors import UnknownJob as UnknownJob
-    from producer.order import IssueRequest as IssueRequest
 
 _HOMES = {
     "BillingQueue": "producer.billing_queue",
-    "IssueRequest": "producer.order",
+    "IssueRequest": "producer.enqueue",
     "Card": "producer.contract",
     "InvalidCard": "producer.contract",
     "InvalidRequest": "producer.contract",

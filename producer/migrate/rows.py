@@ -12,8 +12,8 @@ from producer.contract.card import Card
 from producer.contract.errors import InvalidInput
 from producer.contract.identifiers import Operation
 from producer.contract.job import Request
+from producer.enqueue import IssueRequest
 from producer.migrate.source import REQUEST_FIELDS, Record
-from producer.order import IssueRequest
 
 CARD_LIKE = re.compile(r"\d(?:[^A-Za-z0-9]{0,4}\d){12,}")
 EXPIRY_FORMATS = {

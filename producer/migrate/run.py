@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from producer.billing_queue import BillingQueue
 from producer.contract.identifiers import job_id_of
 from producer.contract.outcome import Outcome, Status
+from producer.enqueue import IssueRequest
 from producer.errors import BrokerUnavailable, IdempotencyConflict
 from producer.migrate import ledger
 from producer.migrate.ledger import Control
@@ -23,7 +24,6 @@ from producer.migrate.pace import SharedRate, Window
 from producer.migrate.rows import Checker, Row, shown
 from producer.migrate.source import CutOff, Record, SourceError
 from producer.migrate.work_file import NOT_SENT, OPEN, ReportRow, WorkFile
-from producer.order import IssueRequest
 
 CHUNK = 100
 READ_AHEAD = 4  # chunks
