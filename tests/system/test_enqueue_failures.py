@@ -11,7 +11,8 @@ from typing import Any, Self
 
 import pytest
 
-from producer import BillingQueue, BrokerUnavailable, Card, Job, Outcome, Status, billing_queue
+from producer import BillingQueue, BrokerUnavailable, Card, Job, Outcome, Status
+from producer import enqueue as steps
 from producer.contract import redis_keys
 from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.job import INTERACTIVE, Request
@@ -233,7 +234,7 @@ def test_ledger_that_took_too_long_leaves_publishing_to_the_sweeper(
         stores.empty()
         stores.proxies["ledger"].slow_down(0.4)
         with monkeypatch.context() as meanwhile:
-            meanwhile.setattr(billing_queue, "LATE_S", billing_queue.LATE_S / 10)
+            meanwhile.setattr(steps, "LATE_S", steps.LATE_S / 10)
             error = failure(queue)
         messages = stores.messages()
         stores.proxies["ledger"].mend()
