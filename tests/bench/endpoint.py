@@ -35,7 +35,7 @@ from producer.contract.redis_keys import OUTCOMES
 from producer.sealing import SealingKeys
 from producer.settings import ProducerSettings
 from producer.web import Tickets
-from tests.fake_iamport.cards import numbered
+from tests.fake_iamport import made_up
 from tests.ports import free_port
 from tests.servers import answers, environment, wait_until
 from tests.stack import FLOWER, Stack, WorkerProcess
@@ -101,7 +101,7 @@ def bodies_for(stack: Stack, requests: int) -> list[bytes]:
         bodies = []
         for number in range(requests):
             uid = f"bench-{number}"
-            card = Card(card_number=numbered(number), expiry="2031-07", birth="900101", pwd_2digit="12")
+            card = Card(**made_up(number))
             asked = Request(operation=Operation.ISSUE, customer_uid=uid, pg="nice")
             envelope = keys.seal(
                 card, purpose=asked.operation, customer_uid=uid, merchant_uid=None, iat=now, exp=now + LIFE_S

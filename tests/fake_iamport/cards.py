@@ -173,3 +173,8 @@ def numbered(index: int) -> str:
     """
     digits = f"400002{index:09d}"
     return digits + luhn_digit(digits)
+
+
+def made_up(index: int) -> dict[str, str]:
+    """The members of a request that carry the sample Visa, with the ``index``-th made-up number."""
+    return CARDS["visa"].fields() | {"card_number": numbered(index)}

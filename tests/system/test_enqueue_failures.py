@@ -20,7 +20,7 @@ from producer.publisher import Publisher
 from producer.sealing import SigningKey
 from producer.settings import ProducerSettings
 from producer.stores import Acceptance, Accepted, NewJob
-from tests.fake_iamport.cards import CARDS, numbered
+from tests.fake_iamport.cards import CARDS, made_up
 from tests.proxy import Proxy
 from tests.servers import RedisServer, wait_until
 from tests.stack import Stack
@@ -342,7 +342,7 @@ class Aftermath:
 
 # A vault that dies takes the cards of earlier jobs with it, so it is the first.
 KILLED, SILENT = (tuple(f"{store}-{kind}" for store in ("vault", "ledger", "queue")) for kind in ("killed", "swallow"))
-REPEATED = {uid: Card(**CARDS["visa"].fields() | {"card_number": numbered(i)}) for i, uid in enumerate(KILLED + SILENT)}
+REPEATED = {uid: Card(**made_up(i)) for i, uid in enumerate(KILLED + SILENT)}
 FORSAKEN = {"vault-killed": "cardless", "queue-killed": "unpublished"}  # never tried again
 
 

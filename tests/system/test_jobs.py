@@ -11,7 +11,7 @@ from celery.result import AsyncResult
 from producer import BillingQueue, Card, IssueRequest, Outcome
 from producer.contract import redis_keys
 from producer.contract.job import INTERACTIVE
-from tests.fake_iamport import CARDS, FakeIamport, Fault, numbered
+from tests.fake_iamport import CARDS, FakeIamport, Fault, made_up
 from tests.ports import free_port
 from tests.servers import wait_until
 from tests.stack import Stack, WorkerProcess
@@ -26,11 +26,7 @@ def sample(name: str, **changes: str) -> Card:
 
 
 def many(queue: BillingQueue, count: int, name: str = "uid") -> list[str]:
-    plain = CARDS["visa"].fields()
-    requests = (
-        IssueRequest(customer_uid=f"{name}_{i}", card=Card(**{**plain, "card_number": numbered(i)}))
-        for i in range(count)
-    )
+    requests = (IssueRequest(customer_uid=f"{name}_{i}", card=Card(**made_up(i))) for i in range(count))
     return [job.job_id for job in queue.issue_many(requests, queue=INTERACTIVE)]
 
 
