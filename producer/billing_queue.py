@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Literal, Self
 
-from producer.contract.card import Card
-from producer.contract.identifiers import Operation
-from producer.contract.job import INTERACTIVE, MIGRATION, Job, Request
-from producer.contract.outcome import Outcome
-from producer.enqueue import Enqueue, IssueRequest, Prepared
-from producer.sealing import SigningKey
-from producer.settings import ProducerSettings
+from .contract.card import Card
+from .contract.identifiers import Operation
+from .contract.job import INTERACTIVE, MIGRATION, Job, Request
+from .contract.outcome import Outcome
+from .enqueue import Enqueue, IssueRequest, Prepared
+from .sealing import SigningKey
+from .settings import ProducerSettings
 
 CHUNK = 200
 POLL_FIRST_S, POLL_MOST_S = 0.02, 0.5

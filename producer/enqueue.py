@@ -12,17 +12,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from producer.contract.card import Card
-from producer.contract.envelope import Envelope
-from producer.contract.errors import InvalidRequest
-from producer.contract.identifiers import job_id_of, new_idempotency_key
-from producer.contract.job import DEADLINE_LIMIT_S, INTERACTIVE, MIGRATION, Job, Request
-from producer.errors import SettingsError
-from producer.publisher import Publisher
-from producer.runtime.key_file import KeyFileError, WatchedFile
-from producer.sealing import SealingKeys, SigningKey
-from producer.settings import ProducerSettings
-from producer.stores import Acceptance, Accepted, NewJob
+from .contract.card import Card
+from .contract.envelope import Envelope
+from .contract.errors import InvalidRequest
+from .contract.identifiers import job_id_of, new_idempotency_key
+from .contract.job import DEADLINE_LIMIT_S, INTERACTIVE, MIGRATION, Job, Request
+from .errors import SettingsError
+from .publisher import Publisher
+from .runtime.key_file import KeyFileError, WatchedFile
+from .sealing import SealingKeys, SigningKey
+from .settings import ProducerSettings
+from .stores import Acceptance, Accepted, NewJob
 
 LATE_S = 3.0  # after this, publishing is left to the sweeper
 KEY_LIMIT = 200

@@ -224,7 +224,7 @@ def run_python(
     return subprocess.run(
         [sys.executable, *arguments],
         input=given,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})},
+        env={**os.environ, **(environ or {})},
         capture_output=True,
         text=True,
         timeout=timeout_s,

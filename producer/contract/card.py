@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from producer.contract.card_rules import (
+from .card_rules import (
     LUHN_BRANDS,
     at_most,
     birth_date_holds,
@@ -33,8 +33,8 @@ from producer.contract.card_rules import (
     digits_of,
     luhn_holds,
 )
-from producer.contract.errors import InvalidCard, problems_of
-from producer.contract.jose import DuplicateMember, loads
+from .errors import InvalidCard, problems_of
+from .jose import DuplicateMember, loads
 
 HOUR_S = 3600
 KOREA = timezone(timedelta(hours=9))  # no daylight saving since 1988

@@ -5,7 +5,7 @@ from datetime import date
 
 from pydantic import AfterValidator, SecretStr
 
-from producer.contract.identifiers import printable
+from .identifiers import printable
 
 DIGITS = frozenset("0123456789")
 LUHN_BRANDS = frozenset({"visa", "mastercard", "amex", "jcb", "diners"})

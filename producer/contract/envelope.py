@@ -12,9 +12,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from producer.contract.errors import Refused
-from producer.contract.identifiers import CustomerUid, Kid, MerchantUid, Operation
-from producer.contract.jose import header_of, split, unb64url
+from .errors import Refused
+from .identifiers import CustomerUid, Kid, MerchantUid, Operation
+from .jose import header_of, split, unb64url
 
 ENVELOPE_LIMIT = 4096  # bytes of the compact text
 LIFE_LIMIT_S = 3600

@@ -21,10 +21,10 @@ from pydantic import (
     model_validator,
 )
 
-from producer.contract.envelope import ENVELOPE_LIMIT
-from producer.contract.errors import InvalidRequest, Refused, problems_of
-from producer.contract.identifiers import KID, CustomerUid, JobId, MerchantUid, Operation, printable
-from producer.contract.jose import header_of, json_object, split, unb64url
+from .envelope import ENVELOPE_LIMIT
+from .errors import InvalidRequest, Refused, problems_of
+from .identifiers import KID, CustomerUid, JobId, MerchantUid, Operation, printable
+from .jose import header_of, json_object, split, unb64url
 
 TASK_NAME = "billing.run"
 RECOVERY, INTERACTIVE, MIGRATION = "recovery", "interactive", "migration"

@@ -62,10 +62,10 @@ def violations(root: Path = ROOT) -> list[str]:
 
 
 def _imports(module: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
+    rules = [rule for rule in RULES if _stands_in(module, (rule.room,)) and not _stands_in(module, rule.but_for)]
     for line, name in _imported(module, tree):
-        for rule in RULES:
-            if _stands_in(module, (rule.room,)) and not _stands_in(module, rule.but_for) and _hits(name, rule):
-                yield line, f"imports {name}"
+        if any(_hits(name, rule) for rule in rules):
+            yield line, f"imports {name}"
 
 
 def _imported(module: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
