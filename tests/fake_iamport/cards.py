@@ -1,45 +1,12 @@
-"""Sample cards: what each number does, as a table.
+"""Sample cards: what each number does, as the tables ``_ISSUED``, ``_REFUSED`` and ``_FAULTY`` below.
 
-None of them is a real card. The first eight are numbers that gateways and card brands publish
-for tests, or domestic ones in a range that is not given out; the others lie in 4000 00…, which
-gateways use for test numbers, and carry the refusal's code in their digits.
+None of them is a real card. Those that are issued are numbers that gateways and card brands publish for tests, or
+domestic ones in a range that is not given out; the others lie in 4000 00…, which gateways use for test numbers, and
+carry the refusal's code in their digits.
 
-===================== ================ =====================================================
-name                  number           effect
-===================== ================ =====================================================
-visa                  4242424242424242 issued
-mastercard            5555555555554444 issued
-amex                  378282246310005  issued, 15 digits
-jcb                   3566002020360505 issued
-diners                30569309025904   issued, 14 digits
-domestic              9999010000000001 issued, no Luhn check digit
-check                 5105105105105100 issued, a check (debit) card
-corporate             4012888888881881 issued, birth is a business number, no password
-bad_number            4000000001120007 F112
-verification_failed   4000000001130006 F113
-wrong_password        4000000001130105 F113 비밀번호틀림
-password_exceeded     4000000001130204 F113 비밀번호 회수초과
-birth_wrong           4000000001130303 F113 주민OR사업자등록번호오류
-expired               4000000001130402 F113 유효기간오류
-not_accepted          4000000001130501 F113 해당카드 사용불가 가맹점
-not_usable            4000000001180001 F118
-no_contract           4000000001170002 F117, configuration
-unregistered_merchant 4000000089010005 8901, configuration
-processing_error      4000000001060005 F106, transient, always
-processing_error_twice 4000000001060104 F106 twice, then issued
-limit_exceeded        4000000021160009 issued; every charge fails with 2116
-slow                  4000000030000006 issued after 3 s
-server_error          4000000050200007 502 with HTML, always
-server_error_once     4000000050200106 502 with HTML, then issued
-lost_answer           4000000090010002 first time: done, connection reset, no answer
-reset                 4000000090020001 connection reset before anything is done, always
-reset_once            4000000090020100 first time: connection reset, then issued
-rate_limited          4000000042900003 first time: 429 with Retry-After: 1, then issued
-===================== ================ =====================================================
-
-*First time*, *once* and *twice* count for each customer_uid, and for each merchant_uid of a
-payment. Any other number is issued if it has 14 to 16 digits and either begins with 9 or has a
-right check digit; otherwise it is refused with F112.
+How often a card is refused, or meets its fault, counts for each customer_uid, and for each merchant_uid of a payment.
+Any other number is issued if it has 14 to 16 digits and either begins with 9 or has a right check digit; otherwise it
+is refused with F112.
 """
 
 import itertools

@@ -133,6 +133,10 @@ class Customer:
         """Press the button."""
         self.page.locator("#submit").click()
 
+    def sends_again(self) -> None:
+        """Press the button of a notice that offers it."""
+        self.page.get_by_role("button", name="다시 보내기").click()
+
     def field(self, name: str) -> Any:
         """One input."""
         return self.page.locator(f"#{name}")

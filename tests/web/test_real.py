@@ -52,10 +52,6 @@ def is_working(page: Page) -> None:
     expect(page.locator("#progress_title")).to_have_text(WORKING)
 
 
-def sends_again(page: Page) -> None:
-    page.get_by_role("button", name="다시 보내기").click()
-
-
 def test_card_is_registered_once_and_the_page_says_which(customer: Customer, page: Page, site: Site) -> None:
     ticket = customer.hands_in()
 
@@ -154,7 +150,7 @@ def test_card_that_the_serving_process_died_over_is_sent_again_without_typing(
     customer.sees(UNKNOWN)
     assert not site.is_known(ticket)
     site.web.start()
-    sends_again(page)
+    customer.sends_again()
     customer.sees(REGISTERED)
     assert site.keys(ticket) == [GOOD]
 
@@ -258,7 +254,7 @@ def test_card_pressed_for_without_a_connection_is_sent_once_there_is_one(
     assert not site.is_known(ticket)
 
     context.set_offline(False)
-    sends_again(page)
+    customer.sends_again()
 
     customer.sees(REGISTERED)
     assert (site.cards_sent(ticket), site.keys(ticket)) == (1, [GOOD])
@@ -275,7 +271,7 @@ def test_connection_lost_before_the_answer_is_told_and_sending_again_is_no_secon
             customer.sees(UNKNOWN)
 
     context.set_offline(False)
-    sends_again(page)
+    customer.sends_again()
 
     customer.sees(REGISTERED)
     assert site.posts(ticket) >= 2

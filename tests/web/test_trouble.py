@@ -24,7 +24,7 @@ def test_offline_in_the_middle_is_sent_again_without_typing(
     assert found_in(customer.dom(), GOOD) == set()
 
     context.set_offline(False)
-    page.get_by_role("button", name="다시 보내기").click()
+    customer.sends_again()
 
     customer.sees(REGISTERED)
     assert len(stand_in.opened) == 1
@@ -35,7 +35,7 @@ def test_lost_answer_is_repeated_with_the_same_envelope(customer: Customer, page
     customer.hands_in()
     customer.sees(UNKNOWN)
 
-    page.get_by_role("button", name="다시 보내기").click()
+    customer.sends_again()
 
     customer.sees(REGISTERED)
     assert len(stand_in.posts()) == 2
@@ -68,7 +68,7 @@ def test_trouble_that_passes_can_be_tried_again(
     customer.hands_in()
     customer.sees(title)
 
-    page.get_by_role("button", name="다시 보내기").click()
+    customer.sends_again()
 
     customer.sees(REGISTERED)
     assert len(stand_in.opened) == 1
