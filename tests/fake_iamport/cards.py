@@ -33,7 +33,6 @@ class SampleCard:
 
     name: str
     card_number: str
-    description: str
     code: int | None = 0
     pg_code: str | None = None
     refusal: str | None = None
@@ -55,38 +54,24 @@ class SampleCard:
 def _refused(
     name: str, number: str, pg_code: str, text: str, *, times: int | None = None, bare: bool = False
 ) -> SampleCard:
-    return SampleCard(
-        name,
-        number,
-        f"refused: {pg_code}" if times is None else f"refused {times} times: {pg_code}",
-        code=-1 if times is None else 0,
-        pg_code=pg_code,
-        refusal=text,
-        bare=bare,
-        refused_times=times,
-    )
+    code = -1 if times is None else 0
+    return SampleCard(name, number, code=code, pg_code=pg_code, refusal=text, bare=bare, refused_times=times)
 
 
 def _faulty(name: str, number: str, fault: Fault, code: int | None = 0) -> SampleCard:
-    times = "always" if fault.times is None else f"{fault.times} time(s)"
-    return SampleCard(name, number, f"{fault.kind}, {times}", code=code, fault=fault)
+    return SampleCard(name, number, code=code, fault=fault)
 
 
 _ISSUED = (
-    SampleCard("visa", "4242424242424242", "issued"),
-    SampleCard("mastercard", "5555555555554444", "issued"),
-    SampleCard("amex", "378282246310005", "issued, 15 digits"),
-    SampleCard("jcb", "3566002020360505", "issued"),
-    SampleCard("diners", "30569309025904", "issued, 14 digits"),
-    SampleCard("domestic", "9999010000000001", "issued, no Luhn check digit"),
-    SampleCard("check", "5105105105105100", "issued, a check card", check=True),
-    SampleCard(
-        "corporate",
-        "4012888888881881",
-        "issued, birth is a business number",
-        birth="1234567891",  # its last digit is the right check digit
-        pwd_2digit=None,
-    ),
+    SampleCard("visa", "4242424242424242"),
+    SampleCard("mastercard", "5555555555554444"),
+    SampleCard("amex", "378282246310005"),
+    SampleCard("jcb", "3566002020360505"),
+    SampleCard("diners", "30569309025904"),
+    SampleCard("domestic", "9999010000000001"),  # no Luhn check digit
+    SampleCard("check", "5105105105105100", check=True),
+    # a business number with the right check digit, and no password
+    SampleCard("corporate", "4012888888881881", birth="1234567891", pwd_2digit=None),
 )
 _PROCESSING = "[F106]빌키 발급 처리 중 오류가 발생하였습니다."
 _REFUSED = (
@@ -102,13 +87,7 @@ _REFUSED = (
     _refused("unregistered_merchant", "4000000089010005", "8901", "[8901] 미등록PG업체/거래정지업체", bare=True),
     _refused("processing_error", "4000000001060005", "F106", _PROCESSING),
     _refused("processing_error_twice", "4000000001060104", "F106", _PROCESSING, times=2),
-    SampleCard(
-        "limit_exceeded",
-        "4000000021160009",
-        "issued; every charge fails",
-        pg_code="2116",
-        charge_refusal=CHARGE_FAILED + "[2116]한도초과",
-    ),
+    SampleCard("limit_exceeded", "4000000021160009", pg_code="2116", charge_refusal=CHARGE_FAILED + "[2116]한도초과"),
 )
 _FAULTY = (
     _faulty("slow", "4000000030000006", Fault("latency", latency_s=3.0)),
