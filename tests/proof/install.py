@@ -1,11 +1,12 @@
-"""Proof of the installation: each half alone in a clean environment, and README's set-up.
+"""Proof of the installation: each half alone in a clean environment, and the quickstart.
 
     python -m tests.proof.install [--quick]
 
 Four virtual environments, as the images of the Dockerfile: producer, web, worker, flower. In each every command that
-README promises starts, in an empty folder, against the stores of docker-compose.yml with the fake i'mport, logged in as
-its own Redis user; jobs go from the producer's environment through the worker's, run both ways. Then README's set-up
-without containers, by a shell. Rows go to stderr; the last line is one JSON object; exit 1 if anything does not hold.
+the documents promise starts, in an empty folder, against the stores of docker-compose.yml with the fake i'mport, logged
+in as its own Redis user; jobs go from the producer's environment through the worker's, run both ways. Then a shell runs
+the quickstart without containers. Rows go to stderr; the last line is one JSON object; exit 1 if anything does not
+hold.
 """
 
 import argparse
@@ -21,8 +22,8 @@ from pathlib import Path
 
 import click
 
-import producer.__main__
 import worker.__main__
+from producer.cli.main import main as producer_commands
 from producer.cli.shared import WEB_EXTRA
 from tests.ports import free_port
 from tests.proof import set_up, stories
@@ -103,7 +104,7 @@ def imports(proof: Proof) -> None:
 
 def helps(proof: Proof) -> None:
     """Every command says what it does; nobody has to have a setting for that."""
-    commands = [("web", f"python -m producer {words}") for words in words_of(producer.__main__.main)]
+    commands = [("web", f"python -m producer {words}") for words in words_of(producer_commands)]
     if not proof.is_quick:
         commands += [("producer", command) for _, command in commands]
     commands += [("worker", f"python -m worker {words}") for words in words_of(worker.__main__.main)]
