@@ -6,18 +6,8 @@ import pytest
 
 from tests.servers import leave_checkout
 
-SETTINGS = (
-    "BROKER_",
-    "LEDGER_",
-    "VAULT_",
-    "SEALING_",
-    "SIGNING_",
-    "OPENING_",
-    "PRODUCER_",
-    "IMP_",
-    "METRICS_",
-    "LIMIT",
-)
+STORES, KEYS = ("BROKER_", "LEDGER_", "VAULT_"), ("SEALING_", "SIGNING_", "OPENING_", "PRODUCER_")
+SETTINGS = (*STORES, *KEYS, "IMP_", "METRICS_", "LIMIT", "WEBHOOK_")
 OTHERS = ("LOOK_UP_FOR_S", "JOB_DEADLINE_S", "REQUIRE_LOCKED_MEMORY", "ALIVE_FOLDER", "MERCHANT_NAME", "API_KEYS_FILE")
 
 
@@ -25,5 +15,5 @@ OTHERS = ("LOOK_UP_FOR_S", "JOB_DEADLINE_S", "REQUIRE_LOCKED_MEMORY", "ALIVE_FOL
 def _no_settings_of_the_developers_own() -> None:
     leave_checkout()
     for name in list(os.environ):
-        if name.startswith((*SETTINGS, "WEBHOOK_")) or name in OTHERS:
+        if name.startswith(SETTINGS) or name in OTHERS:
             del os.environ[name]

@@ -6,13 +6,8 @@ Ends with Ctrl-C or SIGTERM, and takes its keys and files with it.
 """
 
 import contextlib
-import os
 import signal
-import socket
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from producer import BillingQueue
 from producer.contract.identifiers import Operation
@@ -20,7 +15,7 @@ from producer.contract.job import Request
 from producer.web import Tickets
 from tests.fake_iamport import FakeIamport
 from tests.ports import free_port
-from tests.servers import environment, wait_until
+from tests.servers import answers, environment, wait_until
 from tests.stack import FLOWER, Stack, WorkerProcess
 
 TICKET_LIFE_S = 86_400
@@ -33,40 +28,15 @@ def main() -> int:
         undo.enter_context(WorkerProcess(stack.worker_env, stack.folder / "logs", command=command))
         page, flower = free_port(), free_port()
         try:
-            log, shop = stack.folder / "logs" / "page.log", {"MERCHANT_NAME": "무지개 서점", **stack.producer_env}
-            undo.enter_context(running(["-m", "producer", "serve", f"--port={page}"], stack.folder, log, shop))
-            command = ["-m", "celery", f"--broker={stack.queue.url(0, 'flower')}", "flower", f"--port={flower}"]
-            command.append("--address=127.0.0.1")
-            log = stack.folder / "logs" / "flower.log"
-            undo.enter_context(running(command, stack.folder, log, FLOWER))
+            serve = ["-m", "producer", "serve", f"--port={page}"]
+            undo.enter_context(stack.running("page", serve, **stack.producer_env, MERCHANT_NAME="무지개 서점"))
+            undo.enter_context(stack.running("flower", stack.flower(flower), **FLOWER))
             wait_until(lambda: answers(page) and answers(flower), what="the card page and Flower")
             tell(stack, f"http://127.0.0.1:{page}/subscription", f"http://127.0.0.1:{flower}")
             signal.pause()
         except KeyboardInterrupt:
             print("Ending …")
     return 0
-
-
-@contextlib.contextmanager
-def running(arguments: list[str], folder: Path, log: Path, environ: Mapping[str, str]) -> Iterator[None]:
-    """A Python process, for as long as the block takes; Ctrl-C in this terminal is not for it."""
-    environ = {**os.environ, **environ}
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            [sys.executable, *arguments], cwd=folder, env=environ, stdout=out, stderr=out, start_new_session=True
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def answers(port: int) -> bool:
-    """Whether somebody listens there."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
-    return False
 
 
 def tell(stack: Stack, page_url: str, flower_url: str) -> None:

@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -214,6 +215,47 @@ class RedisServer:
 def _who(url: str) -> str:
     """The user whom a URL logs in; a worker's may not ask."""
     return urlsplit(url).username or "default"
+
+
+def run_python(
+    *arguments: str, given: str | None = None, environ: Mapping[str, str] | None = None, timeout_s: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """Run Python to its end; settings are put upon the inherited environment."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        input=given,
+        env={**os.environ, **(environ or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+@contextlib.contextmanager
+def running(arguments: Sequence[str], folder: Path, log: Path, **environ: str) -> Iterator[None]:
+    """A Python process, for as long as the block takes; Ctrl-C in this terminal is not for it."""
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=folder,
+            env={**os.environ, **environ},
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens there."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
 
 
 @contextlib.contextmanager

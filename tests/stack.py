@@ -23,7 +23,7 @@ from typing import Any, Self
 from producer import BillingQueue
 from producer.settings import ProducerSettings
 from tests.fake_iamport import FakeIamport
-from tests.servers import ROOT, RedisServer, environment, family, leave_checkout, wait_until
+from tests.servers import ROOT, RedisServer, environment, family, leave_checkout, running, wait_until
 from worker import redis_acl as access
 from worker.keys import generate as keygen
 
@@ -188,6 +188,16 @@ class Stack:
         )
         self._workers.append(worker)
         return worker.start()
+
+    def running(self, name: str, arguments: list[str], **environ: str) -> contextlib.AbstractContextManager[None]:
+        """A Python process in the stack's folder, for as long as the block takes."""
+        (self.folder / "logs").mkdir(exist_ok=True)
+        return running(arguments, self.folder, self.folder / "logs" / f"{name}.log", **environ)
+
+    def flower(self, port: int) -> list[str]:
+        """Flower's command line."""
+        options = [f"--broker={self.queue.url(0, 'flower')}", "flower", f"--port={port}", "--address=127.0.0.1"]
+        return ["-m", "celery", *options]
 
     def describe(self) -> dict[str, dict[str, str]]:
         """What the stores are, for the JSON of a proof."""

@@ -53,7 +53,7 @@ def test_only_the_worker_reaches_imp_and_the_stores_reach_nobody() -> None:
     assert SERVICES["ledger"]["networks"] == ["queue"]
     assert SERVICES["vault"]["networks"] == ["vault"]
     assert {name for name, network in COMPOSE["networks"].items() if network == {"internal": True}} == {
-        *("queue", "vault", "demo"),
+        *("queue", "vault", "demo")
     }
     assert "vault" not in SERVICES["flower"]["networks"]
     masquerade = COMPOSE["networks"]["monitoring"]["driver_opts"]["com.docker.network.bridge.enable_ip_masquerade"]

@@ -35,10 +35,9 @@ from producer.contract.redis_keys import OUTCOMES
 from producer.sealing import SealingKeys
 from producer.settings import ProducerSettings
 from producer.web import Tickets
-from tests.dev import answers, running
-from tests.fake_iamport.cards import numbered
+from tests.fake_iamport import made_up
 from tests.ports import free_port
-from tests.servers import environment, wait_until
+from tests.servers import answers, environment, wait_until
 from tests.stack import FLOWER, Stack, WorkerProcess
 
 WARM_UP_S = 5.0
@@ -102,7 +101,7 @@ def bodies_for(stack: Stack, requests: int) -> list[bytes]:
         bodies = []
         for number in range(requests):
             uid = f"bench-{number}"
-            card = Card(card_number=numbered(number), expiry="2031-07", birth="900101", pwd_2digit="12")
+            card = Card(**made_up(number))
             asked = Request(operation=Operation.ISSUE, customer_uid=uid, pg="nice")
             envelope = keys.seal(
                 card, purpose=asked.operation, customer_uid=uid, merchant_uid=None, iat=now, exp=now + LIFE_S
@@ -116,14 +115,12 @@ def bodies_for(stack: Stack, requests: int) -> list[bytes]:
 def everything(stack: Stack) -> Iterator[str]:
     """Workers, Flower and the endpoint; its URL."""
     command = ["-m", "worker", "run", "--processes", "2", "--concurrency", "16", "--events"]
-    port, logs = free_port(), stack.folder / "logs"
+    port = free_port()
     serve = ["-m", "producer", "serve", f"--port={port}"]
-    flower = ["-m", "celery", f"--broker={stack.queue.url(0, 'flower')}", "flower", "--address=127.0.0.1"]
-    flower.append(f"--port={free_port()}")
     with (
-        WorkerProcess(stack.worker_env, logs, command=command),
-        running(serve, stack.folder, logs / "serve.log", {**stack.producer_env, **UNLIMITED}),
-        running(flower, stack.folder, logs / "flower.log", FLOWER),
+        WorkerProcess(stack.worker_env, stack.folder / "logs", command=command),
+        stack.running("serve", serve, **stack.producer_env, **UNLIMITED),
+        stack.running("flower", stack.flower(free_port()), **FLOWER),
     ):
         wait_until(lambda: answers(port), what="the endpoint")
         wait_until(stack.queue.client().pubsub_numpat, what="Flower listening to events")

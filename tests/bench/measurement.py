@@ -18,7 +18,7 @@ from producer.contract.job import INTERACTIVE
 from producer.contract.redis_keys import OUTCOMES
 from tests.bench import floor
 from tests.bench.stage import THREADS, Stage, Workers
-from tests.fake_iamport.cards import numbered
+from tests.fake_iamport import made_up
 from tests.servers import ROOT, wait_until
 
 WARM_UP = 8 * THREADS  # every thread has its connections, every cache its entries
@@ -139,7 +139,7 @@ def requests_for(jobs: int) -> list[IssueRequest]:
 
 
 def _request(number: int) -> IssueRequest:
-    card = Card(card_number=numbered(number), expiry="2031-07", birth="900101", pwd_2digit="12")
+    card = Card(**made_up(number))
     return IssueRequest(customer_uid=f"bench-{number}", card=card, pg="nice")
 
 

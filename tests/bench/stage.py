@@ -6,16 +6,13 @@ The stores are those of docker-compose.yml, with their users and their durabilit
 import contextlib
 import os
 import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 from producer.settings import ProducerSettings
 from tests.ports import free_port
-from tests.servers import ROOT, environment, wait_until
+from tests.servers import ROOT, answers, environment, wait_until
 from tests.stack import Stack, WorkerProcess
 
 THREADS = 32
@@ -39,7 +36,7 @@ class Stage:
             self.stack = undo.enter_context(Stack())
             self.queue, self.vault, self.ledger = self.stack.queue, self.stack.vault, self.stack.ledger
             for latency_ms in self._latencies_ms:
-                self.upstreams[latency_ms] = undo.enter_context(_upstream(latency_ms))
+                self.upstreams[latency_ms] = undo.enter_context(self._upstream(latency_ms))
             self._undo = undo.pop_all()
         return self
 
@@ -75,6 +72,14 @@ class Stage:
         finally:
             if process.process.poll() is None:
                 process.kill()
+
+    @contextlib.contextmanager
+    def _upstream(self, latency_ms: int) -> Iterator[str]:
+        port = free_port()
+        command = ["-m", "tests.bench.upstream", "--port", str(port), "--latency-ms", str(latency_ms)]
+        with self.stack.running(f"upstream-{latency_ms}", command, PYTHONPATH=str(ROOT)):
+            wait_until(lambda: answers(port), what="the upstream")
+            yield f"http://127.0.0.1:{port}"
 
     def _is_awaited(self, workers: "Workers") -> bool:
         workers.check()
@@ -120,23 +125,3 @@ class Workers:
 def _cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@contextlib.contextmanager
-def _upstream(latency_ms: int) -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "tests.bench.upstream", "--port", str(port), "--latency-ms", str(latency_ms)]
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
-    try:
-        wait_until(lambda: _listens(port), what="the upstream")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _listens(port: int) -> bool:
-
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
-        return True
-    return False

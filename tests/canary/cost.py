@@ -57,10 +57,7 @@ def measure(folder: Path) -> dict[str, Any]:
         CPU milliseconds a job with and without lock-down, each the median of its rounds, and the cost in percent of
         the one without; the quartiles are those of the single rounds, which the machine's noise moves about.
     """
-    with (
-        Scene(Tracer(folder / "locked", wanted=False)) as one,
-        Scene(Tracer(folder / "open", wanted=False)) as other,
-    ):
+    with Scene(Tracer(folder / "locked", wanted=False)) as one, Scene(Tracer(folder / "open", wanted=False)) as other:
         locked, plain = _Side(one, locked=True), _Side(other, locked=False)
         rounds = []
         for number in range(ROUNDS + 1):

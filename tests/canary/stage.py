@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import urllib.request
 from collections.abc import Iterable
 from dataclasses import replace
@@ -31,38 +30,14 @@ class QuotingIamport(FakeIamport):
     """An i'mport that shows numbers whole and quotes card and birth date in every text, over TLS.
 
     What goes for ``declined-…`` is declined.
-
-    Attributes:
-        gate: while it is closed, calls with a card wait before it.
     """
 
     def __init__(self) -> None:
         super().__init__(tls=True)
-        self.gate = threading.Event()
-        self.gate.set()
-        self._waiting: set[int] = set()
-
-    @property
-    def waiting(self) -> int:
-        """How many calls wait before the gate."""
-        return len(self._waiting)
 
     def serve(self, call: Call) -> Reply | Cut:
-        if not call.text("card_number"):
-            return super().serve(call)
-        self._waiting.add(id(call))
-        self.gate.wait(600)
-        self._waiting.discard(id(call))
-        return self._quoting(call, super().serve(call))
-
-    def stop(self) -> None:
-        """Let go, and end."""
-        self.gate.set()
-        super().stop()
-
-    @staticmethod
-    def _quoting(call: Call, reply: Reply | Cut) -> Reply | Cut:
-        if isinstance(reply, Cut) or not reply.body.startswith(b"{"):
+        reply = super().serve(call)
+        if not call.text("card_number") or isinstance(reply, Cut) or not reply.body.startswith(b"{"):
             return reply
         members = json.loads(reply.body)
         quoted = f"{call.text('card_number')}, {call.card_number} ({call.text('birth')})"
@@ -163,15 +138,7 @@ class Flower:
     def __init__(self, scene: Scene) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        options = [
-            "-m",
-            "celery",
-            f"--broker={scene.queue.url(0, 'flower')}",
-            "flower",
-            f"--port={port}",
-            "--address=127.0.0.1",
-        ]
-        self.process = scene.spawn("flower", [*options, "--debug"], **FLOWER)
+        self.process = scene.spawn("flower", [*scene.stack.flower(port), "--debug"], **FLOWER)
         wait_until(lambda: page(self.url) and scene.queue.client().pubsub_numpat(), 600, "Flower listening to events")
 
     def tasks(self) -> dict[str, Any]:

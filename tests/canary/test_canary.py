@@ -14,7 +14,7 @@ from producer import Card
 from tests.canary.memory import memory_of
 from tests.canary.needles import RESERVED, Canary, Needles, canary
 from tests.canary.run import failures
-from tests.servers import ROOT
+from tests.servers import run_python
 
 TAG = 4711
 NEEDLES = Needles(TAG, range(100))
@@ -167,9 +167,7 @@ def test_any_hit_and_any_missed_plant_fails_a_run() -> None:
 
 @pytest.mark.timeout(1200)
 def test_short_form_finds_no_card_data_but_what_was_planted() -> None:
-    command = [sys.executable, "-m", "tests.canary", "--quick"]
-
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1100, check=False)
+    done = run_python("-m", "tests.canary", "--quick", timeout_s=1100)
 
     assert done.stdout, done.stderr[-3000:]
     figures = json.loads(done.stdout.splitlines()[-1])

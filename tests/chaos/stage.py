@@ -14,12 +14,11 @@ from producer import BrokerUnavailable, Card, IssueRequest, Job
 from producer.contract import redis_keys
 from producer.contract.job import INTERACTIVE
 from tests.chaos.judge import Sent
-from tests.fake_iamport import CARDS, FakeIamport, numbered
+from tests.fake_iamport import CARDS, FakeIamport, made_up
 from tests.servers import wait_until
 from tests.stack import Stack, WorkerProcess
 
 RIGHTS = re.compile(r"NOPERM|no right|ACL failure")
-PLAIN = {name: value for name, value in CARDS["visa"].fields().items() if name != "card_number"}
 
 
 class Stage:
@@ -155,7 +154,7 @@ class Stage:
     def _card(self) -> Card:
         if self.random.random() < self.declines:
             return Card(**CARDS["verification_failed"].fields())
-        return Card(card_number=numbered(next(self._numbers)), **PLAIN)
+        return Card(**made_up(next(self._numbers)))
 
     def _note(self, job_id: str, sequence: int, uid: str, merchant_uid: str | None, card: Card) -> None:
         self.sent.append(Sent(job_id, sequence, uid, merchant_uid, card.card_number.get_secret_value()))

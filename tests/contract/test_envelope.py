@@ -11,8 +11,8 @@ from producer.contract.jose import b64url, unb64url
 from tests.vectors import Json, label, read_vectors
 
 NEED_A_KEY = {"unknown_kid", "wrong_curve", "does_not_open", "invalid_card"}
-ACCEPTED = [vector for vector in read_vectors("accept.json") if vector["kind"] == "envelope"]
-REFUSED = [vector for vector in read_vectors("refuse.json") if vector["kind"] == "envelope"]
+ACCEPTED = [vector for vector in read_vectors("accept.jsonl") if vector["kind"] == "envelope"]
+REFUSED = [vector for vector in read_vectors("refuse.jsonl") if vector["kind"] == "envelope"]
 GOOD, STORING = (vector["text"] for vector in ACCEPTED)
 UID, IAT, EXP = "gildong_0001_1234", 1_800_000_000, 1_800_000_900
 

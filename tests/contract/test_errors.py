@@ -6,14 +6,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from producer.contract.card import Card
-from producer.contract.errors import (
-    ContractError,
-    InvalidCard,
-    InvalidInput,
-    InvalidRequest,
-    Refused,
-    problems_of,
-)
+from producer.contract.errors import ContractError, InvalidCard, InvalidInput, InvalidRequest, Refused, problems_of
 from producer.contract.job import Request
 
 NUMBER = "4242424242424242"

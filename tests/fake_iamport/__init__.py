@@ -6,7 +6,7 @@ are in ``cards``, troubles in ``faults``, HTTP control in ``control``. It is str
 is, and where i'mport's behaviour is not known its docstrings say what was assumed.
 """
 
-from tests.fake_iamport.cards import CARDS, SampleCard, numbered
+from tests.fake_iamport.cards import CARDS, SampleCard, made_up, numbered
 from tests.fake_iamport.client import RemoteFake
 from tests.fake_iamport.customers import Customer
 from tests.fake_iamport.fake import FakeIamport
@@ -24,5 +24,6 @@ __all__ = [
     "RemoteFake",
     "Request",
     "SampleCard",
+    "made_up",
     "numbered",
 ]

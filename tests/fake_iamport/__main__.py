@@ -15,10 +15,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fake_iamport", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one (default)")
     parser.add_argument(
-        "--host",
-        choices=("127.0.0.1", "0.0.0.0"),
-        default="127.0.0.1",
-        help="0.0.0.0 only inside a container",
+        "--host", choices=("127.0.0.1", "0.0.0.0"), default="127.0.0.1", help="0.0.0.0 only inside a container"
     )
     parser.add_argument("--tls", action="store_true", help="serve https")
     parser.add_argument("--ca-file", type=Path, help="write the certificate that clients must trust here")
@@ -29,10 +26,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate-per-s", type=float, help="answer 429 beyond this rate, all paths")
     parser.add_argument("--burst", type=int, default=1, help="how many at once --rate-per-s lets")
     parser.add_argument(
-        "--unknown-uid-style",
-        choices=("404", "200"),
-        default="404",
-        help="HTTP status for an unknown customer_uid",
+        "--unknown-uid-style", choices=("404", "200"), default="404", help="HTTP status for an unknown customer_uid"
     )
     return parser.parse_args()
 

@@ -85,18 +85,9 @@ class Account:
 
     def _channels(self, _: Call) -> Answer:
         """Answer GET /users/pg."""
-        return Answer(
-            response=[
-                {
-                    "pg_provider": channel.pg_provider,
-                    "pg_id": channel.pg_id,
-                    "channel_key": channel.channel_key,
-                    "sandbox": self.customers.sandbox,
-                    "type": "PAYMENT",
-                }
-                for channel in CHANNELS
-            ]
-        )
+        also = {"sandbox": self.customers.sandbox, "type": "PAYMENT"}
+        names = ("pg_provider", "pg_id", "channel_key")
+        return Answer(response=[{name: getattr(one, name) for name in names} | also for one in CHANNELS])
 
     def _table(self) -> list[tuple[str, str, Callable[[Call], Answer]]]:
         """Method, path and work; where two paths fit, the earlier one counts."""

@@ -1,56 +1,18 @@
-"""Sample cards: what each number does, as a table.
+"""Sample cards: what each number does, as the tables ``_ISSUED``, ``_REFUSED`` and ``_FAULTY`` below.
 
-None of them is a real card. The first eight are numbers that gateways and card brands publish
-for tests, or domestic ones in a range that is not given out; the others lie in 4000 00…, which
-gateways use for test numbers, and carry the refusal's code in their digits.
+None of them is a real card. Those that are issued are numbers that gateways and card brands publish for tests, or
+domestic ones in a range that is not given out; the others lie in 4000 00…, which gateways use for test numbers, and
+carry the refusal's code in their digits.
 
-===================== ================ =====================================================
-name                  number           effect
-===================== ================ =====================================================
-visa                  4242424242424242 issued
-mastercard            5555555555554444 issued
-amex                  378282246310005  issued, 15 digits
-jcb                   3566002020360505 issued
-diners                30569309025904   issued, 14 digits
-domestic              9999010000000001 issued, no Luhn check digit
-check                 5105105105105100 issued, a check (debit) card
-corporate             4012888888881881 issued, birth is a business number, no password
-bad_number            4000000001120007 F112
-verification_failed   4000000001130006 F113
-wrong_password        4000000001130105 F113 비밀번호틀림
-password_exceeded     4000000001130204 F113 비밀번호 회수초과
-birth_wrong           4000000001130303 F113 주민OR사업자등록번호오류
-expired               4000000001130402 F113 유효기간오류
-not_accepted          4000000001130501 F113 해당카드 사용불가 가맹점
-not_usable            4000000001180001 F118
-no_contract           4000000001170002 F117, configuration
-unregistered_merchant 4000000089010005 8901, configuration
-processing_error      4000000001060005 F106, transient, always
-processing_error_twice 4000000001060104 F106 twice, then issued
-limit_exceeded        4000000021160009 issued; every charge fails with 2116
-slow                  4000000030000006 issued after 3 s
-server_error          4000000050200007 502 with HTML, always
-server_error_once     4000000050200106 502 with HTML, then issued
-lost_answer           4000000090010002 first time: done, connection reset, no answer
-reset                 4000000090020001 connection reset before anything is done, always
-reset_once            4000000090020100 first time: connection reset, then issued
-rate_limited          4000000042900003 first time: 429 with Retry-After: 1, then issued
-===================== ================ =====================================================
-
-*First time*, *once* and *twice* count for each customer_uid, and for each merchant_uid of a
-payment. Any other number is issued if it has 14 to 16 digits and either begins with 9 or has a
-right check digit; otherwise it is refused with F112.
+How often a card is refused, or meets its fault, counts for each customer_uid, and for each merchant_uid of a payment.
+Any other number is issued if it has 14 to 16 digits and either begins with 9 or has a right check digit; otherwise it
+is refused with F112.
 """
 
 import itertools
 from dataclasses import dataclass
 
-from tests.fake_iamport.answers import (
-    CHARGE_FAILED,
-    EXPIRY_WRONG,
-    UNKNOWN_CARD_NUMBER,
-    from_nice,
-)
+from tests.fake_iamport.answers import CHARGE_FAILED, EXPIRY_WRONG, UNKNOWN_CARD_NUMBER, from_nice
 from tests.fake_iamport.faults import Fault
 
 
@@ -71,7 +33,6 @@ class SampleCard:
 
     name: str
     card_number: str
-    description: str
     code: int | None = 0
     pg_code: str | None = None
     refusal: str | None = None
@@ -93,38 +54,24 @@ class SampleCard:
 def _refused(
     name: str, number: str, pg_code: str, text: str, *, times: int | None = None, bare: bool = False
 ) -> SampleCard:
-    return SampleCard(
-        name,
-        number,
-        f"refused: {pg_code}" if times is None else f"refused {times} times: {pg_code}",
-        code=-1 if times is None else 0,
-        pg_code=pg_code,
-        refusal=text,
-        bare=bare,
-        refused_times=times,
-    )
+    code = -1 if times is None else 0
+    return SampleCard(name, number, code=code, pg_code=pg_code, refusal=text, bare=bare, refused_times=times)
 
 
 def _faulty(name: str, number: str, fault: Fault, code: int | None = 0) -> SampleCard:
-    times = "always" if fault.times is None else f"{fault.times} time(s)"
-    return SampleCard(name, number, f"{fault.kind}, {times}", code=code, fault=fault)
+    return SampleCard(name, number, code=code, fault=fault)
 
 
 _ISSUED = (
-    SampleCard("visa", "4242424242424242", "issued"),
-    SampleCard("mastercard", "5555555555554444", "issued"),
-    SampleCard("amex", "378282246310005", "issued, 15 digits"),
-    SampleCard("jcb", "3566002020360505", "issued"),
-    SampleCard("diners", "30569309025904", "issued, 14 digits"),
-    SampleCard("domestic", "9999010000000001", "issued, no Luhn check digit"),
-    SampleCard("check", "5105105105105100", "issued, a check card", check=True),
-    SampleCard(
-        "corporate",
-        "4012888888881881",
-        "issued, birth is a business number",
-        birth="1234567891",  # its last digit is the right check digit
-        pwd_2digit=None,
-    ),
+    SampleCard("visa", "4242424242424242"),
+    SampleCard("mastercard", "5555555555554444"),
+    SampleCard("amex", "378282246310005"),
+    SampleCard("jcb", "3566002020360505"),
+    SampleCard("diners", "30569309025904"),
+    SampleCard("domestic", "9999010000000001"),  # no Luhn check digit
+    SampleCard("check", "5105105105105100", check=True),
+    # a business number with the right check digit, and no password
+    SampleCard("corporate", "4012888888881881", birth="1234567891", pwd_2digit=None),
 )
 _PROCESSING = "[F106]빌키 발급 처리 중 오류가 발생하였습니다."
 _REFUSED = (
@@ -134,30 +81,13 @@ _REFUSED = (
     _refused("password_exceeded", "4000000001130204", "F113", from_nice("비밀번호 회수초과")),
     _refused("birth_wrong", "4000000001130303", "F113", from_nice("주민OR사업자등록번호오류")),
     _refused("expired", "4000000001130402", "F113", EXPIRY_WRONG),
-    _refused(
-        "not_accepted",
-        "4000000001130501",
-        "F113",
-        from_nice("해당카드 사용불가 가맹점(타카드 사용요망)"),
-    ),
+    _refused("not_accepted", "4000000001130501", "F113", from_nice("해당카드 사용불가 가맹점(타카드 사용요망)")),
     _refused("not_usable", "4000000001180001", "F118", "[F118]사용이 불가능한 카드입니다."),
     _refused("no_contract", "4000000001170002", "F117", "[F117]빌링 계약이 없는 상점입니다."),
-    _refused(
-        "unregistered_merchant",
-        "4000000089010005",
-        "8901",
-        "[8901] 미등록PG업체/거래정지업체",
-        bare=True,
-    ),
+    _refused("unregistered_merchant", "4000000089010005", "8901", "[8901] 미등록PG업체/거래정지업체", bare=True),
     _refused("processing_error", "4000000001060005", "F106", _PROCESSING),
     _refused("processing_error_twice", "4000000001060104", "F106", _PROCESSING, times=2),
-    SampleCard(
-        "limit_exceeded",
-        "4000000021160009",
-        "issued; every charge fails",
-        pg_code="2116",
-        charge_refusal=CHARGE_FAILED + "[2116]한도초과",
-    ),
+    SampleCard("limit_exceeded", "4000000021160009", pg_code="2116", charge_refusal=CHARGE_FAILED + "[2116]한도초과"),
 )
 _FAULTY = (
     _faulty("slow", "4000000030000006", Fault("latency", latency_s=3.0)),
@@ -189,3 +119,8 @@ def numbered(index: int) -> str:
     """
     digits = f"400002{index:09d}"
     return digits + luhn_digit(digits)
+
+
+def made_up(index: int) -> dict[str, str]:
+    """The members of a request that carry the sample Visa, with the ``index``-th made-up number."""
+    return CARDS["visa"].fields() | {"card_number": numbered(index)}

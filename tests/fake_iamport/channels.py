@@ -63,13 +63,7 @@ CHANNELS = (
         mask=_mask_6_1,
         card_types=("0", "1"),
     ),
-    Channel(
-        "tosspayments",
-        "iamporttest_4",
-        "channel-key-fake-toss",
-        mask=_mask_toss,
-        card_types=("신용", "체크"),
-    ),
+    Channel("tosspayments", "iamporttest_4", "channel-key-fake-toss", mask=_mask_toss, card_types=("신용", "체크")),
     Channel(
         "ksnet",
         "2999199999",

@@ -18,15 +18,7 @@ if TYPE_CHECKING:
     from tests.fake_iamport.fake import FakeIamport
 
 PREFIX = "/_fake/"
-_HIDDEN = (
-    "expiry",
-    "birth",
-    "pwd_2digit",
-    "cvc",
-    "imp_secret",
-    "authorization",
-    "x-imptokenheader",
-)
+_HIDDEN = ("expiry", "birth", "pwd_2digit", "cvc", "imp_secret", "authorization", "x-imptokenheader")
 _SHOWS_ENDS = 14
 
 

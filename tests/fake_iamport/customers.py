@@ -6,15 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tests.fake_iamport import channels
-from tests.fake_iamport.answers import (
-    ISSUE_FAILED,
-    NO_CHANNEL,
-    Answer,
-    missing,
-    refusal,
-    too_long,
-    unknown_uid_text,
-)
+from tests.fake_iamport.answers import ISSUE_FAILED, NO_CHANNEL, Answer, missing, refusal, too_long, unknown_uid_text
 from tests.fake_iamport.call import Call
 from tests.fake_iamport.cards import BY_NUMBER
 from tests.fake_iamport.channels import Channel

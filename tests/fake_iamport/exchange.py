@@ -6,14 +6,7 @@ from functools import partial
 from http import HTTPStatus
 
 from tests.fake_iamport.account import Account
-from tests.fake_iamport.answers import (
-    BAD_LOGIN,
-    TOO_MANY,
-    UNAUTHORIZED,
-    Answer,
-    error_page,
-    refusal,
-)
+from tests.fake_iamport.answers import BAD_LOGIN, TOO_MANY, UNAUTHORIZED, Answer, error_page, refusal
 from tests.fake_iamport.call import Call
 from tests.fake_iamport.faults import Fault, FaultBox, Verdict
 from tests.fake_iamport.journal import Journal

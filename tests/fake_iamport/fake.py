@@ -37,11 +37,11 @@ class FakeIamport:
         names: host names in the certificate.
         ca_file: where to write the authority's certificate; by default a temporary file.
         sandbox: the channels are test channels, whose payments look-ups hide unless asked.
-        unknown_uid_style: HTTP status of a look-up of an unknown customer_uid: documented is
-            404, observed was 200.
+        unknown_uid_style: HTTP status of a look-up of an unknown customer_uid: documented is 404, observed was 200.
 
     Attributes:
         clock_offset_s: by how much i'mport's clock is ahead of ``clock``.
+        gate: while it is closed, calls with a card wait before it.
     """
 
     def __init__(
@@ -64,7 +64,9 @@ class FakeIamport:
         self._tls, self._names, self._ca_file = tls, names, ca_file
         self._address = (host, port)
         self._sandbox, self._unknown_uid_style = sandbox, unknown_uid_style
-        self._stopping = threading.Event()
+        self._stopping, self.gate = threading.Event(), threading.Event()
+        self.gate.set()
+        self._waiting: set[int] = set()
         self._faults, self._journal, self._later = FaultBox(), Journal(), Later()
         self._control = Control(self)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -101,6 +103,7 @@ class FakeIamport:
     def stop(self) -> None:
         """Cut all connections, forget what was to be done late, and end all threads."""
         self._stopping.set()
+        self.gate.set()
         if self._server is not None:
             self._server.stop()
         self._later.stop()
@@ -111,10 +114,7 @@ class FakeIamport:
         return self.start()
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
 
@@ -122,7 +122,16 @@ class FakeIamport:
         """Answer a call; what the server does with each, and what a test may do without one."""
         if call.path.startswith(PREFIX):
             return self._control.serve(call)
+        if call.text("card_number"):
+            self._waiting.add(id(call))
+            self.gate.wait()
+            self._waiting.discard(id(call))
         return self._exchange.serve(call)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait before the gate."""
+        return len(self._waiting)
 
     @property
     def url(self) -> str:

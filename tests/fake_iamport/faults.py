@@ -36,13 +36,12 @@ class Fault:
     """One kind of trouble.
 
     Args:
-        kind: ``latency`` waits and goes on; ``slow_drip`` sends the body byte by byte;
-            ``rate_limit`` answers 429 beyond ``rate_per_s`` (or always, without one);
-            ``token_expired`` answers 401 although the token lives; ``refuse_login`` answers 401
-            to getToken; ``reset`` resets the connection before anything is done; ``hang`` says
-            nothing for ``hold_s`` and does nothing; ``server_error`` answers HTML and does
-            nothing; ``applied_late`` cuts the connection and does it ``delay_s`` later;
-            ``lost_answer`` does it and cuts the connection.
+        kind: ``latency`` waits and goes on; ``slow_drip`` sends the body byte by byte; ``rate_limit`` answers 429
+            beyond ``rate_per_s`` (or always, without one); ``token_expired`` answers 401 although the token lives;
+            ``refuse_login`` answers 401 to getToken; ``reset`` resets the connection before anything is done; ``hang``
+            says nothing for ``hold_s`` and does nothing; ``server_error`` answers HTML and does nothing;
+            ``applied_late`` cuts the connection and does it ``delay_s`` later; ``lost_answer`` does it and cuts the
+            connection.
         path: ``"METHOD /path"`` or ``"/path"``; a prefix when it ends in a slash.
         times: how often it fires; None for ever.
         probability: chance of firing, drawn from a generator of its own with ``seed``.

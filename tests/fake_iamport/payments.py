@@ -30,18 +30,8 @@ from tests.fake_iamport.screening import Screening
 
 MAX_MERCHANT_UID = 40
 _BUYER = tuple(f"buyer_{part}" for part in ("name", "email", "tel", "addr", "postcode"))
-_NULLS = (
-    "emb_pg_provider",
-    "bank_code",
-    "bank_name",
-    "vbank_code",
-    "vbank_name",
-    "vbank_num",
-    "vbank_holder",
-    "user_agent",
-    "receipt_url",
-    "promotion",
-)
+_NULLS = ("emb_pg_provider", *(f"bank_{part}" for part in ("code", "name")), "user_agent", "receipt_url", "promotion")
+_NULLS += tuple(f"vbank_{part}" for part in ("code", "name", "num", "holder"))
 
 
 @dataclass(frozen=True)
@@ -105,11 +95,7 @@ class PaymentDesk:
     """Charges cards, and shows and cancels what was charged."""
 
     def __init__(
-        self,
-        now: Callable[[], float],
-        journal: Journal,
-        screening: Screening,
-        customers: CustomerDesk,
+        self, now: Callable[[], float], journal: Journal, screening: Screening, customers: CustomerDesk
     ) -> None:
         self.payments: dict[str, Payment] = {}
         self._now = now
@@ -120,8 +106,7 @@ class PaymentDesk:
     def onetime(self, call: Call) -> Answer:
         """Answer POST /subscribe/payments/onetime.
 
-        With a customer_uid the key is stored too, but only when the charge succeeds (our
-        assumption).
+        With a customer_uid the key is stored too, but only when the charge succeeds (our assumption).
         """
         refused = self._refuse_order(call, "merchant_uid", "amount", "card_number", "expiry")
         if refused:

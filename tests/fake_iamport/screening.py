@@ -5,12 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from tests.fake_iamport.answers import (
-    BIRTH_LENGTH,
-    EXPIRY_WRONG,
-    PASSWORD_MISSING,
-    UNKNOWN_CARD_NUMBER,
-)
+from tests.fake_iamport.answers import BIRTH_LENGTH, EXPIRY_WRONG, PASSWORD_MISSING, UNKNOWN_CARD_NUMBER
 from tests.fake_iamport.call import Call
 from tests.fake_iamport.cards import BY_NUMBER, SampleCard, luhn_digit
 from tests.fake_iamport.channels import Channel
@@ -60,8 +55,7 @@ def _refuse_number(number: str) -> str | None:
 def _refuse_holder(call: Call) -> str | None:
     """What NICE's newer module asks of the holder's data.
 
-    That a business number needs no password is our assumption: holders of corporate cards
-    often have none.
+    That a business number needs no password is our assumption: holders of corporate cards often have none.
     """
     birth = call.text("birth")
     if len(birth) not in {6, _BUSINESS_NUMBER_LENGTH}:

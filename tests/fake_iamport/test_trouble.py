@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,26 +14,6 @@ import requests
 
 from tests.fake_iamport import CARDS, FakeIamport, Fault, RemoteFake
 from tests.fake_iamport.merchant import Api, Clock
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def fake(clock: Clock) -> Iterator[FakeIamport]:
-    with FakeIamport(clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-def api(fake: FakeIamport) -> Iterator[Api]:
-    api = Api(fake)
-    api.login()
-    yield api
-    api.session.close()
-
 
 # --- faults
 

@@ -3,13 +3,7 @@
 import secrets
 from collections.abc import Callable
 
-from tests.fake_iamport.answers import (
-    BAD_LOGIN,
-    LOGIN_INCOMPLETE,
-    UNAUTHORIZED,
-    Answer,
-    refusal,
-)
+from tests.fake_iamport.answers import BAD_LOGIN, LOGIN_INCOMPLETE, UNAUTHORIZED, Answer, refusal
 from tests.fake_iamport.call import Call
 
 LIFETIME_S = 30 * 60
@@ -43,13 +37,7 @@ class TokenDesk:
             self._expired_at = now + LIFETIME_S
         elif left_s < EXTENDS_BELOW_S:
             self._expired_at += EXTENSION_S
-        return Answer(
-            response={
-                "access_token": self._token,
-                "now": now,
-                "expired_at": self._expired_at,
-            }
-        )
+        return Answer(response={"access_token": self._token, "now": now, "expired_at": self._expired_at})
 
     def refuse(self, call: Call) -> Answer | None:
         """Refuse a call without a living token; None lets it pass.

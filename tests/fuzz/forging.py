@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from tests.fuzz.doors import ENVELOPE, JOB, Input
-from tests.fuzz.genuine import ENVELOPES, JOBS, STORING, GenuineEnvelope, GenuineJob
+from tests.fuzz.genuine import ENVELOPES, JOBS, STORING, Envelope, Job
 from tests.fuzz.spelling import ANY, MANY, meaning, respelled
 from tests.vectors.attacks import BOMB, SMALL_ORDER, stored
 from tests.vectors.jose import b64, ed25519, public_jwk, unb64
@@ -64,7 +64,7 @@ def _bytes_damaged(rng: Random, text: bytes) -> bytes:
     return damaged
 
 
-def _signed(one: GenuineJob, **changes: Any) -> tuple[str, str, Record]:
+def _signed(one: Job, **changes: Any) -> tuple[str, str, Record]:
     return JOB, replace(one.recipe, **changes).text(), one.record
 
 
@@ -147,7 +147,7 @@ def not_allowed(rng: Random) -> tuple[str, str, Record]:
     return JOB, onetime(kid=ISSUER_KID, card=sealed, record=record, amount=rng.randrange(1, 10**6)).text(), record
 
 
-def _sealed(rng: Random, one: GenuineEnvelope, **changes: Any) -> tuple[str, str, Record]:
+def _sealed(rng: Random, one: Envelope, **changes: Any) -> tuple[str, str, Record]:
     """Sealed, and in half of the cases inside a job that is signed well."""
     text = replace(one.recipe, **changes).text(f"fuzz {rng.randrange(50)}")
     if rng.random() < 0.5:

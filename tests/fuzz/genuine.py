@@ -1,6 +1,6 @@
 """The genuine tokens that mutants descend from: those of the golden vectors, and envelopes for every opening key."""
 
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from tests.vectors.jose import SealedCard, SignedRequest
 from tests.vectors.make import ACCEPTED
@@ -15,24 +15,19 @@ from tests.vectors.recipe import (
     onetime_envelope,
 )
 
+Recipe = TypeVar("Recipe", SignedRequest, SealedCard)
 
-class GenuineJob(NamedTuple):
-    """A signed request, how it was made, and the record that it belongs to."""
+
+class Genuine(NamedTuple, Generic[Recipe]):
+    """A signed request or a sealed card, how it was made, and the record that it belongs to."""
 
     text: str
-    recipe: SignedRequest
+    recipe: Recipe
     record: Record
 
 
-class GenuineEnvelope(NamedTuple):
-    """A sealed card, how it was made, and the record that it belongs to."""
-
-    text: str
-    recipe: SealedCard
-    record: Record
-
-
-Genuine = GenuineJob | GenuineEnvelope
+Job = Genuine[SignedRequest]
+Envelope = Genuine[SealedCard]
 
 STORING = ONETIME_RECORD | {"customer_uid": UID, "sequence": 3}
 SEALED: list[tuple[SealedCard, Record]] = [
@@ -40,15 +35,13 @@ SEALED: list[tuple[SealedCard, Record]] = [
     (onetime_envelope(), ONETIME_RECORD),
     (onetime_envelope(kid=P256_KID, customer_uid=UID), STORING),
 ]
-ENVELOPES = [
-    GenuineEnvelope(recipe.text(f"genuine {number}"), recipe, record) for number, (recipe, record) in enumerate(SEALED)
-]
+ENVELOPES = [Genuine(how.text(f"genuine {number}"), how, record) for number, (how, record) in enumerate(SEALED)]
 JOBS = [
-    GenuineJob(row.recipe.text(row.name), row.recipe, row.record)
+    Genuine(row.recipe.text(row.name), row.recipe, row.record)
     for row in ACCEPTED
     if isinstance(row.recipe, SignedRequest)
 ]
-ALL: list[Genuine] = [*JOBS, *ENVELOPES]
+ALL: list[Job | Envelope] = [*JOBS, *ENVELOPES]
 _records: dict[str | bytes, Record] = {text: one.record for one in JOBS for text in (one.text, one.text.encode())}
 _records |= {one.text: one.record for one in ENVELOPES}
 

@@ -8,7 +8,9 @@ from tests.fuzz import genuine
 from tests.fuzz.damage import DAMAGES
 from tests.fuzz.doors import CARD, ENVELOPE, JOB, Input
 from tests.fuzz.forging import FORGERIES, PLAIN, forged, no_card
-from tests.vectors.recipe import ISSUE_RECORD, Record
+from tests.fuzz.genuine import Envelope, Job
+from tests.vectors.jose import SignedRequest
+from tests.vectors.recipe import ISSUE_RECORD
 
 LARGE = 64 * 1024
 LARGEST = 10 * 1000 * 1000
@@ -29,18 +31,19 @@ def mutant(seed: int, number: int) -> Input:
 
 
 def _damaged(rng: Random) -> Input:
-    family: Sequence[genuine.Genuine] = rng.choice((genuine.JOBS, genuine.ENVELOPES))
+    family: Sequence[Job | Envelope] = rng.choice((genuine.JOBS, genuine.ENVELOPES))
     one = rng.choice(family)
     donor = rng.choice(genuine.ALL if rng.random() < 0.2 else family).text
     kind = rng.choice(list(DAMAGES))
     while True:
         text = DAMAGES[kind](rng, one.text, donor)
         if not genuine.is_genuine(text, one.record):
-            return _handed_in(kind, text, is_job=isinstance(one, genuine.GenuineJob), record=one.record)
+            return _handed_in(kind, text, one)
 
 
-def _handed_in(kind: str, text: str, *, is_job: bool, record: Record) -> Input:
-    return Input(kind, JOB if is_job else ENVELOPE, _raw(text) if is_job else text, record)
+def _handed_in(kind: str, text: str, one: Job | Envelope) -> Input:
+    is_job = isinstance(one.recipe, SignedRequest)
+    return Input(kind, JOB if is_job else ENVELOPE, _raw(text) if is_job else text, one.record)
 
 
 def _raw(text: str) -> bytes:
@@ -63,4 +66,4 @@ def _large(rng: Random) -> Input:
     at = rng.randrange(len(segments))
     segments[at] += filler
     text = rng.choice((filler, ".".join(segments), one.text + filler, filler + one.text))
-    return _handed_in("large", text, is_job=isinstance(one, genuine.GenuineJob), record=one.record)
+    return _handed_in("large", text, one)

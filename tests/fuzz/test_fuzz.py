@@ -14,7 +14,7 @@ from tests.fuzz.cost import least_cpu_ms, peak_mb
 from tests.fuzz.damage import DAMAGES
 from tests.fuzz.doors import ENVELOPE, JOB, Doors, Input
 from tests.fuzz.forging import FORGERIES
-from tests.fuzz.genuine import ENVELOPES, JOBS, Genuine
+from tests.fuzz.genuine import ENVELOPES, JOBS, Envelope, Job
 from tests.fuzz.mutants import LARGE_EVERY, LARGEST, mutant
 from tests.fuzz.tally import CPU_LIMIT_MS, MEMORY_LIMIT_MB, run
 from tests.vectors import label, read_vectors
@@ -34,7 +34,7 @@ NAMED = {
     "psychic signatures": "job: a signature of zeros",
     "PBES2 rounds": "envelope: alg PBES2 of 2^31 rounds",
 }
-REFUSE = read_vectors("refuse.json")
+REFUSE = read_vectors("refuse.jsonl")
 GENUINE = [Input("genuine", JOB, one.text.encode(), one.record) for one in JOBS]
 GENUINE += [Input("genuine", ENVELOPE, one.text, one.record) for one in ENVELOPES]
 
@@ -77,7 +77,9 @@ def test_vector_of_a_zip_bomb_is_one() -> None:
 @pytest.mark.parametrize("filling", ["A", "가"])
 @pytest.mark.parametrize("one", [JOBS[0], ENVELOPES[0]], ids=["job", "envelope"])
 @pytest.mark.parametrize("segment", [0, -1])
-def test_segment_of_10_mb_is_refused_without_being_read(doors: Doors, one: Genuine, segment: int, filling: str) -> None:
+def test_segment_of_10_mb_is_refused_without_being_read(
+    doors: Doors, one: Job | Envelope, segment: int, filling: str
+) -> None:
     segments = one.text.split(".")
     segments[segment] += filling * (LARGEST // len(filling.encode()))
     text = ".".join(segments)

@@ -4,13 +4,12 @@ import time
 
 from producer import BillingQueue, Card, Job
 from producer.settings import ProducerSettings
-from tests.fake_iamport import CARDS, Fault, numbered
+from tests.fake_iamport import Fault, made_up
 from tests.migration.export import Export
 from tests.migration.stage import ISSUES, THREADS, Figures, Stage, say
 from tests.servers import environment, wait_until
 
 NAME = "interactive"
-PLAIN = {name: value for name, value in CARDS["visa"].fields().items() if name != "card_number"}
 FIRST_CARD = 900_000_000
 PROMISED_S = 1.0
 WARM_UP_S = 12
@@ -54,7 +53,7 @@ def interactive(
 
 def _send(queue: BillingQueue, index: int, at: float) -> Job:
     time.sleep(max(at - time.time(), 0))
-    card = Card(card_number=numbered(FIRST_CARD + index), **PLAIN)
+    card = Card(**made_up(FIRST_CARD + index))
     return queue.issue(customer_uid=f"live_{index}", card=card)
 
 

@@ -15,7 +15,7 @@ from producer.contract import redis_keys
 from producer.migrate.ledger import Checkpoint, Control
 from tests.fake_iamport import FakeIamport
 from tests.migration.export import Export
-from tests.servers import ROOT, wait_until
+from tests.servers import ROOT, run_python, wait_until
 from tests.stack import Stack, WorkerProcess
 
 Figures = dict[str, Any]
@@ -125,9 +125,7 @@ class Stage:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """``python -m producer migrate …`` without a source, from another process."""
-        environ = {**os.environ, **self.stack.producer_env_of("migrator")}
-        command = [sys.executable, "-m", "producer", "migrate", *arguments]
-        return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        return run_python("-m", "producer", "migrate", *arguments, environ=self.stack.producer_env_of("migrator"))
 
     def posts(self) -> int:
         """How many cards i'mport was sent."""

@@ -106,12 +106,7 @@ def ledger(rows: int, *, hurry: bool = False) -> Figures:
         words = producer.words()
     figures = {"exit_code": code, **verdict._asdict(), "broken": verdict.broken}
     return _with_broken(
-        figures,
-        {
-            "it ended": not was_there,
-            f"exit code {code}": code != ALL,
-            "a traceback": "Traceback" in words,
-        },
+        figures, {"it ended": not was_there, f"exit code {code}": code != ALL, "a traceback": "Traceback" in words}
     )
 
 

@@ -12,7 +12,7 @@ from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY
 from producer.contract.outcome import AFTER_SENDING, Status
 from producer.publisher import Publisher
 from producer.runtime.redis_store import Stores
-from tests.fake_iamport import CARDS, FakeIamport, numbered
+from tests.fake_iamport import FakeIamport, made_up
 from tests.model.clock import Clock
 from tests.model.upstream import CrashError, Fate, Upstream
 from tests.servers import RedisServer
@@ -25,7 +25,6 @@ from worker.settings import WorkerSettings
 from worker.sweeper import Sweeper
 from worker.token_cache import TokenCache
 
-PLAIN = {name: value for name, value in CARDS["visa"].fields().items() if name != "card_number"}
 LOOK_UP_FOR_S = 120
 BEGIN = float(int(time.time()))  # streams are trimmed by the server's own clock
 
@@ -292,4 +291,4 @@ class World:
 
 def card(number: int) -> Card:
     """The ``number``-th card."""
-    return Card(card_number=numbered(number), **PLAIN)
+    return Card(**made_up(number))

@@ -25,6 +25,7 @@ from producer.contract.job import Job, SignedJob
 from producer.contract.outcome import Outcome, Status
 from producer.sealing import SealingKeys
 from producer.settings import ProducerSettings
+from tests.ports import dead_port
 
 Run = Callable[..., Result]
 
@@ -119,6 +120,10 @@ class Stage:
         """The producer's settings, some of them changed."""
         given = {name.lower(): value for name, value in self.environ.items()} | changes
         return ProducerSettings(_env_file=None, **given)
+
+    def settings_with_dead(self, store: str) -> ProducerSettings:
+        """The producer's settings, with nobody at the URL of the vault, or of the ledger."""
+        return self.settings(**{f"{store}_url": f"redis://127.0.0.1:{dead_port()}/1"})
 
     @property
     def broker(self) -> Any:

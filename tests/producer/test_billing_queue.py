@@ -7,15 +7,12 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from joserfc.jwk import ECKey
 
-from producer import (
-    BillingQueue,
-    Card,
-    Job,
-)
+from producer import BillingQueue, Card, Job
 from producer.contract import redis_keys
 from producer.contract.card import PLAINTEXT_LIMIT
 from producer.contract.identifiers import job_id_of
@@ -114,28 +111,16 @@ def test_longest_card_under_the_longest_names_is_enqueued(stage: Stage, tmp_path
     point = ECKey.generate_key("P-256", {"kid": "k" * 64})  # the longest header that there is
     file = tmp_path / "sealing.json"
     file.write_text(json.dumps({"keys": [point.as_dict(private=False)]}))
-    data = {
-        "customer_addr": "가" * 200,
-        "customer_email": "가" * 200,
-        "buyer_addr": "가" * 128,
-        "customer_name": "가" * 20,
-    }
+    limits = {"customer_addr": 200, "customer_email": 200, "buyer_addr": 128, "customer_name": 20}
+    data = {name: "가" * limit for name, limit in limits.items()}
     shorter = Card(**CARDS["visa"].fields(), **data, buyer_email="a")
     left = min(64, PLAINTEXT_LIMIT - len(shorter.reveal_json()))
     card = Card(**CARDS["visa"].fields(), **data, buyer_email="a" * left)
 
     with BillingQueue(stage.settings(sealing_keys_file=file)) as queue:
-        job = queue.onetime(
-            merchant_uid="m" * 40,
-            amount=10**12,
-            name="한" * 40,
-            card=card,
-            customer_uid="c" * 80,
-            pg="p" * 80,
-            channel_key="h" * 55,
-            vat_amount=10**12,
-            tax_free=10**12,
-        )
+        names = {"customer_uid": "c" * 80, "pg": "p" * 80, "channel_key": "h" * 55}
+        amounts = dict.fromkeys(("amount", "vat_amount", "tax_free"), 10**12)
+        job = queue.onetime(merchant_uid="m" * 40, name="한" * 40, card=card, **names, **amounts)  # type: ignore[arg-type]
 
     assert stage.keys.verified(stage.sealed(job.job_id)) == job
     assert stage.published() == [job.job_id]
@@ -168,32 +153,15 @@ def test_times_are_the_ledgers(stage: Stage, queue: BillingQueue, card: Card) ->
 def test_payment_carries_its_fields_signed_and_seals_for_its_order(
     stage: Stage, queue: BillingQueue, card: Card
 ) -> None:
-    job = queue.onetime(
-        merchant_uid="order-1",
-        amount=60_000,
-        name="차 한 잔",
-        card=card,
-        customer_uid="gildong",
-        pg="nice",
-        card_quota=3,
-        vat_amount=5_000,
-        tax_free=100,
-        product_type="digital",
-    )
+    order: dict[str, Any] = {"merchant_uid": "order-1", "amount": 60_000, "name": "차 한 잔", "customer_uid": "gildong"}
+    order |= {"pg": "nice", "card_quota": 3, "vat_amount": 5_000, "tax_free": 100, "product_type": "digital"}
+
+    job = queue.onetime(card=card, **order)
 
     signed = stage.keys.verified(stage.sealed(job.job_id))
     assert signed == job
-    assert signed.fields() == {
+    assert signed.fields() == order | {
         "operation": "onetime",
-        "customer_uid": "gildong",
-        "merchant_uid": "order-1",
-        "amount": 60_000,
-        "name": "차 한 잔",
-        "pg": "nice",
-        "card_quota": 3,
-        "vat_amount": 5_000,
-        "tax_free": 100,
-        "product_type": "digital",
         "job_id": job.job_id,
         "sequence": 1,
         "accepted_at": job.accepted_at,

@@ -4,46 +4,26 @@ from typing import Any
 
 import pytest
 
-from producer import (
-    BillingQueue,
-    BrokerUnavailable,
-    Card,
-    InvalidRequest,
-    SettingsError,
-)
+from producer import BillingQueue, BrokerUnavailable, Card, InvalidRequest, SettingsError
 from producer.contract.identifiers import job_id_of
 from tests.fake_iamport.cards import CARDS
-from tests.ports import dead_port
 from tests.producer.stage import Stage
 
+WRONG: dict[str, list[object]] = {
+    "customer_uid": ["", "a/b", "..", "a" * 81, "a\n", None],
+    "pg": ["nice/../x"],
+    "channel_key": ["한글"],
+    "idempotency_key": ["", "k" * 201],
+    "deadline_s": [0, 604_801, float("nan"), "60", [60]],
+    "card": [None, CARDS["visa"].fields(), CARDS["visa"].card_number],
+}
 
-@pytest.mark.parametrize(
-    ("wrong", "field"),
-    [
-        ({"customer_uid": ""}, "customer_uid"),
-        ({"customer_uid": "a/b"}, "customer_uid"),
-        ({"customer_uid": ".."}, "customer_uid"),
-        ({"customer_uid": "a" * 81}, "customer_uid"),
-        ({"customer_uid": "a\n"}, "customer_uid"),
-        ({"customer_uid": None}, "customer_uid"),
-        ({"pg": "nice/../x"}, "pg"),
-        ({"channel_key": "한글"}, "channel_key"),
-        ({"idempotency_key": ""}, "idempotency_key"),
-        ({"idempotency_key": "k" * 201}, "idempotency_key"),
-        ({"deadline_s": 0}, "deadline_s"),
-        ({"deadline_s": 604_801}, "deadline_s"),
-        ({"deadline_s": float("nan")}, "deadline_s"),
-        ({"deadline_s": "60"}, "deadline_s"),
-        ({"deadline_s": [60]}, "deadline_s"),
-        ({"card": None}, "card"),
-        ({"card": CARDS["visa"].fields()}, "card"),
-        ({"card": CARDS["visa"].card_number}, "card"),
-    ],
-)
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field in WRONG for value in WRONG[field]])
 def test_malformed_request_is_refused_before_anything_is_accepted(
-    stage: Stage, queue: BillingQueue, card: Card, wrong: dict[str, object], field: str
+    stage: Stage, queue: BillingQueue, card: Card, field: str, value: object
 ) -> None:
-    arguments: dict[str, Any] = {"customer_uid": "gildong", "card": card, **wrong}
+    arguments: dict[str, Any] = {"customer_uid": "gildong", "card": card, field: value}
 
     with pytest.raises(InvalidRequest) as caught:
         queue.issue(**arguments)
@@ -80,9 +60,7 @@ def test_idempotency_key_that_is_no_text_is_an_invalid_request(queue: BillingQue
 
 
 def test_ledger_out_of_reach_means_nothing_happened(stage: Stage, card: Card) -> None:
-    settings = stage.settings(ledger_url=f"redis://127.0.0.1:{dead_port()}/1")
-
-    with BillingQueue(settings) as queue, pytest.raises(BrokerUnavailable) as caught:
+    with BillingQueue(stage.settings_with_dead("ledger")) as queue, pytest.raises(BrokerUnavailable) as caught:
         queue.issue(customer_uid="gildong", card=card)
 
     assert caught.value.accepted is False
@@ -91,8 +69,7 @@ def test_ledger_out_of_reach_means_nothing_happened(stage: Stage, card: Card) ->
 
 
 def test_key_that_was_made_for_a_failed_request_completes_it(stage: Stage, queue: BillingQueue, card: Card) -> None:
-    settings = stage.settings(vault_url=f"redis://127.0.0.1:{dead_port()}/0")
-    with BillingQueue(settings) as failing, pytest.raises(BrokerUnavailable) as caught:
+    with BillingQueue(stage.settings_with_dead("vault")) as failing, pytest.raises(BrokerUnavailable) as caught:
         failing.issue(customer_uid="gildong", card=card)
     accepted = stage.records()
 

@@ -19,7 +19,6 @@ from producer.billing_queue import CHUNK
 from producer.contract import redis_keys
 from producer.contract.identifiers import job_id_of
 from tests.fake_iamport.cards import CARDS
-from tests.ports import dead_port
 from tests.producer.stage import Stage
 
 
@@ -150,9 +149,7 @@ def test_malformed_request_stops_its_chunk_before_it_is_accepted(stage: Stage, q
 
 
 def test_dead_vault_names_the_first_key_of_the_chunk(stage: Stage, card: Card) -> None:
-    settings = stage.settings(vault_url=f"redis://127.0.0.1:{dead_port()}/0")
-
-    with BillingQueue(settings) as queue, pytest.raises(BrokerUnavailable) as caught:
+    with BillingQueue(stage.settings_with_dead("vault")) as queue, pytest.raises(BrokerUnavailable) as caught:
         list(queue.issue_many(requests(3, card)))
 
     assert (caught.value.step, caught.value.accepted, caught.value.idempotency_key) == ("vault", None, "key-0")

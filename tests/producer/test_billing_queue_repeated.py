@@ -5,12 +5,7 @@ from typing import Any
 
 import pytest
 
-from producer import (
-    BillingQueue,
-    Card,
-    IdempotencyConflict,
-    Job,
-)
+from producer import BillingQueue, Card, IdempotencyConflict, Job
 from producer.contract import redis_keys
 from tests.fake_iamport.cards import CARDS
 from tests.producer.stage import Stage

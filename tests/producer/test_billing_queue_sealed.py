@@ -14,6 +14,12 @@ from tests.fake_iamport.cards import CARDS
 from tests.producer.stage import Stage
 
 
+def asked_again(key: str, envelope: Envelope) -> NewJob:
+    """The issuance for gildong, on its way in, with an envelope whose times may be others than it was sealed with."""
+    request = Request(operation=Operation.ISSUE, customer_uid="gildong")
+    return NewJob(job_id_of(key), key, request, "interactive", 900.0, envelope.kid, envelope)
+
+
 def test_envelope_is_accepted_and_travels_as_it_is(stage: Stage, queue: BillingQueue, card: Card) -> None:
     envelope = stage.seal(card, customer_uid="gildong")
 
@@ -82,10 +88,8 @@ def test_same_key_and_envelope_are_the_same_job_after_the_envelope_expired(
     expired = envelope.model_copy(update={"iat": envelope.iat - 3600, "exp": envelope.iat - 3000})
     if is_forgotten:
         stage.ledger.delete(redis_keys.ENVELOPE + envelope.digest)
-    request = Request(operation=Operation.ISSUE, customer_uid="gildong")
-    asked = NewJob(job.job_id, "k", request, "interactive", 900.0, envelope.kid, expired)
 
-    (again,) = Acceptance(stage.url(1), stage.vault_url()).accept([asked])
+    (again,) = Acceptance(stage.url(1), stage.vault_url()).accept([asked_again("k", expired)])
 
     assert not isinstance(again, Exception)
     assert again.open is not is_finished
@@ -123,10 +127,8 @@ def test_refused_envelope_may_be_handed_in_again_once_it_is_valid(
     with pytest.raises(Refused, match="not_yet_valid"):
         queue.issue_sealed(customer_uid="gildong", envelope=early.text, idempotency_key="k")
     valid_now = early.model_copy(update={"iat": early.iat - 310, "exp": early.exp - 310})
-    request = Request(operation=Operation.ISSUE, customer_uid="gildong")
-    asked = NewJob(job_id_of("k"), "k", request, "interactive", 900.0, early.kid, valid_now)
 
-    (accepted,) = Acceptance(stage.url(1), stage.vault_url()).accept([asked])
+    (accepted,) = Acceptance(stage.url(1), stage.vault_url()).accept([asked_again("k", valid_now)])
 
     assert not isinstance(accepted, Exception)
     assert accepted.sequence == 1
@@ -192,7 +194,7 @@ def test_text_that_is_no_envelope_is_refused(stage: Stage, queue: BillingQueue, 
     assert stage.ledger.keys() == []
 
 
-def test_another_envelope_under_the_key_of_an_open_job_changes_nothing_in_the_vault(
+def test_another_envelope_under_the_key_of_an_open_job_changes_nothing_and_the_first_is_still_its_own(
     stage: Stage, queue: BillingQueue, card: Card
 ) -> None:
     first, second = (stage.seal(card, customer_uid="gildong") for _ in range(2))
@@ -202,30 +204,17 @@ def test_another_envelope_under_the_key_of_an_open_job_changes_nothing_in_the_va
 
     assert stage.keys.verified(stage.sealed(job.job_id)).envelope == first
     assert stage.records() == [job.job_id]
-
-
-def test_first_envelope_of_a_job_is_still_its_own_after_another_came_under_its_key(
-    stage: Stage, queue: BillingQueue, card: Card
-) -> None:
-    first, second = (stage.seal(card, customer_uid="gildong") for _ in range(2))
-    job = queue.issue_sealed(customer_uid="gildong", envelope=first, idempotency_key="k")
-    queue.issue_sealed(customer_uid="gildong", envelope=second, idempotency_key="k")
-
-    again = queue.issue_sealed(customer_uid="gildong", envelope=first, idempotency_key="k")
-
-    assert again == job
+    assert queue.issue_sealed(customer_uid="gildong", envelope=first, idempotency_key="k") == job
 
 
 def test_envelope_out_of_a_stolen_signed_request_cannot_be_handed_in(
     stage: Stage, queue: BillingQueue, card: Card
 ) -> None:
-    request = Request(operation=Operation.ISSUE, customer_uid="gildong")
     job = queue.issue(customer_uid="gildong", card=card)
     envelope = Envelope.parse(job.envelope)
     two_seconds_on = envelope.model_copy(update={"iat": envelope.iat - 2, "exp": envelope.exp - 2})
-    asked = NewJob(job_id_of("thief"), "thief", request, "interactive", 900.0, envelope.kid, two_seconds_on)
 
-    (answer,) = Acceptance(stage.url(1), stage.vault_url()).accept([asked])
+    (answer,) = Acceptance(stage.url(1), stage.vault_url()).accept([asked_again("thief", two_seconds_on)])
 
     assert isinstance(answer, Refused)
     assert answer.code == "envelope_expired"

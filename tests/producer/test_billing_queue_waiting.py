@@ -7,7 +7,6 @@ import pytest
 from producer import BillingQueue, BrokerUnavailable, Card, Outcome, Status, UnknownJob
 from producer.billing_queue import POLL_MOST_S
 from producer.contract.identifiers import job_id_of
-from tests.ports import dead_port
 from tests.producer.stage import Stage
 
 
@@ -59,9 +58,7 @@ def test_job_that_was_never_accepted_is_unknown(queue: BillingQueue, job_id: str
 
 
 def test_outcome_from_a_dead_ledger_is_unavailable(stage: Stage) -> None:
-    settings = stage.settings(ledger_url=f"redis://127.0.0.1:{dead_port()}/1")
-
-    with BillingQueue(settings) as queue, pytest.raises(BrokerUnavailable) as caught:
+    with BillingQueue(stage.settings_with_dead("ledger")) as queue, pytest.raises(BrokerUnavailable) as caught:
         queue.outcome(job_id_of("k"))
 
     assert (caught.value.step, caught.value.accepted, caught.value.idempotency_key) == ("read", None, None)

@@ -169,8 +169,7 @@ def test_a_plain_text_file_is_refused_as_stdin_and_for_a_dry_run_too(run: Run, s
 
 
 @pytest.mark.parametrize(
-    ("name", "command"),
-    [("x.csv.gpg", "gpg"), ("x.pgp", "gpg"), ("x.asc", "gpg"), ("x.csv.age", "age")],
+    ("name", "command"), [("x.csv.gpg", "gpg"), ("x.pgp", "gpg"), ("x.asc", "gpg"), ("x.csv.age", "age")]
 )
 def test_an_encrypted_file_is_refused_with_the_pipe_that_decrypts_it(run: Run, name: str, command: str) -> None:
     result = run("migrate", name, PLAIN)
@@ -337,7 +336,7 @@ def test_a_run_with_rows_that_are_not_issued_is_exit_code_1_and_its_report_compl
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert result.exit_code == 1
     assert [(row["line"], row["status"]) for row in rows] == [
-        *((2, "issued"), (3, "invalid"), (4, "invalid"), (5, "declined"), (6, "invalid")),
+        *((2, "issued"), (3, "invalid"), (4, "invalid"), (5, "declined"), (6, "invalid"))
     ]
     assert {tuple(row) for row in rows} == {COLUMNS}
     assert rows[0]["job_id"] == job("a")

@@ -2,9 +2,9 @@
 
 import json
 import re
-import subprocess
-import sys
 import textwrap
+
+from tests.servers import run_python
 
 TIMESTAMP = re.compile(r'(?<="timestamp": ")[0-9T:.-]+Z(?=")')  # in which any two digits come by chance
 
@@ -12,14 +12,7 @@ TIMESTAMP = re.compile(r'(?<="timestamp": ")[0-9T:.-]+Z(?=")')  # in which any t
 def written(code: str) -> list[str]:
     """The lines of a process that sets up logs as workers do, and then runs this; without their timestamps."""
     begin = "import logging, threading\nfrom producer.runtime.logs import set_up_logs\nset_up_logs(logging.DEBUG)\n"
-    done = subprocess.run(
-        [sys.executable, "-c", begin + textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    return TIMESTAMP.sub("", done.stderr).splitlines()
+    return TIMESTAMP.sub("", run_python("-c", begin + textwrap.dedent(code)).stderr).splitlines()
 
 
 def test_others_lines_are_redacted_before_they_are_escaped() -> None:

@@ -1,8 +1,6 @@
 """Redis users: each role works with its own rights, and with no others. Celery's, Flower's and our own traffic."""
 
-import os
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from producer.contract.job import QUEUES
 from producer.web.rate_limit import Limits
 from tests.fake_iamport import CARDS
 from tests.ports import free_port
-from tests.servers import ROOT, environment, wait_until
+from tests.servers import run_python, wait_until
 from tests.stack import FLOWER, Stack, WorkerProcess
 
 
@@ -70,15 +68,8 @@ def test_a_migration_runs_with_the_migrators_rights_and_with_no_others(stack: St
     rows = [",".join(names), *(",".join([f"uid_{i}", *fields.values()]) for i in range(30))]
 
     def migrate(role: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "producer", "migrate", "-", "--name", role, "--report", tmp_path / f"{role}.csv"],
-            input="\n".join(rows) + "\n",
-            env={**os.environ, **stack.producer_env_of(role), "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        command = ["-m", "producer", "migrate", "-", "--name", role, "--report", str(tmp_path / f"{role}.csv")]
+        return run_python(*command, given="\n".join(rows) + "\n", environ=stack.producer_env_of(role))
 
     assert migrate("migrator").returncode == 0
     refused_one = migrate("producer")
@@ -125,22 +116,14 @@ def test_flower_hears_events_and_can_neither_enqueue_nor_control(stack: Stack, q
     command = ["-m", "worker", "run", "--processes", "2", "--concurrency", "4", "--events"]
     worker = WorkerProcess(stack.worker_env, stack.folder / "logs", command=command)
     broker = stack.stores("flower")["BROKER_URL"]
-    arguments = ["-m", "celery", f"--broker={broker}", "flower", f"--port={port}", "--address=127.0.0.1"]
-    with worker, environment(FLOWER):
-        flower = subprocess.Popen(
-            [sys.executable, *arguments], cwd=stack.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        try:
-            wait_until(lambda: stack.queue.client().pubsub_numpat(), 240, "Flower's subscription")
-            job = queue.issue(customer_uid="gildong", card=card())
-            queue.wait(job.job_id, 30)
-            wait_until(lambda: job.job_id in tasks(port), 30, "the task in Flower")
-            Celery("control", broker=broker, set_as_current=False).control.shutdown()  # to nobody
-            after = queue.issue(customer_uid="younghee", card=card())
-            assert queue.wait(after.job_id, 30).status == "issued"
-        finally:
-            flower.terminate()
-            flower.wait()
+    with worker, stack.running("flower", stack.flower(port), **FLOWER):
+        wait_until(lambda: stack.queue.client().pubsub_numpat(), 240, "Flower's subscription")
+        job = queue.issue(customer_uid="gildong", card=card())
+        queue.wait(job.job_id, 30)
+        wait_until(lambda: job.job_id in tasks(port), 30, "the task in Flower")
+        Celery("control", broker=broker, set_as_current=False).control.shutdown()  # to nobody
+        after = queue.issue(customer_uid="younghee", card=card())
+        assert queue.wait(after.job_id, 30).status == "issued"
 
     client = client_of(stack, "flower", "broker")
     for name in QUEUES:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ import pytest
 
 from tests.fake_iamport import CARDS
 from tests.ports import dead_port
-from tests.servers import RedisServer
+from tests.servers import RedisServer, run_python
 from tests.stack import Stack
 from worker.store_check import Seen, problems_of_any
 
@@ -32,15 +31,7 @@ def stack() -> Iterator[Stack]:
 def run(stack: Stack, command: list[str], user: str, **environ: str) -> "subprocess.CompletedProcess[str]":
     every = {**os.environ, **(stack.worker_env if command[1] == "worker" else stack.producer_env), **stack.stores(user)}
     every = {name: value for name, value in every.items() if command[1] == "worker" or not name.startswith("IMP_")}
-    return subprocess.run(
-        [sys.executable, *command],
-        env={**every, **(WEBHOOK if "webhooks" in command else {}), **environ},
-        input=CARD,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return run_python(*command, given=CARD, environ={**every, **(WEBHOOK if "webhooks" in command else {}), **environ})
 
 
 def said(done: "subprocess.CompletedProcess[str]", command: list[str]) -> str:

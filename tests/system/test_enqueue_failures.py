@@ -5,15 +5,14 @@ before it is accepted, a dead vault between acceptance and vault, a dead queue b
 """
 
 import contextlib
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
 import pytest
 
-from producer import BillingQueue, BrokerUnavailable, Card, Job, Outcome, Status, client
+from producer import BillingQueue, BrokerUnavailable, Card, Job, Outcome, Status
+from producer import enqueue as steps
 from producer.contract import redis_keys
 from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.job import INTERACTIVE, Request
@@ -21,82 +20,14 @@ from producer.publisher import Publisher
 from producer.sealing import SigningKey
 from producer.settings import ProducerSettings
 from producer.stores import Acceptance, Accepted, NewJob
-from tests.fake_iamport.cards import CARDS, numbered
+from tests.fake_iamport.cards import CARDS, made_up
+from tests.proxy import Proxy
 from tests.servers import RedisServer, wait_until
 from tests.stack import Stack
 from tests.stopwatch import Stopwatch
 
 WITHIN_S, PATIENCE_S = 5.0, 150.0
 KEY, UID = "signup-1", "gildong"
-
-
-class Proxy:
-    """Stands before a Redis: passes requests on, and answers too unless told to lose them.
-
-    Args:
-        port: the Redis's.
-    """
-
-    def __init__(self, port: int) -> None:
-        self._upstream = port
-        self._mode, self._delay_s = "pass", 0.0
-        self._ended = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def swallow(self) -> None:
-        """From now on answers go nowhere, and connections stay."""
-        self._mode = "swallow"
-
-    def cut(self) -> None:
-        """From now on a connection is cut when the answer comes."""
-        self._mode = "cut"
-
-    def slow_down(self, delay_s: float) -> None:
-        """From now on each answer comes late."""
-        self._delay_s = delay_s
-
-    def mend(self) -> None:
-        """Pass everything again."""
-        self._mode, self._delay_s = "pass", 0.0
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._upstream))
-                threading.Thread(target=self._pass_on, args=(near, far), daemon=True).start()
-                threading.Thread(target=self._answer, args=(far, near), daemon=True).start()
-
-    def _pass_on(self, near: socket.socket, far: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := near.recv(65536):
-                far.sendall(data)
-        _hang_up(near, far)
-
-    def _answer(self, far: socket.socket, near: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := far.recv(65536):
-                self._ended.wait(self._delay_s)
-                if self._mode == "pass":
-                    near.sendall(data)
-                elif self._mode == "cut":
-                    break
-        _hang_up(near, far)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._listener.close()
-
-
-def _hang_up(*sockets: socket.socket) -> None:
-    for one in sockets:
-        with contextlib.suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
 
 
 class ThreeStores(Stack):
@@ -219,25 +150,18 @@ class Trouble:
         return proxy.mend
 
 
+HOW = [
+    *((kind, is_warm) for kind in ("killed", "paused") for is_warm in (True, False)),
+    ("swallow", True),
+    ("cut", True),
+]
 TROUBLES = (
-    Trouble("ledger", "killed", True, "accept", accepted=False, known=False),
-    Trouble("ledger", "killed", False, "accept", accepted=False, known=False),
+    *(Trouble("ledger", "killed", is_warm, "accept", accepted=False, known=False) for is_warm in (True, False)),
     Trouble("ledger", "paused", True, "accept", accepted=None, known=None),
     Trouble("ledger", "paused", False, "accept", accepted=False, known=False),  # not even the greeting is answered
-    Trouble("ledger", "swallow", True, "accept", accepted=None, known=True),
-    Trouble("ledger", "cut", True, "accept", accepted=None, known=True),
-    Trouble("vault", "killed", True, "vault", accepted=None, known=True),
-    Trouble("vault", "killed", False, "vault", accepted=None, known=True),
-    Trouble("vault", "paused", True, "vault", accepted=None, known=True),
-    Trouble("vault", "paused", False, "vault", accepted=None, known=True),
-    Trouble("vault", "swallow", True, "vault", accepted=None, known=True),
-    Trouble("vault", "cut", True, "vault", accepted=None, known=True),
-    Trouble("queue", "killed", True, "publish", accepted=True, known=True),
-    Trouble("queue", "killed", False, "publish", accepted=True, known=True),
-    Trouble("queue", "paused", True, "publish", accepted=True, known=True),
-    Trouble("queue", "paused", False, "publish", accepted=True, known=True),
-    Trouble("queue", "swallow", True, "publish", accepted=True, known=True),
-    Trouble("queue", "cut", True, "publish", accepted=True, known=True),
+    *(Trouble("ledger", kind, True, "accept", accepted=None, known=True) for kind in ("swallow", "cut")),
+    *(Trouble("vault", *how, "vault", accepted=None, known=True) for how in HOW),
+    *(Trouble("queue", *how, "publish", accepted=True, known=True) for how in HOW),
 )
 
 
@@ -310,7 +234,7 @@ def test_ledger_that_took_too_long_leaves_publishing_to_the_sweeper(
         stores.empty()
         stores.proxies["ledger"].slow_down(0.4)
         with monkeypatch.context() as meanwhile:
-            meanwhile.setattr(client, "LATE_S", client.LATE_S / 10)
+            meanwhile.setattr(steps, "LATE_S", steps.LATE_S / 10)
             error = failure(queue)
         messages = stores.messages()
         stores.proxies["ledger"].mend()
@@ -418,7 +342,7 @@ class Aftermath:
 
 # A vault that dies takes the cards of earlier jobs with it, so it is the first.
 KILLED, SILENT = (tuple(f"{store}-{kind}" for store in ("vault", "ledger", "queue")) for kind in ("killed", "swallow"))
-REPEATED = {uid: Card(**CARDS["visa"].fields() | {"card_number": numbered(i)}) for i, uid in enumerate(KILLED + SILENT)}
+REPEATED = {uid: Card(**made_up(i)) for i, uid in enumerate(KILLED + SILENT)}
 FORSAKEN = {"vault-killed": "cardless", "queue-killed": "unpublished"}  # never tried again
 
 

@@ -15,10 +15,9 @@ from producer import Card
 from producer.contract.identifiers import Operation
 from producer.sealing import SealingKeys
 from producer.web.api_key import add_api_key
-from tests.dev import answers, running
 from tests.fake_iamport.cards import CARDS
 from tests.ports import free_port
-from tests.servers import ROOT, wait_until
+from tests.servers import ROOT, answers, wait_until
 from tests.stack import Stack
 
 EXAMPLES = ROOT / "examples"
@@ -82,8 +81,7 @@ def shop() -> Iterator[Shop]:
             keys = stack.folder / f"{curve}.jwks.json"
             keys.write_text(json.dumps({"keys": [jwk for jwk in known if jwk["crv"] == curve]}))
             environ = {**stack.producer_env, "API_KEYS_FILE": str(api_keys), "SEALING_KEYS_FILE": str(keys)}
-            serve = ["-m", "producer", "serve", f"--port={port}"]
-            undo.enter_context(running(serve, stack.folder, stack.folder / "logs" / "serve.log", environ))
+            undo.enter_context(stack.running("serve", ["-m", "producer", "serve", f"--port={port}"], **environ))
         wait_until(lambda: all(map(answers, ports.values())), TIMEOUT_S, "the endpoints")
         urls = {curve: f"http://127.0.0.1:{port}/subscription" for curve, port in ports.items()}
         yield Shop(stack, urls, api_key)

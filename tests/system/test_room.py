@@ -4,16 +4,15 @@ import pytest
 
 from producer import BillingQueue, BrokerUnavailable, Card
 from producer.contract import redis_keys
-from tests.fake_iamport import CARDS, Fault, numbered
+from tests.fake_iamport import Fault, made_up
 from tests.servers import wait_until
 from tests.stack import Stack
 
-PLAIN = {name: value for name, value in CARDS["visa"].fields().items() if name != "card_number"}
 PAYMENTS = "POST /subscribe/payments/onetime"
 
 
 def pay(queue: BillingQueue, number: int) -> str:
-    card = Card(card_number=numbered(number), **PLAIN)
+    card = Card(**made_up(number))
     return queue.onetime(merchant_uid=f"order-{number}", amount=1000, name="x", card=card).job_id
 
 

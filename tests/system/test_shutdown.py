@@ -9,21 +9,17 @@ from pathlib import Path
 
 from producer import BillingQueue, Card, Job
 from producer.contract import redis_keys
-from tests.fake_iamport import CARDS, Fault, numbered
+from tests.fake_iamport import Fault, made_up
 from tests.servers import wait_until
 from tests.stack import Stack, WorkerProcess
 from tests.stopwatch import Stopwatch
 
 PATIENCE_S = 240
-PLAIN = {name: value for name, value in CARDS["visa"].fields().items() if name != "card_number"}
 ISSUES = "POST /subscribe/customers/"
 
 
 def issue(queue: BillingQueue, count: int) -> list[Job]:
-    return [
-        queue.issue(customer_uid=f"uid_{i}", card=Card(card_number=numbered(i), **PLAIN), deadline_s=600)
-        for i in range(count)
-    ]
+    return [queue.issue(customer_uid=f"uid_{i}", card=Card(**made_up(i)), deadline_s=600) for i in range(count)]
 
 
 def stop(worker: WorkerProcess) -> float:

@@ -3,24 +3,16 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.servers import wait_until
+from tests.servers import run_python, wait_until
 from tests.stack import READY, Stack
 
 
 def worker(stack: Stack, *arguments: str, user: str = "worker", **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "worker", *arguments],
-        env={**os.environ, **stack.worker_env, **stack.stores(user), **environ},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return run_python("-m", "worker", *arguments, environ={**stack.worker_env, **stack.stores(user), **environ})
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
@@ -67,14 +59,8 @@ def test_a_private_key_that_others_can_read_is_refused(stack: Stack) -> None:
 
 
 def test_the_plain_celery_command_says_the_same_in_one_line(stack: Stack) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "worker", "worker", "-P", "threads"],
-        env={**os.environ, **stack.worker_env, "IMP_API_URL": "http://sesame"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    celery = ["-m", "celery", "-A", "worker", "worker", "-P", "threads"]
+    done = run_python(*celery, environ={**stack.worker_env, "IMP_API_URL": "http://sesame"})
 
     assert one_line(done).startswith("worker: IMP_API_URL: must be https")
 

@@ -4,11 +4,11 @@
 
 Times lie around 2027-01-15, the ledger's clock in each vector's ``record``, so that vectors do not grow old.
 
-``accept.json``
-    a list of ``{name, kind, text, record, job, plaintext}``: ``text`` is a signed request or an envelope, ``job`` the
+``accept.jsonl``
+    a ``{name, kind, text, record, job, plaintext}`` a line: ``text`` is a signed request or an envelope, ``job`` the
     members that it must be read as (for an envelope those of its header), ``plaintext`` those of its card.
-``refuse.json``
-    a list of ``{name, why, kind, text, record, expected}``: what is refused, why that matters, and the code of the
+``refuse.jsonl``
+    a ``{name, why, kind, text, record, expected}`` a line: what is refused, why that matters, and the code of the
     refusal. ``unknown_kid`` is none: the key may arrive with the next rotation, and the job waits.
 """
 
@@ -21,9 +21,8 @@ Json = dict[str, Any]
 
 
 def read_vectors(name: str) -> list[Json]:
-    """The vectors in ``accept.json`` or ``refuse.json``."""
-    vectors: list[Json] = json.loads((HERE / name).read_text())
-    return vectors
+    """The vectors in ``accept.jsonl`` or ``refuse.jsonl``."""
+    return [json.loads(line) for line in (HERE / name).read_text().splitlines()]
 
 
 def read_keys(name: str) -> Json:

@@ -16,12 +16,13 @@ from tests.vectors.recipe import (
     IAT,
     P256_KID,
     PRODUCER_KID,
-    Refusal,
     envelope,
     issue,
     plain,
+    sealed,
+    signed,
 )
-from tests.vectors.tampering import bytes_of, exactly, joined, on
+from tests.vectors.tampering import also, exactly, joined, put
 
 SIGNATURE = 2
 X, P = public_jwk(x25519("an ephemeral key")), public_jwk(p256("an ephemeral key"))
@@ -85,14 +86,6 @@ def _with_kid(kid: str) -> Any:
     return lambda members: ascii_json(dict(members) | {"kid": kid})
 
 
-def _envelope(name: str, expected: str, why: str, **changes: Any) -> Refusal:
-    return Refusal(name, why, expected, envelope(**changes))
-
-
-def _job(name: str, expected: str, why: str, **changes: Any) -> Refusal:
-    return Refusal(name, why, expected, issue(**changes))
-
-
 _ALG = "an algorithm that the sender chooses is a key used for what it was not made for"
 _CASE = "names are case-sensitive and exact"
 _EXACT = "the set of members is exact"
@@ -102,34 +95,32 @@ _SMALL = "the shared secret would be known to everyone"
 
 ENVELOPES = [
     *(
-        _envelope(f"alg {alg}", "wrong_alg", _ALG, alg=alg)
+        sealed(f"alg {alg}", "wrong_alg", _ALG, alg=alg)
         for alg in ("ECDH-ES+A256KW", "ECDH-1PU", "A256KW", "A256GCMKW", "RSA1_5", "Ed25519")
     ),
-    _envelope(
-        "alg PBES2 of 2^31 rounds", "wrong_alg", "work of its choice", alg="PBES2-HS256+A128KW", p2c=2**31, p2s=""
-    ),
-    _envelope("alg null", "wrong_alg", _ALG, alg=None),
-    _envelope("alg with a space behind it", "wrong_alg", _CASE, alg="ECDH-ES "),
-    _envelope("alg and Alg", "wrong_members", _CASE, Alg="none"),
-    _envelope("enc null", "wrong_enc", _ALG, enc=None),
-    _envelope("enc in lower case", "wrong_enc", _CASE, enc="a256gcm"),
-    _envelope("enc C20P", "wrong_enc", _ALG, enc="C20P"),
-    _envelope("with crit of nothing", "wrong_members", _EXACT, crit=[]),
-    _envelope("with b64 false and crit", "wrong_members", "it changes what is authenticated", b64=False, crit=["b64"]),
+    sealed("alg PBES2 of 2^31 rounds", "wrong_alg", "work of its choice", alg="PBES2-HS256+A128KW", p2c=2**31, p2s=""),
+    sealed("alg null", "wrong_alg", _ALG, alg=None),
+    sealed("alg with a space behind it", "wrong_alg", _CASE, alg="ECDH-ES "),
+    sealed("alg and Alg", "wrong_members", _CASE, Alg="none"),
+    sealed("enc null", "wrong_enc", _ALG, enc=None),
+    sealed("enc in lower case", "wrong_enc", _CASE, enc="a256gcm"),
+    sealed("enc C20P", "wrong_enc", _ALG, enc="C20P"),
+    sealed("with crit of nothing", "wrong_members", _EXACT, crit=[]),
+    sealed("with b64 false and crit", "wrong_members", "it changes what is authenticated", b64=False, crit=["b64"]),
     *(
-        _envelope(f"with {name}", "wrong_members", _EXACT, **{name: value})
+        sealed(f"with {name}", "wrong_members", _EXACT, **{name: value})
         for name, value in {"p2c": 2**31, "skid": "x", "x5t": "x", "x5t#S256": "x", "iv": "x", "tag": "x"}.items()
     ),
-    _envelope("a zip bomb", "wrong_members", "2 KB that inflate to 2 MB", zip="DEF", plaintext=BOMB),
-    _envelope("a zip bomb that is not announced", "invalid_card", "nothing is inflated", plaintext=BOMB),
-    _envelope("a compressed card", "wrong_members", "nothing is inflated", zip="DEF", plaintext=stored(plain(CARD))),
-    _envelope("a compressed card unannounced", "invalid_card", "nothing is inflated", plaintext=stored(plain(CARD))),
-    *(_envelope(f"kid {trick}", "bad_member", _KID, kid=kid, spell=ascii_json) for trick, kid in KID_TRICKS.items()),
+    sealed("a zip bomb", "wrong_members", "2 KB that inflate to 2 MB", zip="DEF", plaintext=BOMB),
+    sealed("a zip bomb that is not announced", "invalid_card", "nothing is inflated", plaintext=BOMB),
+    sealed("a compressed card", "wrong_members", "nothing is inflated", zip="DEF", plaintext=stored(plain(CARD))),
+    sealed("a compressed card unannounced", "invalid_card", "nothing is inflated", plaintext=stored(plain(CARD))),
+    *(sealed(f"kid {trick}", "bad_member", _KID, kid=kid, spell=ascii_json) for trick, kid in KID_TRICKS.items()),
     *(
-        _envelope(f"epk of {name}", "does_not_open", _SMALL, epk=X | {"x": b64(point)}, agreed=bytes(32))
+        sealed(f"epk of {name}", "does_not_open", _SMALL, epk=X | {"x": b64(point)}, agreed=bytes(32))
         for name, point in SMALL_ORDER.items()
     ),
-    _envelope(
+    sealed(
         "epk of order 2 on another curve",
         "does_not_open",
         "an invalid curve gives the private key away bit by bit",
@@ -137,44 +128,42 @@ ENVELOPES = [
         kid=P256_KID,
         agreed=(5).to_bytes(32),
     ),
-    _envelope("epk on secp256k1", "bad_epk", "two curves only", epk=P | {"crv": "secp256k1"}, kid=P256_KID),
-    _envelope("epk on X25519 with y", "bad_epk", _EXACT, epk=X | {"y": X["x"]}),
-    _envelope(
-        "epk of 33 bytes that begin with zero", "bad_epk", "32 bytes", epk=P | {"x": b64(bytes(33))}, kid=P256_KID
-    ),
-    _envelope("epk as a list", "bad_epk", "an object", epk=[X]),
-    _envelope("epk null", "bad_epk", "an object", epk=None),
-    _envelope("exp beyond a float", "bad_member", "Infinity by the back door", spell=_number(EXP, b"1e400")),
-    _envelope("iat of 200 digits", "not_yet_valid", "bounds the arithmetic", iat=10**199, exp=10**199 + 1),
-    _envelope("a byte order mark before the header", "bad_json", _STRICT, spell=_before(b"\xef\xbb\xbf")),
-    _envelope("something behind the header", "bad_json", _STRICT, spell=_behind(b"{}")),
-    _envelope("a member twice, once escaped", "duplicate_member", _STRICT, spell=escaped_twin("alg", "none")),
-    _envelope("a byte order mark before the card", "invalid_card", _STRICT, plaintext=b"\xef\xbb\xbf" + plain(CARD)),
-    _envelope("two cards", "invalid_card", _STRICT, plaintext=plain(CARD) * 2),
-    _envelope("a card in UTF-16", "invalid_card", "UTF-8 only", plaintext=plain(CARD).decode().encode("utf-16-le")),
-    _envelope("a card null", "invalid_card", "an object", plaintext=b"null"),
-    _envelope(
+    sealed("epk on secp256k1", "bad_epk", "two curves only", epk=P | {"crv": "secp256k1"}, kid=P256_KID),
+    sealed("epk on X25519 with y", "bad_epk", _EXACT, epk=X | {"y": X["x"]}),
+    sealed("epk of 33 bytes that begin with zero", "bad_epk", "32 bytes", epk=P | {"x": b64(bytes(33))}, kid=P256_KID),
+    sealed("epk as a list", "bad_epk", "an object", epk=[X]),
+    sealed("epk null", "bad_epk", "an object", epk=None),
+    sealed("exp beyond a float", "bad_member", "Infinity by the back door", spell=_number(EXP, b"1e400")),
+    sealed("iat of 200 digits", "not_yet_valid", "bounds the arithmetic", iat=10**199, exp=10**199 + 1),
+    sealed("a byte order mark before the header", "bad_json", _STRICT, spell=_before(b"\xef\xbb\xbf")),
+    sealed("something behind the header", "bad_json", _STRICT, spell=_behind(b"{}")),
+    sealed("a member twice, once escaped", "duplicate_member", _STRICT, spell=escaped_twin("alg", "none")),
+    sealed("a byte order mark before the card", "invalid_card", _STRICT, plaintext=b"\xef\xbb\xbf" + plain(CARD)),
+    sealed("two cards", "invalid_card", _STRICT, plaintext=plain(CARD) * 2),
+    sealed("a card in UTF-16", "invalid_card", "UTF-8 only", plaintext=plain(CARD).decode().encode("utf-16-le")),
+    sealed("a card null", "invalid_card", "an object", plaintext=b"null"),
+    sealed(
         "a number of 2000 digits in a card",
         "invalid_card",
         "text only",
         plaintext=b'{"card_number":' + b"4" * 2000 + b"}",
     ),
-    _envelope(
+    sealed(
         "a name of 550 pairs of marks",
         "invalid_card",
         "to normalise them takes the square of their number",
         plaintext=plain(CARD | {"customer_name": "\u0301\u0323" * 550}),
     ),
-    _envelope(
+    sealed(
         "a name that normalises to 13,320 characters",
         "invalid_card",
         "bounds what is kept",
         plaintext=plain(CARD | {"customer_name": "\ufdfa" * 740}),
     ),
-    _envelope(
+    sealed(
         "an envelope in an envelope", "invalid_card", "a token within a token", plaintext=b"eyJhbGciOiJub25lIn0...."
     ),
-    _envelope(
+    sealed(
         "a signed request for an envelope",
         "not_compact",
         "one kind of token",
@@ -184,17 +173,17 @@ ENVELOPES = [
 
 JOBS = [
     *(
-        _job(f"alg {alg}", "wrong_alg", _ALG, header={"alg": alg})
+        signed(f"alg {alg}", "wrong_alg", _ALG, header={"alg": alg})
         for alg in ("nOnE", "HS512", "PS256", "Ed448", "ECDH-ES")
     ),
-    _job("alg of nothing", "wrong_alg", _ALG, header={"alg": ""}),
-    _job("alg null", "wrong_alg", _ALG, header={"alg": None}),
-    _job("alg as a list", "wrong_alg", "only text is a name", header={"alg": ["Ed25519"]}),
-    _job("alg in lower case", "wrong_alg", _CASE, header={"alg": "ed25519"}),
-    _job("alg and Alg", "wrong_members", _CASE, header={"Alg": "none"}),
-    _job("with crit of nothing", "wrong_members", _EXACT, header={"crit": []}),
+    signed("alg of nothing", "wrong_alg", _ALG, header={"alg": ""}),
+    signed("alg null", "wrong_alg", _ALG, header={"alg": None}),
+    signed("alg as a list", "wrong_alg", "only text is a name", header={"alg": ["Ed25519"]}),
+    signed("alg in lower case", "wrong_alg", _CASE, header={"alg": "ed25519"}),
+    signed("alg and Alg", "wrong_members", _CASE, header={"Alg": "none"}),
+    signed("with crit of nothing", "wrong_members", _EXACT, header={"crit": []}),
     *(
-        _job(f"with {name}", "wrong_members", _EXACT, header={name: value})
+        signed(f"with {name}", "wrong_members", _EXACT, header={name: value})
         for name, value in {
             "b64": True,
             "zip": "DEF",
@@ -203,66 +192,65 @@ JOBS = [
             "epk": X,
         }.items()
     ),
-    _job(
+    signed(
         "a payload that is not encoded",
         "wrong_members",
         "b64 false changes what is signed, and how the text is cut",
         header={"b64": False, "crit": ["b64"]},
-        tamper=on(1, lambda _: '{"a":1}'),
+        tamper=put(1, '{"a":1}'),
     ),
-    *(_job(f"kid {trick}", "bad_member", _KID, spell=_with_kid(kid)) for trick, kid in KID_TRICKS.items()),
-    _job("kid of 65 characters", "bad_member", "a kid has 1 to 64 characters", kid="k" * 65),
-    _job(
-        "a signature of zeros", "bad_signature", "psychic signatures", tamper=bytes_of(SIGNATURE, lambda _: bytes(64))
-    ),
-    _job(
+    *(signed(f"kid {trick}", "bad_member", _KID, spell=_with_kid(kid)) for trick, kid in KID_TRICKS.items()),
+    signed("kid of 65 characters", "bad_member", "a kid has 1 to 64 characters", kid="k" * 65),
+    signed("a signature of zeros", "bad_signature", "psychic signatures", tamper=put(SIGNATURE, b64(bytes(64)))),
+    signed(
         "a signature of the neutral point",
         "bad_signature",
         "it holds for every text under a key of small order",
-        tamper=bytes_of(SIGNATURE, lambda _: b"\x01" + bytes(63)),
+        tamper=put(SIGNATURE, b64(b"\x01" + bytes(63))),
     ),
-    _job(
+    signed(
         "the JSON serialisation",
         "not_compact",
         "one form only",
         tamper=lambda s: [to_json(dict(zip(("protected", "payload", "signature"), s, strict=True))).decode()],
     ),
-    _job("an envelope for a job", "not_compact", "one kind of token", tamper=lambda _: envelope().text("x").split(".")),
-    _job(
+    signed(
+        "an envelope for a job", "not_compact", "one kind of token", tamper=lambda _: envelope().text("x").split(".")
+    ),
+    signed(
         "a space at the beginning", "bad_base64", "one text for the same bytes", tamper=joined(lambda text: " " + text)
     ),
-    _job("a byte order mark before the header", "bad_json", _STRICT, spell=_before(b"\xef\xbb\xbf")),
-    _job("a header member twice, once escaped", "duplicate_member", _STRICT, spell=escaped_twin("alg", "none")),
-    _job("a byte order mark before the payload", "bad_json", _STRICT, spell_payload=_before(b"\xef\xbb\xbf")),
-    _job("something behind the payload", "bad_json", _STRICT, spell_payload=_behind(b"{}")),
-    _job("a member twice, once escaped", "duplicate_member", _STRICT, spell_payload=escaped_twin("customer_uid", "x")),
-    _job("a payload null", "bad_json", "an object", spell_payload=exactly(b"null")),
-    _job("a job in a job", "bad_json", "a token within a token", spell_payload=exactly(b"eyJhbGciOiJub25lIn0..")),
-    _job(
+    signed("a byte order mark before the header", "bad_json", _STRICT, spell=_before(b"\xef\xbb\xbf")),
+    signed("a header member twice, once escaped", "duplicate_member", _STRICT, spell=escaped_twin("alg", "none")),
+    signed("a byte order mark before the payload", "bad_json", _STRICT, spell_payload=_before(b"\xef\xbb\xbf")),
+    signed("something behind the payload", "bad_json", _STRICT, spell_payload=_behind(b"{}")),
+    signed(
+        "a member twice, once escaped", "duplicate_member", _STRICT, spell_payload=escaped_twin("customer_uid", "x")
+    ),
+    signed("a payload null", "bad_json", "an object", spell_payload=exactly(b"null")),
+    signed("a job in a job", "bad_json", "a token within a token", spell_payload=exactly(b"eyJhbGciOiJub25lIn0..")),
+    signed(
         "a member with a lone surrogate",
         "bad_member",
         _STRICT,
         spell_payload=lambda m: ascii_json(dict(m) | {"\ud800": 1}),
     ),
-    _job("an envelope of a lone surrogate", "bad_member", _STRICT, envelope="\ud800", spell_payload=ascii_json),
-    _job(
+    signed("an envelope of a lone surrogate", "bad_member", _STRICT, envelope="\ud800", spell_payload=ascii_json),
+    signed(
         "expires_at beyond a float",
         "bad_member",
         "Infinity by the back door",
         spell_payload=_number(EXPIRES_AT, b"1e400"),
     ),
-    _job("sequence of 4000 digits", "other_sequence", "bounds the arithmetic", sequence=10**3999),
-    _job(
-        "accepted_at null",
-        "bad_member",
-        "order needs it",
-        spell_payload=lambda m: to_json(dict(m) | {"accepted_at": None}),
-    ),
-    _job(
+    signed("sequence of 4000 digits", "other_sequence", "bounds the arithmetic", sequence=10**3999),
+    signed("accepted_at null", "bad_member", "order needs it", spell_payload=also(accepted_at=None)),
+    signed(
         "a sealed card that is another customer's",
         "other_customer_uid",
         "a card belongs to one customer",
         card=envelope(customer_uid="x"),
     ),
-    _job("a sealed card from the future", "not_yet_valid", "times bound a copy's worth", card=envelope(iat=IAT + 301)),
+    signed(
+        "a sealed card from the future", "not_yet_valid", "times bound a copy's worth", card=envelope(iat=IAT + 301)
+    ),
 ]

@@ -56,8 +56,7 @@ ACCEPTED = [
     Acceptance("an issuance on P-256", issue(card=envelope(kid=P256_KID))),
     Acceptance("an issuance by a producer who may only issue", issue(kid=ISSUER_KID)),
     Acceptance(
-        "an issuance with every request field",
-        issue(pg="nice.MID_1", channel_key="channel-key-1", customer_id="c-1"),
+        "an issuance with every request field", issue(pg="nice.MID_1", channel_key="channel-key-1", customer_id="c-1")
     ),
     Acceptance("a Korean name and address", issue(card=envelope(plaintext=plain(KOREAN))), card=KOREAN),
     Acceptance("all of the holder's data", issue(card=envelope(plaintext=plain(PERSONAL))), card=PERSONAL),
@@ -150,9 +149,13 @@ def refused() -> list[Vector]:
 
 def files() -> dict[str, str]:
     """Every file that this writes, by its path in this folder."""
-    written: dict[str, Any] = {f"keyring/{name}": members for name, members in key_files().items()}
-    written |= {"accept.json": accepted(), "refuse.json": refused()}
-    return {name: json.dumps(content, ensure_ascii=False, indent=1) + "\n" for name, content in written.items()}
+    keys = {f"keyring/{name}": json.dumps(members, indent=1) + "\n" for name, members in key_files().items()}
+    vectors = {"accept.jsonl": accepted(), "refuse.jsonl": refused()}
+    return keys | {name: "".join(map(line_of, rows)) for name, rows in vectors.items()}
+
+
+def line_of(vector: Vector) -> str:
+    return json.dumps(vector, ensure_ascii=False) + "\n"
 
 
 def main() -> None:

@@ -118,3 +118,23 @@ def issue(*, card: SealedCard | None = None, record: Record = ISSUE_RECORD, **ch
 def onetime(*, card: SealedCard | None = None, record: Record = ONETIME_RECORD, **changes: Any) -> SignedRequest:
     """A good signed payment, with changes."""
     return _job(record, card or onetime_envelope(), {"amount": 9900, "name": "책 한 권"}, changes)
+
+
+def sealed(name: str, expected: str, why: str, /, **changes: Any) -> Refusal:
+    """A good envelope for the issuance, so changed that it must be refused."""
+    return Refusal(name, why, expected, envelope(**changes))
+
+
+def sealed_payment(name: str, expected: str, why: str, /, **changes: Any) -> Refusal:
+    """A good envelope for the payment, so changed that it must be refused."""
+    return Refusal(name, why, expected, onetime_envelope(**changes), ONETIME_RECORD)
+
+
+def signed(name: str, expected: str, why: str, /, **changes: Any) -> Refusal:
+    """A good signed issuance, so changed that it must be refused."""
+    return Refusal(name, why, expected, issue(**changes))
+
+
+def signed_payment(name: str, expected: str, why: str, /, **changes: Any) -> Refusal:
+    """A good signed payment, so changed that it must be refused."""
+    return Refusal(name, why, expected, onetime(**changes), ONETIME_RECORD)

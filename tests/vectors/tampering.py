@@ -23,10 +23,24 @@ def bytes_of(index: int, change: Callable[[bytes], bytes]) -> Tamper:
     return on(index, lambda text: b64(change(unb64(text))))
 
 
-def flipped(data: bytes) -> bytes:
-    """The last bit of the middle byte is another."""
-    middle = len(data) // 2
-    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+def cut(index: int) -> Tamper:
+    """Leave out the last byte in one segment."""
+    return bytes_of(index, lambda data: data[:-1])
+
+
+def put(index: int, text: str) -> Tamper:
+    """Put another text in the place of one segment."""
+    return on(index, lambda _: text)
+
+
+def flip(index: int) -> Tamper:
+    """Change the last bit of the middle byte in one segment."""
+
+    def change(data: bytes) -> bytes:
+        middle = len(data) // 2
+        return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+    return bytes_of(index, change)
 
 
 def non_canonical(text: str) -> str:
@@ -54,6 +68,11 @@ def tab_to_return(data: bytes) -> bytes:
 def twice(member: str, value: object) -> Callable[[Json], bytes]:
     """JSON that names a member a second time, first with another value."""
     return lambda members: b"{" + to_json({member: value})[1:-1] + b"," + to_json(dict(members))[1:]
+
+
+def also(**members: object) -> Callable[[Json], bytes]:
+    """JSON with other values for these members."""
+    return lambda read: to_json(dict(read) | members)
 
 
 def exactly(data: bytes) -> Callable[[object], bytes]:

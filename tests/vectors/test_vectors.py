@@ -20,7 +20,7 @@ from worker.errors import UnknownKid
 from worker.keys.opening import Opener, OpeningKeys, ProducerKeys
 from worker.model import Lease
 
-ACCEPT, REFUSE = read_vectors("accept.json"), read_vectors("refuse.json")
+ACCEPT, REFUSE = read_vectors("accept.jsonl"), read_vectors("refuse.jsonl")
 DIGIT_RUN = re.compile(r"[0-9]{5,}")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{40,}")
 

@@ -121,9 +121,21 @@ class Customer:
         for name in CONSENTS:
             self.page.locator(f"#{name}").check()
 
+    def hands_in(self, ticket: str | None = None, **changes: str) -> str:
+        """Open the page, type a good card with changes, and press the button; the ticket."""
+        self.page.bring_to_front()
+        ticket = self.arrives(ticket=ticket)
+        self.types(**changes)
+        self.submits()
+        return ticket
+
     def submits(self) -> None:
         """Press the button."""
         self.page.locator("#submit").click()
+
+    def sends_again(self) -> None:
+        """Press the button of a notice that offers it."""
+        self.page.get_by_role("button", name="다시 보내기").click()
 
     def field(self, name: str) -> Any:
         """One input."""

@@ -1,14 +1,10 @@
 """The real stack behind the card page: Redis, a worker, a fake i'mport, and the serving process, each to be killed.
 
-What comes to the serving process passes a tap, which keeps it byte for byte.
+What comes to the serving process passes a proxy, the tap, which keeps it byte for byte.
 """
 
 import contextlib
-import socket
-import threading
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
 from typing import Self
@@ -24,10 +20,8 @@ from producer.web import Ticket, Tickets
 from tests.canary.memory import frozen, memory_of
 from tests.canary.needles import Hit, Needles
 from tests.canary.places import file
-from tests.fake_iamport import FakeIamport
-from tests.fake_iamport.call import Call
-from tests.fake_iamport.exchange import Cut, Reply
 from tests.ports import free_port
+from tests.proxy import Proxy, Stream
 from tests.servers import environment, wait_until
 from tests.stack import Stack, WorkerProcess
 
@@ -35,136 +29,6 @@ BASE = "/subscription"
 UNSCRUBBED = {STARTED_ANEW: "1"}  # it keeps the allocator that it has, which overwrites nothing of what is freed
 LOOSE = {"LIMIT_PER_ADDRESS": "100000 per minute"}
 IMPATIENT = {"IMP_CONNECT_TIMEOUT_S": "1", "IMP_READ_TIMEOUT_S": "2"}  # a call's lease is the sum, and 15 s
-
-
-class SlowIamport(FakeIamport):
-    """An i'mport that can be made to take its time with cards.
-
-    Attributes:
-        gate: while it is closed, calls with a card wait before it.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = threading.Event()
-        self.gate.set()
-        self._waiting: set[int] = set()
-
-    @property
-    def waiting(self) -> int:
-        """How many calls wait before the gate."""
-        return len(self._waiting)
-
-    def serve(self, call: Call) -> Reply | Cut:
-        """Answer a call, when the gate is open."""
-        if call.text("card_number"):
-            self._waiting.add(id(call))
-            self.gate.wait()
-            self._waiting.discard(id(call))
-        return super().serve(call)
-
-    def stop(self) -> None:
-        """Let go, and end."""
-        self.gate.set()
-        super().stop()
-
-
-@dataclass
-class Stream:
-    """What came over one connection."""
-
-    raw: bytes = b""
-
-
-class Tap:
-    """Stands before a port, and keeps what is sent to it.
-
-    Args:
-        port: where it goes.
-    """
-
-    def __init__(self, port: int) -> None:
-        self.received: list[Stream] = []
-        self._to, self._silent_after, self._changed = port, b"", threading.Condition()
-        self._sockets: list[socket.socket] = []
-        self._is_unplugged = False
-
-    def __enter__(self) -> Self:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        _hang_up(self._listener, *self._sockets)
-
-    @contextlib.contextmanager
-    def withholding(self, mark: bytes) -> Iterator[None]:
-        """Meanwhile, a connection that has sent that hears nothing any more."""
-        self._be_silent_after(mark)
-        try:
-            yield
-        finally:
-            self._be_silent_after(b"")
-
-    @contextlib.contextmanager
-    def unplugged(self) -> Iterator[None]:
-        """Meanwhile, every connection is broken, new ones at once."""
-        self._is_unplugged = True
-        _hang_up(*self._sockets)
-        try:
-            yield
-        finally:
-            self._is_unplugged = False
-
-    def _be_silent_after(self, mark: bytes) -> None:
-        with self._changed:
-            self._silent_after = mark
-            self._changed.notify_all()
-
-    def _accept(self) -> None:
-        with self._listener, contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._carry, args=(client,), daemon=True).start()
-
-    def _carry(self, client: socket.socket) -> None:
-        self._sockets.append(client)
-        with client, contextlib.suppress(OSError):
-            if self._is_unplugged:
-                return
-            with socket.create_connection(("127.0.0.1", self._to)) as server:
-                self.received.append(stream := Stream())
-                answering = threading.Thread(target=self._answer, args=(server, client, stream), daemon=True)
-                answering.start()
-                for data in _pieces(client):
-                    stream.raw += data
-                    with contextlib.suppress(OSError):
-                        server.sendall(data)
-                _hang_up(client, server)
-                answering.join()
-
-    def _answer(self, server: socket.socket, client: socket.socket, stream: Stream) -> None:
-        with contextlib.suppress(OSError):
-            for data in _pieces(server):
-                with self._changed:
-                    self._changed.wait_for(lambda: not self._silent_after or self._silent_after not in stream.raw)
-                client.sendall(data)
-        _hang_up(server, client)
-
-
-def _pieces(source: socket.socket) -> Iterator[bytes]:
-    """What comes, until there is no more."""
-    with contextlib.suppress(OSError):
-        while data := source.recv(65_536):
-            yield data
-
-
-def _hang_up(*sockets: socket.socket) -> None:
-    """End both ways; who reads them closes them."""
-    for one in sockets:
-        with contextlib.suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
 
 
 class Web(WorkerProcess):
@@ -179,7 +43,7 @@ class Web(WorkerProcess):
         port = free_port()
         command = ["-m", "producer", "serve", "--port", str(port), "--prefix", BASE]
         super().__init__({**stack.producer_env, **LOOSE, **settings}, stack.folder / "web", command=command)
-        self.tap, self._health = Tap(port), f"http://127.0.0.1:{port}/healthz"
+        self.tap, self._health = Proxy(port), f"http://127.0.0.1:{port}/healthz"
 
     @property
     def origin(self) -> str:
@@ -227,8 +91,8 @@ class Site:
     """
 
     def __init__(self) -> None:
-        self.fake = SlowIamport()
-        self._stack = Stack(self.fake)
+        self._stack = Stack()
+        self.fake = self._stack.fake
         self._uids = count()
 
     def __enter__(self) -> Self:

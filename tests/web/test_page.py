@@ -14,10 +14,7 @@ REGISTERED, DECLINED_TITLE = "카드가 등록되었습니다", "카드사에서
 
 
 def test_card_is_registered(customer: Customer, page: Page, stand_in: StandIn) -> None:
-    customer.arrives()
-    customer.types()
-
-    customer.submits()
+    customer.hands_in()
 
     customer.sees(REGISTERED)
     assert page.locator("#facts dd").all_inner_texts() == ["신한카드", "424242******4242"]
@@ -68,9 +65,7 @@ def test_corporate_card_has_a_business_number_and_may_have_no_password(
 def test_declined_card_is_told_and_can_be_tried_again_with_a_new_ticket(
     customer: Customer, page: Page, stand_in: StandIn
 ) -> None:
-    first = customer.arrives()
-    customer.types(card_number=DECLINED)
-    customer.submits()
+    first = customer.hands_in(card_number=DECLINED)
     customer.sees(DECLINED_TITLE)
     assert page.locator("#facts dd").all_inner_texts() == ["F113"]
     customer.sees_form()
@@ -88,9 +83,7 @@ def test_declined_card_is_told_and_can_be_tried_again_with_a_new_ticket(
 
 
 def test_reload_after_a_decline_keeps_the_new_ticket(customer: Customer, page: Page, stand_in: StandIn) -> None:
-    customer.arrives()
-    customer.types(card_number=DECLINED)
-    customer.submits()
+    customer.hands_in(card_number=DECLINED)
     customer.sees(DECLINED_TITLE)
 
     page.reload()
@@ -103,10 +96,8 @@ def test_reload_after_a_decline_keeps_the_new_ticket(customer: Customer, page: P
 
 def test_declined_without_a_new_ticket_ends_there(customer: Customer, page: Page, stand_in: StandIn) -> None:
     stand_in.renews = False
-    customer.arrives()
-    customer.types(card_number=DECLINED)
 
-    customer.submits()
+    customer.hands_in(card_number=DECLINED)
 
     customer.sees(DECLINED_TITLE)
     expect(page.locator("#form")).to_be_hidden()
@@ -124,10 +115,7 @@ def test_declined_without_a_new_ticket_ends_there(customer: Customer, page: Page
     ],
 )
 def test_every_other_end_is_told(customer: Customer, page: Page, number: str, title: str, has_form: bool) -> None:
-    customer.arrives()
-    customer.types(card_number=number)
-
-    customer.submits()
+    customer.hands_in(card_number=number)
 
     customer.sees(title)
     assert page.locator("#form").is_visible() == has_form
@@ -135,10 +123,8 @@ def test_every_other_end_is_told(customer: Customer, page: Page, number: str, ti
 
 def test_nothing_of_the_card_stays_after_submit(customer: Customer, page: Page, stand_in: StandIn) -> None:
     stand_in.hold()
-    customer.arrives()
-    customer.types()
 
-    customer.submits()
+    customer.hands_in()
 
     expect(page.locator("#progress_title")).to_have_text("카드를 등록하고 있습니다")
     kept = "JSON.stringify([{...localStorage}, {...sessionStorage}, history.state, location.href, document.cookie])"
@@ -164,10 +150,8 @@ def test_nothing_of_the_card_stays_in_the_scripts_memory(customer: Customer, pag
 
 def test_wrong_clock_of_the_phone_does_not_matter(customer: Customer, page: Page, stand_in: StandIn) -> None:
     page.clock.install(time=2_500_000_000)
-    customer.arrives()
-    customer.types()
 
-    customer.submits()
+    customer.hands_in()
 
     customer.sees(REGISTERED)
     assert stand_in.envelopes[0].exp - stand_in.envelopes[0].iat == 600

@@ -48,24 +48,12 @@ def server(site: Site) -> Server:
     return site
 
 
-def hands_in(customer: Customer, ticket: str | None = None, **changes: str) -> str:
-    customer.page.bring_to_front()
-    ticket = customer.arrives(ticket=ticket)
-    customer.types(**changes)
-    customer.submits()
-    return ticket
-
-
 def is_working(page: Page) -> None:
     expect(page.locator("#progress_title")).to_have_text(WORKING)
 
 
-def sends_again(page: Page) -> None:
-    page.get_by_role("button", name="다시 보내기").click()
-
-
 def test_card_is_registered_once_and_the_page_says_which(customer: Customer, page: Page, site: Site) -> None:
-    ticket = hands_in(customer)
+    ticket = customer.hands_in()
 
     customer.sees(REGISTERED)
     assert page.locator("#facts dd").all_inner_texts() == FACTS
@@ -77,7 +65,7 @@ def test_card_is_registered_once_and_the_page_says_which(customer: Customer, pag
 def test_declined_card_is_explained_and_another_one_is_registered(
     customer: Customer, page: Page, site: Site, is_reloaded: bool
 ) -> None:
-    ticket = hands_in(customer, card_number=DECLINED)
+    ticket = customer.hands_in(card_number=DECLINED)
     customer.sees(DECLINED_TITLE)
     assert page.locator("#facts dd").all_inner_texts() == ["F113"]
     expect(page.locator("#notice_text")).to_contain_text("비밀번호를 확인해 주세요")
@@ -98,7 +86,7 @@ def test_declined_card_is_explained_and_another_one_is_registered(
 def test_page_says_that_it_waits_while_iamport_takes_its_time(customer: Customer, page: Page, site: Site) -> None:
     site.hold()
     page.clock.install()
-    ticket = hands_in(customer)
+    ticket = customer.hands_in()
     customer.waits("카드사의 응답을 기다립니다. 몇 초 걸릴 수 있습니다.")
     wait_until(lambda: site.fake.waiting, PATIENCE_S, "the card at i'mport")
 
@@ -115,7 +103,7 @@ def test_reload_after_the_serving_process_was_killed_shows_the_outcome(
     customer: Customer, page: Page, site: Site
 ) -> None:
     site.hold()
-    ticket = hands_in(customer)
+    ticket = customer.hands_in()
     is_working(page)
 
     site.web.kill()
@@ -133,7 +121,7 @@ def test_page_goes_on_by_itself_after_the_serving_process_was_killed(
     customer: Customer, page: Page, site: Site
 ) -> None:
     site.hold()
-    ticket = hands_in(customer)
+    ticket = customer.hands_in()
     is_working(page)
 
     site.web.kill()
@@ -162,7 +150,7 @@ def test_card_that_the_serving_process_died_over_is_sent_again_without_typing(
     customer.sees(UNKNOWN)
     assert not site.is_known(ticket)
     site.web.start()
-    sends_again(page)
+    customer.sends_again()
     customer.sees(REGISTERED)
     assert site.keys(ticket) == [GOOD]
 
@@ -173,7 +161,7 @@ def test_worker_that_is_killed_leaves_one_key_whether_or_not_the_card_had_arrive
     site.replace_worker(**IMPATIENT)
     site.hold()
     other_page = context.new_page()
-    arrived, lost = hands_in(customer), hands_in(Customer(other_page, site))
+    arrived, lost = customer.hands_in(), Customer(other_page, site).hands_in()
     wait_until(lambda: site.fake.waiting == 2, PATIENCE_S, "both cards at i'mport")
     is_working(page)
     is_working(other_page)
@@ -241,7 +229,7 @@ def test_tab_whose_card_came_second_is_told_that_the_first_one_is_registered(
 
 
 def test_back_button_after_the_outcome_brings_no_card_back(customer: Customer, page: Page, site: Site) -> None:
-    ticket = hands_in(customer)
+    ticket = customer.hands_in()
     customer.sees(REGISTERED)
     page.goto(f"{site.origin}/healthz")
 
@@ -266,7 +254,7 @@ def test_card_pressed_for_without_a_connection_is_sent_once_there_is_one(
     assert not site.is_known(ticket)
 
     context.set_offline(False)
-    sends_again(page)
+    customer.sends_again()
 
     customer.sees(REGISTERED)
     assert (site.cards_sent(ticket), site.keys(ticket)) == (1, [GOOD])
@@ -276,14 +264,14 @@ def test_connection_lost_before_the_answer_is_told_and_sending_again_is_no_secon
     customer: Customer, page: Page, context: BrowserContext, site: Site
 ) -> None:
     with site.web.tap.withholding(POST):
-        ticket = hands_in(customer)
+        ticket = customer.hands_in()
         assert site.outcome(ticket).status == "issued"
         context.set_offline(True)
         with site.web.tap.unplugged():
             customer.sees(UNKNOWN)
 
     context.set_offline(False)
-    sends_again(page)
+    customer.sends_again()
 
     customer.sees(REGISTERED)
     assert site.posts(ticket) >= 2
@@ -294,7 +282,7 @@ def test_connection_lost_while_waiting_is_told_and_the_outcome_comes_once_it_is_
     customer: Customer, page: Page, context: BrowserContext, site: Site
 ) -> None:
     site.hold()
-    ticket = hands_in(customer)
+    ticket = customer.hands_in()
     is_working(page)
     with site.web.tap.unplugged():
         context.set_offline(True)
@@ -313,7 +301,7 @@ def test_reload_before_the_answer_was_read_shows_the_outcome_and_not_the_form(
 ) -> None:
     site.hold()
     with site.web.tap.withholding(POST):
-        ticket = hands_in(customer)
+        ticket = customer.hands_in()
         wait_until(lambda: site.is_known(ticket), PATIENCE_S, "a job")
 
         page.reload()
@@ -326,7 +314,7 @@ def test_reload_before_the_answer_was_read_shows_the_outcome_and_not_the_form(
 
 
 def test_outcome_is_shown_on_another_device_too(customer: Customer, page: Page, browser: Browser, site: Site) -> None:
-    ticket = hands_in(customer)
+    ticket = customer.hands_in()
     customer.sees(REGISTERED)
 
     with contextlib.closing(browser.new_context()) as elsewhere:

@@ -58,20 +58,15 @@ def test_envelope_of_the_browser_opens_at_the_worker(
 
 def test_browser_without_x25519_seals_on_p256(customer: Customer, page: Page, stand_in: StandIn) -> None:
     page.add_init_script(WITHOUT_X25519)
-    customer.arrives()
-    customer.types()
 
-    customer.submits()
+    customer.hands_in()
 
     customer.sees("카드가 등록되었습니다")
     assert stand_in.envelopes[0].crv == "P-256"
 
 
 def test_browser_with_x25519_seals_on_it(customer: Customer, stand_in: StandIn) -> None:
-    customer.arrives()
-    customer.types()
-
-    customer.submits()
+    customer.hands_in()
 
     customer.sees("카드가 등록되었습니다")
     assert (stand_in.envelopes[0].crv, stand_in.envelopes[0].kid) == ("X25519", NEWER_KID)
@@ -80,10 +75,8 @@ def test_browser_with_x25519_seals_on_it(customer: Customer, stand_in: StandIn) 
 def test_browser_without_any_usable_key_says_so(customer: Customer, page: Page, stand_in: StandIn) -> None:
     stand_in.curves = ("X25519",)
     page.add_init_script(WITHOUT_X25519)
-    customer.arrives()
-    customer.types()
 
-    customer.submits()
+    customer.hands_in()
 
     customer.sees("이 브라우저에서는 카드를 안전하게 보낼 수 없습니다")
     assert customer.values() == ["", "", "", ""]

@@ -24,7 +24,7 @@ def test_offline_in_the_middle_is_sent_again_without_typing(
     assert found_in(customer.dom(), GOOD) == set()
 
     context.set_offline(False)
-    page.get_by_role("button", name="다시 보내기").click()
+    customer.sends_again()
 
     customer.sees(REGISTERED)
     assert len(stand_in.opened) == 1
@@ -32,12 +32,10 @@ def test_offline_in_the_middle_is_sent_again_without_typing(
 
 def test_lost_answer_is_repeated_with_the_same_envelope(customer: Customer, page: Page, stand_in: StandIn) -> None:
     stand_in.faults += ["lost_answer"]
-    customer.arrives()
-    customer.types()
-    customer.submits()
+    customer.hands_in()
     customer.sees(UNKNOWN)
 
-    page.get_by_role("button", name="다시 보내기").click()
+    customer.sends_again()
 
     customer.sees(REGISTERED)
     assert len(stand_in.posts()) == 2
@@ -47,10 +45,8 @@ def test_lost_answer_is_repeated_with_the_same_envelope(customer: Customer, page
 
 def test_request_that_the_browser_repeats_by_itself_is_one_job(customer: Customer, stand_in: StandIn) -> None:
     stand_in.faults += ["reset"]
-    customer.arrives()
-    customer.types()
 
-    customer.submits()
+    customer.hands_in()
 
     customer.sees(REGISTERED)
     assert (len(stand_in.posts()), len(stand_in.opened)) == (2, 1)
@@ -69,12 +65,10 @@ def test_trouble_that_passes_can_be_tried_again(
     customer: Customer, page: Page, stand_in: StandIn, fault: str, title: str
 ) -> None:
     stand_in.faults += [fault]
-    customer.arrives()
-    customer.types()
-    customer.submits()
+    customer.hands_in()
     customer.sees(title)
 
-    page.get_by_role("button", name="다시 보내기").click()
+    customer.sends_again()
 
     customer.sees(REGISTERED)
     assert len(stand_in.opened) == 1
@@ -82,9 +76,7 @@ def test_trouble_that_passes_can_be_tried_again(
 
 def test_refused_card_is_typed_again(customer: Customer, stand_in: StandIn) -> None:
     stand_in.faults += ["refused"]
-    customer.arrives()
-    customer.types()
-    customer.submits()
+    customer.hands_in()
     customer.sees("카드 정보를 접수하지 못했습니다")
     assert customer.values() == ["", "", "", ""]
 
@@ -107,10 +99,8 @@ def test_ticket_that_is_no_good_ends_there(
     customer: Customer, page: Page, stand_in: StandIn, fault: str, title: str
 ) -> None:
     stand_in.faults += [fault]
-    customer.arrives()
-    customer.types()
 
-    customer.submits()
+    customer.hands_in()
 
     customer.sees(title)
     expect(page.locator("#form")).to_be_hidden()
@@ -118,10 +108,7 @@ def test_ticket_that_is_no_good_ends_there(
 
 
 def test_expired_ticket_is_noticed_before_anything_is_sent(customer: Customer, stand_in: StandIn) -> None:
-    customer.arrives(ticket=stand_in.mint(life_s=-1))
-    customer.types()
-
-    customer.submits()
+    customer.hands_in(ticket=stand_in.mint(life_s=-1))
 
     customer.sees("이 페이지의 유효 시간이 지났습니다")
     assert stand_in.posts() == []
@@ -138,9 +125,7 @@ def test_keys_that_do_not_come_leave_the_fields_alone(
     customer: Customer, page: Page, context: BrowserContext, stand_in: StandIn
 ) -> None:
     page.route("**/keys", lambda route: route.abort())
-    customer.arrives()
-    customer.types()
-    customer.submits()
+    customer.hands_in()
     customer.sees("연결하지 못했습니다")
     assert customer.values()[0] == "4242 4242 4242 4242"
 
@@ -153,9 +138,7 @@ def test_keys_that_do_not_come_leave_the_fields_alone(
 def test_waiting_is_honest(customer: Customer, page: Page, stand_in: StandIn) -> None:
     stand_in.hold()
     page.clock.install()
-    customer.arrives()
-    customer.types()
-    customer.submits()
+    customer.hands_in()
     customer.waits("카드사의 응답을 기다립니다. 몇 초 걸릴 수 있습니다.")
 
     page.clock.fast_forward(20_000)
@@ -167,9 +150,7 @@ def test_waiting_is_honest(customer: Customer, page: Page, stand_in: StandIn) ->
 
 def test_connection_lost_while_waiting_is_told_and_mended(customer: Customer, page: Page, stand_in: StandIn) -> None:
     stand_in.hold()
-    customer.arrives()
-    customer.types()
-    customer.submits()
+    customer.hands_in()
     expect(page.locator("#progress_title")).to_have_text(WORKING)
 
     stand_in.cut()
@@ -182,9 +163,7 @@ def test_connection_lost_while_waiting_is_told_and_mended(customer: Customer, pa
 
 def test_job_that_the_server_forgot_is_told(customer: Customer, page: Page, stand_in: StandIn) -> None:
     stand_in.hold()
-    customer.arrives()
-    customer.types()
-    customer.submits()
+    customer.hands_in()
     expect(page.locator("#progress_title")).to_have_text(WORKING)
 
     stand_in.jobs.clear()
@@ -215,9 +194,7 @@ def test_even_a_script_cannot_submit_twice(customer: Customer, page: Page, stand
 
 def test_reload_while_waiting_shows_the_outcome(customer: Customer, page: Page, stand_in: StandIn) -> None:
     stand_in.hold()
-    customer.arrives()
-    customer.types()
-    customer.submits()
+    customer.hands_in()
     expect(page.locator("#progress_title")).to_have_text(WORKING)
 
     page.reload()
@@ -256,9 +233,7 @@ def test_page_kept_for_the_back_button_is_kept_empty(customer: Customer, page: P
 def test_back_after_the_outcome_does_not_offer_the_form_again(
     customer: Customer, page: Page, stand_in: StandIn
 ) -> None:
-    customer.arrives()
-    customer.types()
-    customer.submits()
+    customer.hands_in()
     customer.sees(REGISTERED)
     page.goto(f"{stand_in.base_url}/elsewhere")
 

@@ -164,24 +164,9 @@ def test_wide_digits_of_a_korean_keyboard_count(typing: Customer, page: Page) ->
 
 
 def test_everything_can_be_done_with_the_keyboard(typing: Customer, page: Page, stand_in: StandIn) -> None:
-    keys = ["Tab"] * 3 + [
-        GOOD,
-        "Tab",
-        "0731",
-        "Tab",
-        "12",
-        "Tab",
-        "900101",
-        "Tab",
-        " ",
-        "Tab",
-        "Tab",
-        " ",
-        "Tab",
-        "Tab",
-    ]
+    keys = f"Tab Tab Tab {GOOD} Tab 0731 Tab 12 Tab 900101 Tab Space Tab Tab Space Tab Tab Enter"
 
-    for key in [*keys, "Enter"]:
+    for key in (" " if key == "Space" else key for key in keys.split()):
         (page.keyboard.press if key in {"Tab", "Enter", " "} else page.keyboard.type)(key)
 
     typing.sees("카드가 등록되었습니다")

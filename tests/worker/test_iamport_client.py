@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -27,16 +28,8 @@ LONG_S = 300  # what is held for so long is held for ever
 
 
 def job(operation: Operation = Operation.ISSUE, **fields: object) -> Job:
-    members: dict[str, object] = {
-        "operation": operation,
-        "job_id": JOB_ID,
-        "sequence": 1,
-        "accepted_at": 1000.0,
-        "expires_at": 1900.0,
-        "envelope": "e",
-        "customer_uid": "gildong_0001",
-    }
-    return Job.model_validate({**members, **fields})
+    names: dict[str, object] = {"job_id": JOB_ID, "customer_uid": "gildong_0001", "envelope": "e", "sequence": 1}
+    return Job.model_validate({"operation": operation, "accepted_at": 1000.0, "expires_at": 1900.0} | names | fields)
 
 
 def card(name: str = "visa", **fields: str) -> Card:
@@ -52,6 +45,13 @@ def token_of(client: IamportClient, fake: FakeIamport) -> str:
 def token_from(fake: FakeIamport) -> str:
     """A token for a client that is too impatient to log in itself on a busy machine."""
     return token_of(IamportClient(fake.url, ca_file=str(fake.ca_file) if fake.url.startswith("https") else None), fake)
+
+
+def answer_through(fake: FakeIamport, fault: Fault, read_timeout_s: float = 60) -> Answer:
+    """What the client makes of a card that meets this fault."""
+    token = token_from(fake)
+    fake.add_fault(fault)
+    return IamportClient(fake.url, read_timeout_s=read_timeout_s).issue(job(), card(), token)
 
 
 @contextlib.contextmanager
@@ -90,23 +90,15 @@ def test_a_login_gives_the_token_and_its_life_by_imps_clock(fake: FakeIamport) -
 
 def test_an_issue_sends_every_field_as_imp_spells_it(fake: FakeIamport) -> None:
     client = IamportClient(fake.url)
-    request = job(pg="nice.nictest04m", channel_key="channel-key-fake-nice", customer_id="c-1")
+    fields: dict[str, Any] = {"pg": "nice.nictest04m", "channel_key": "channel-key-fake-nice", "customer_id": "c-1"}
 
-    answer = client.issue(request, card(customer_name="홍길동", buyer_name="홍길동"), token_of(client, fake))
+    answer = client.issue(job(**fields), card(customer_name="홍길동", buyer_name="홍길동"), token_of(client, fake))
 
     sent = fake.requests[-1]
     assert answer.code == 0
     assert (sent.method, sent.path) == ("POST", "/subscribe/customers/gildong_0001")
-    assert sent.body == {
-        "pg": "nice.nictest04m",
-        "channel_key": "channel-key-fake-nice",
-        "customer_id": "c-1",
-        "card_number": "4242-4242-4242-4242",
-        "expiry": "2031-07",
-        "birth": "900101",
-        "pwd_2digit": "12",
-        "customer_name": "홍길동",
-    }
+    holder = {"card_number": "4242-4242-4242-4242", "customer_name": "홍길동"}
+    assert sent.body == CARDS["visa"].fields() | holder | fields
 
 
 def test_a_payment_sends_every_field_as_imp_spells_it(fake: FakeIamport) -> None:
@@ -176,41 +168,25 @@ def test_a_refused_connection_sent_nothing() -> None:
 
 @pytest.mark.parametrize("fault", [Fault("reset", times=1), Fault("lost_answer", times=1)])
 def test_a_connection_that_broke_after_sending_leaves_it_unknown(fake: FakeIamport, fault: Fault) -> None:
-    client = IamportClient(fake.url)
-    token = token_of(client, fake)
-    fake.add_fault(fault)
-
-    answer = client.issue(job(), card(), token)
+    answer = answer_through(fake, fault)
 
     assert (answer.status, answer.was_sent) == (0, True)
 
 
 def test_no_answer_in_time_leaves_it_unknown(fake: FakeIamport) -> None:
-    client = IamportClient(fake.url, read_timeout_s=0.2)
-    token = token_from(fake)
-    fake.add_fault(Fault("hang", hold_s=LONG_S, times=1))
-
-    answer = client.issue(job(), card(), token)
+    answer = answer_through(fake, Fault("hang", hold_s=LONG_S, times=1), read_timeout_s=0.2)
 
     assert (answer.status, answer.was_sent) == (0, True)
 
 
 def test_a_page_of_html_is_an_answer_without_a_code(fake: FakeIamport) -> None:
-    client = IamportClient(fake.url)
-    token = token_of(client, fake)
-    fake.add_fault(Fault("server_error", status=502, times=1))
-
-    answer = client.issue(job(), card(), token)
+    answer = answer_through(fake, Fault("server_error", status=502, times=1))
 
     assert (answer.status, answer.code, answer.was_sent) == (502, None, True)
 
 
 def test_a_429_says_how_long_to_wait(fake: FakeIamport) -> None:
-    client = IamportClient(fake.url)
-    token = token_of(client, fake)
-    fake.add_fault(Fault("rate_limit", retry_after_s=7, times=1))
-
-    answer = client.issue(job(), card(), token)
+    answer = answer_through(fake, Fault("rate_limit", retry_after_s=7, times=1))
 
     assert (answer.status, answer.retry_after_s) == (429, 7.0)
 

@@ -162,6 +162,16 @@ class Scene:
     def run(self) -> object:
         return self.issuance.run(JOB_ID, "delivery-1")
 
+    def outcome(self) -> Outcome:
+        outcome = self.run()
+        assert isinstance(outcome, Outcome)
+        return outcome
+
+    def snooze(self) -> Snooze:
+        step = self.run()
+        assert isinstance(step, Snooze)
+        return step
+
 
 def test_a_card_that_is_accepted_ends_issued_with_what_imp_said() -> None:
     scene = Scene(ISSUED)
@@ -198,9 +208,8 @@ def test_it_is_marked_sent_before_it_is_sent() -> None:
 def test_a_declined_card_is_sent_once_and_ends_with_the_gateways_code() -> None:
     scene = Scene(DECLINED)
 
-    outcome = scene.run()
+    outcome = scene.outcome()
 
-    assert isinstance(outcome, Outcome)
     assert (outcome.status, outcome.pg_code, outcome.attempts) == (Status.DECLINED, "F112", 1)
 
 
@@ -221,25 +230,22 @@ def test_a_request_that_came_back_after_the_end_is_deleted_again() -> None:
 
 
 def test_a_card_that_the_vault_lost_ends_lost() -> None:
-    outcome = Scene(permits=[RatePermit("no_request")]).run()
+    outcome = Scene(permits=[RatePermit("no_request")]).outcome()
 
-    assert isinstance(outcome, Outcome)
     assert (outcome.status, outcome.code) == (Status.LOST, "vault_lost")
 
 
 def test_a_vault_that_is_silent_is_waited_for() -> None:
-    step = Scene(permits=[RatePermit("store_down")]).run()
+    step = Scene(permits=[RatePermit("store_down")]).snooze()
 
-    assert isinstance(step, Snooze)
     assert (step.reason, step.last_post) == ("vault_silent", "unsent")
 
 
 def test_a_job_waits_for_its_turn_in_the_slot() -> None:
     scene = Scene(ISSUED, permits=[RatePermit("later", 3.0), RatePermit("granted", 0.25, b"sealed")])
 
-    outcome = scene.run()
+    scene.outcome()
 
-    assert isinstance(outcome, Outcome)
     assert scene.pauses == [1.0, 0.25]
 
 
@@ -256,9 +262,8 @@ def test_a_place_that_was_missed_is_asked_for_anew_but_not_for_ever() -> None:
     scene = Scene(ISSUED, permits=[RatePermit("granted", 0.5, b"sealed"), RatePermit("granted", 0.25, b"sealed")])
     scene.oversleeps = 1.0
 
-    outcome = scene.run()
+    scene.outcome()
 
-    assert isinstance(outcome, Outcome)
     assert scene.pauses == [0.5, 0.25, 0.25]
     assert scene.ledger.log == ["claim", "sent", "finish"]
 
@@ -278,9 +283,8 @@ THERE = Annotation(card_number="424242******4242", inserted=1001, updated=1001, 
 def test_a_job_that_may_have_been_sent_is_looked_up_and_not_sent() -> None:
     scene = Scene(Answer(200, 0, None, THERE), claim=SENT)
 
-    outcome = scene.run()
+    outcome = scene.outcome()
 
-    assert isinstance(outcome, Outcome)
     assert (outcome.status, outcome.attempts, outcome.card_name) == (Status.ISSUED, 1, "신한카드")
     assert scene.iamport.look_ups == ["gildong_0001"]
     assert scene.iamport.tokens == []
@@ -290,9 +294,8 @@ def test_a_job_that_may_have_been_sent_is_looked_up_and_not_sent() -> None:
 def test_a_job_that_may_have_been_sent_is_looked_up_even_if_its_card_is_gone() -> None:
     scene = Scene(Answer(200, 0, None, THERE), claim=SENT, permits=[RatePermit("no_request"), RatePermit("granted")])
 
-    outcome = scene.run()
+    outcome = scene.outcome()
 
-    assert isinstance(outcome, Outcome)
     assert outcome.status is Status.ISSUED
     assert scene.throttle.asked == [False, True]
 
@@ -310,9 +313,8 @@ def test_what_is_still_not_there_after_long_enough_is_sent_again() -> None:
 
 
 def test_a_silent_vault_leaves_a_job_that_may_have_been_sent_in_doubt() -> None:
-    step = Scene(claim=SENT, permits=[RatePermit("store_down")]).run()
+    step = Scene(claim=SENT, permits=[RatePermit("store_down")]).snooze()
 
-    assert isinstance(step, Snooze)
     assert step.last_post == "doubt"
 
 
@@ -350,9 +352,8 @@ def test_a_payment_beside_a_newer_card_stores_no_key_and_says_so() -> None:
     claim = lease(operation=Operation.ONETIME, merchant_uid="order-1", newer_applied=True)
     scene = Scene(paid, claim=claim)
 
-    outcome = scene.run()
+    outcome = scene.outcome()
 
-    assert isinstance(outcome, Outcome)
     assert (outcome.status, outcome.code) == (Status.PAID, "newer_card")
     assert scene.iamport.jobs[0].customer_uid is None
 
@@ -360,9 +361,8 @@ def test_a_payment_beside_a_newer_card_stores_no_key_and_says_so() -> None:
 def test_a_refused_seal_or_signature_ends_invalid_with_the_reason_and_nothing_sent() -> None:
     scene = Scene(opening_error=Refused("bad_signature"))
 
-    outcome = scene.run()
+    outcome = scene.outcome()
 
-    assert isinstance(outcome, Outcome)
     assert (outcome.status, outcome.code) == (Status.INVALID, "bad_signature")
     assert "sent" not in scene.ledger.log
 
@@ -381,9 +381,8 @@ def test_refused_merchant_keys_are_waited_out_and_nothing_is_sent() -> None:
 def test_a_refused_token_is_fetched_anew_and_the_card_sent_once_more() -> None:
     scene = Scene(Answer(401, -1), ISSUED)
 
-    outcome = scene.run()
+    outcome = scene.outcome()
 
-    assert isinstance(outcome, Outcome)
     assert (outcome.status, outcome.attempts) == (Status.ISSUED, 2)
     assert scene.iamport.tokens == ["token-1", "token-2"]
 
@@ -391,9 +390,8 @@ def test_a_refused_token_is_fetched_anew_and_the_card_sent_once_more() -> None:
 def test_a_second_refusal_of_the_token_is_an_ordinary_retry() -> None:
     scene = Scene(Answer(401, -1), Answer(401, -1))
 
-    step = scene.run()
+    step = scene.snooze()
 
-    assert isinstance(step, Snooze)
     assert step.reason == "token_refused"
     assert len(scene.iamport.tokens) == 2
 
@@ -408,9 +406,8 @@ def test_no_answer_is_looked_up_and_not_sent_again() -> None:
 
 
 def test_a_request_that_surely_did_not_leave_waits() -> None:
-    step = Scene(Answer(0, was_sent=False)).run()
+    step = Scene(Answer(0, was_sent=False)).snooze()
 
-    assert isinstance(step, Snooze)
     assert step.reason == "unsent"
 
 
@@ -418,18 +415,16 @@ def test_a_payment_that_fails_is_declined_although_the_code_is_0() -> None:
     failed = Answer(200, 0, None, Annotation(status="failed", fail_reason="[2116] 한도초과", imp_uid="imp_1"))
     claim = lease(operation=Operation.ONETIME, merchant_uid="order-1", customer_uid=None)
 
-    outcome = Scene(failed, claim=claim).run()
+    outcome = Scene(failed, claim=claim).outcome()
 
-    assert isinstance(outcome, Outcome)
     assert (outcome.status, outcome.pg_code, outcome.imp_uid) == (Status.DECLINED, "2116", "imp_1")
 
 
 def test_an_outcome_outlasts_a_ledger_that_restarts() -> None:
     scene = Scene(ISSUED, finish_failures=5)
 
-    outcome = scene.run()
+    scene.outcome()
 
-    assert isinstance(outcome, Outcome)
     assert len(scene.pauses) == 5
 
 

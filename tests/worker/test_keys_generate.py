@@ -279,17 +279,9 @@ def test_producer_is_not_added_twice(keys: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--producer", "../shop"],
-        ["--producer", "Shop"],
-        ["--producer", ""],
-        ["--producer", "s" * 33],
-        ["--producer", "shop\n"],
-        ["--producer", "shop", "--may", "refund"],
-        ["--producer", "shop", "--may", "issue,"],
-        ["--producer", "shop", "--may", ""],
-        ["--producer", "shop", "--rotate"],
-        ["--rotate", "--may", "issue"],
-        ["--rotate", "--may", ""],
+        *(["--producer", name] for name in ("../shop", "Shop", "", "s" * 33, "shop\n")),
+        *(["--producer", "shop", "--may", may] for may in ("refund", "issue,", "")),
+        *(["--rotate", *more] for more in (["--producer", "shop"], ["--may", "issue"], ["--may", ""])),
     ],
 )
 def test_command_that_makes_no_sense_changes_nothing(keys: Path, arguments: list[str]) -> None:

@@ -1,6 +1,7 @@
 """The ledger's scripts on a real Redis. Jobs get in through the producer's own acceptance."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -48,6 +49,16 @@ def claimed(ledger: Ledger, job_id: str, delivery: str = "d1") -> Lease:
     return claim
 
 
+def due(
+    ledger: Ledger, most: int = 10, most_migration: int = 100, empty_s: Sequence[float] = NOBODY_EMPTY
+) -> list[tuple[str, str]]:
+    return ledger.due(most, most_migration, guard_s=60, overtaken_s=30, empty_s=empty_s)
+
+
+def end_lease(store: RedisServer, job_id: str) -> None:
+    store.client(1).hset(redis_keys.JOB + job_id, "leased_until", 1)
+
+
 def ended(lease: Lease, status: Status = Status.ISSUED) -> Outcome:
     return outcome_of(lease, End(status), lease.claimed_at + 1)
 
@@ -58,12 +69,8 @@ def test_a_claim_tells_what_was_accepted(store: RedisServer, ledger: Ledger) -> 
     claim = ledger.claim(job_id, "d1")
 
     assert isinstance(claim, Lease)
-    assert (claim.job_id, claim.operation, claim.customer_uid, claim.merchant_uid) == (
-        job_id,
-        "issue",
-        "gildong_0001",
-        None,
-    )
+    names = (claim.job_id, claim.operation, claim.customer_uid, claim.merchant_uid)
+    assert names == (job_id, "issue", "gildong_0001", None)
     assert (claim.sequence, claim.attempts, claim.claims, claim.sent_at, claim.reason) == (1, 0, 1, None, "")
     assert claim.expires_at - claim.accepted_at == pytest.approx(900, abs=0.001)
 
@@ -93,7 +100,7 @@ def test_a_repeated_claim_of_the_same_delivery_is_the_same_claim(store: RedisSer
 def test_a_lease_that_ran_out_is_claimed_anew_and_counted(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
     claimed(ledger, job_id, "d1")
-    store.client(1).hset(redis_keys.JOB + job_id, "leased_until", 1)
+    end_lease(store, job_id)
 
     again = claimed(ledger, job_id, "d2")
 
@@ -112,7 +119,7 @@ def test_only_who_has_it_may_send_it(store: RedisServer, ledger: Ledger) -> None
 def test_a_lease_that_ran_out_may_not_be_sent(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
     lease = claimed(ledger, job_id)
-    store.client(1).hset(redis_keys.JOB + job_id, "leased_until", 1)
+    end_lease(store, job_id)
 
     assert ledger.mark_sent(lease) is None
 
@@ -131,7 +138,7 @@ def test_the_lease_of_a_sent_job_outlives_its_call(store: RedisServer, ledger: L
 def test_a_crash_after_the_mark_is_seen_by_the_next_claim(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
     ledger.mark_sent(claimed(ledger, job_id))
-    store.client(1).hset(redis_keys.JOB + job_id, "leased_until", 1)
+    end_lease(store, job_id)
 
     again = claimed(ledger, job_id, "d2")
 
@@ -258,7 +265,7 @@ def test_a_finished_job_is_answered_and_not_claimed(store: RedisServer, ledger: 
 def test_what_imp_did_counts_from_whoever_brings_it_and_a_guess_does_not(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
     late = claimed(ledger, job_id, "d1")
-    store.client(1).hset(redis_keys.JOB + job_id, "leased_until", 1)
+    end_lease(store, job_id)
     claimed(ledger, job_id, "d2")
 
     assert ledger.finish(late, ended(late, Status.EXPIRED)) is None
@@ -270,8 +277,8 @@ def test_due_gives_each_id_once_and_again_after_the_guard(store: RedisServer, le
     lease = claimed(ledger, job_id)
     ledger.wait(lease, Snooze(0, "unsent"))
 
-    first = ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)
-    second = ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)
+    first = due(ledger)
+    second = due(ledger)
 
     assert (first, second) == ([(job_id, INTERACTIVE)], [])
 
@@ -280,7 +287,7 @@ def test_an_overdue_job_that_nobody_claimed_is_due(store: RedisServer, ledger: L
     job_id = accept(store)
     store.client(1).zadd(redis_keys.OPEN, {job_id: 1})
 
-    assert ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == [(job_id, INTERACTIVE)]
+    assert due(ledger) == [(job_id, INTERACTIVE)]
 
 
 def test_a_backlog_that_merely_waits_is_left_alone(store: RedisServer, ledger: Ledger) -> None:
@@ -288,7 +295,7 @@ def test_a_backlog_that_merely_waits_is_left_alone(store: RedisServer, ledger: L
         accept(store, f"k{number}", uid=f"uid{number}")
     claimed(ledger, job_id_of("k0"))
 
-    assert ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == []
+    assert due(ledger) == []
 
 
 def test_a_job_that_others_overtook_by_far_is_due(store: RedisServer, ledger: Ledger) -> None:
@@ -296,7 +303,7 @@ def test_a_job_that_others_overtook_by_far_is_due(store: RedisServer, ledger: Le
     store.client(1).zincrby(redis_keys.FRESH + INTERACTIVE, -100, lost)
     claimed(ledger, later)
 
-    assert ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == [(lost, INTERACTIVE)]
+    assert due(ledger) == [(lost, INTERACTIVE)]
 
 
 def test_a_job_whose_queue_has_been_empty_for_long_is_due(store: RedisServer, ledger: Ledger) -> None:
@@ -304,14 +311,14 @@ def test_a_job_whose_queue_has_been_empty_for_long_is_due(store: RedisServer, le
     store.client(1).zincrby(redis_keys.FRESH + INTERACTIVE, -100, lost)
     interactive_empty = [31.0 if queue == INTERACTIVE else -1.0 for queue in QUEUES]
 
-    assert ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=interactive_empty) == [(lost, INTERACTIVE)]
+    assert due(ledger, empty_s=interactive_empty) == [(lost, INTERACTIVE)]
 
 
 def test_due_takes_no_more_than_there_is_room_for(store: RedisServer, ledger: Ledger) -> None:
     for number in range(7):
         ledger.wait(claimed(ledger, accept(store, f"k{number}", uid=f"uid{number}")), Snooze(0, "unsent"))
 
-    assert len(ledger.due(5, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)) == 5
+    assert len(due(ledger, 5)) == 5
 
 
 def test_one_sweeper_is_at_work(ledger: Ledger) -> None:
@@ -333,7 +340,7 @@ def test_a_newer_card_goes_first_and_the_older_one_waits_for_it(store: RedisServ
 
     ledger.finish(lease, ended(lease))
 
-    assert ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == [(older, INTERACTIVE)]
+    assert due(ledger) == [(older, INTERACTIVE)]
     assert claimed(ledger, older, "d3").newer_applied
 
 
@@ -418,7 +425,7 @@ def test_a_post_that_counts_as_not_applied_leaves_a_mark_for_good(store: RedisSe
 def test_a_lease_that_died_after_sending_is_looked_up_for_120_s(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
     ledger.mark_sent(claimed(ledger, job_id))
-    store.client(1).hset(redis_keys.JOB + job_id, "leased_until", 1)
+    end_lease(store, job_id)
 
     again = claimed(ledger, job_id, "d2")
 
@@ -488,7 +495,7 @@ def test_a_job_that_was_only_woken_at_its_deadline_does_not_make_others_look_los
     db.hset(redis_keys.JOB + ended_early, "expires_at", 1)
     claimed(ledger, ended_early)
 
-    assert ledger.due(10, 100, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == []
+    assert due(ledger) == []
 
 
 def test_customers_do_not_wait_behind_a_migration_that_comes_back(store: RedisServer, ledger: Ledger) -> None:
@@ -497,7 +504,7 @@ def test_customers_do_not_wait_behind_a_migration_that_comes_back(store: RedisSe
     for job_id in (*moved, customer):
         ledger.wait(claimed(ledger, job_id), Snooze(0, "unsent"))
 
-    first = ledger.due(10, 2, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY)
+    first = due(ledger, 10, 2)
 
     assert first == [(moved[0], "migration"), (moved[1], "migration"), (customer, INTERACTIVE)]
-    assert ledger.due(10, 2, guard_s=60, overtaken_s=30, empty_s=NOBODY_EMPTY) == []  # the others in a moment
+    assert due(ledger, 10, 2) == []  # the others in a moment

@@ -161,11 +161,13 @@ def test_ordinary_answers_are_not_reported(throttle: SharedRate, store: RedisSer
     assert store.client().info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0) == before
 
 
-def test_something_else_under_a_sealed_key_is_no_request(throttle: SharedRate, store: RedisServer) -> None:
+def test_something_else_in_the_place_of_a_request_is_nothing_that_a_producer_signed(
+    throttle: SharedRate, store: RedisServer
+) -> None:
     store.client().delete(redis_keys.SEALED + "job")
     store.client().lpush(redis_keys.SEALED + "job", "a list")
 
-    assert ask(throttle) == RatePermit("granted", sealed=b"")
+    assert ask(throttle) == RatePermit("granted", 0.0, b"")
 
 
 def test_a_vault_that_is_gone_is_silent(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -192,11 +194,3 @@ def test_a_vault_at_its_limit_still_gives_permits(throttle: SharedRate, store: R
         assert store.client().hget(redis_keys.PERMIT, "failures") == b"1"
     finally:
         store.client().config_set("maxmemory", "512mb")
-
-
-def test_something_else_in_the_place_of_a_request_is_nothing_that_a_producer_signed(
-    throttle: SharedRate, store: RedisServer
-) -> None:
-    store.client().lpush(redis_keys.SEALED + "list", "x")
-
-    assert throttle.ask("list", is_migration=False)() == RatePermit("granted", 0.0, b"")

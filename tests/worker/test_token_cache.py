@@ -57,212 +57,194 @@ class Clock:
 class Process:
     """One worker process beside others on the same vault."""
 
-    def __init__(self, server: fakeredis.FakeServer, login: Login, secret: str = "secret") -> None:
+    def __init__(self, server: fakeredis.FakeServer, login: Login, secret: str) -> None:
         self.clock, self.links = Clock(), FakeLinks(server)
+        vault: Any = self.links
         self.cache = TokenCache(
-            "key",
-            SecretStr(secret),
-            login=login,
-            vault=self.links,  # type: ignore[arg-type]
-            clock=self.clock,
-            sleep=self.clock.sleep,
+            "key", SecretStr(secret), login=login, vault=vault, clock=self.clock, sleep=self.clock.sleep
         )
+        self.get, self.drop = self.cache.get, self.cache.drop
+
+    def refusal(self) -> TokenUnavailable:
+        with pytest.raises(TokenUnavailable) as caught:
+            self.get()
+        return caught.value
+
+
+class Vault:
+    """What processes share: a vault, as seen from behind, and i'mport's login."""
+
+    def __init__(self) -> None:
+        self.server, self.login = fakeredis.FakeServer(), Login()
+        self.stored = fakeredis.FakeStrictRedis(server=self.server)
+
+    def process(self, secret: str = "secret") -> Process:
+        return Process(self.server, self.login, secret)
+
+    @property
+    def name(self) -> str:
+        (name,) = self.stored.keys("billing:token:*")
+        return str(name.decode())
 
 
 @pytest.fixture
-def server() -> fakeredis.FakeServer:
-    return fakeredis.FakeServer()
+def vault() -> Vault:
+    return Vault()
 
 
-def test_a_token_is_fetched_once_for_all_processes(server: fakeredis.FakeServer) -> None:
-    login = Login()
-    processes = [Process(server, login) for _ in range(5)]
+def test_a_token_is_fetched_once_for_all_processes(vault: Vault) -> None:
+    processes = [vault.process() for _ in range(5)]
 
-    texts = {process.cache.get().text for process in processes for _ in range(3)}
+    texts = {process.get().text for process in processes for _ in range(3)}
 
     assert texts == {"a" * 40}
-    assert login.calls == 1
+    assert vault.login.calls == 1
 
 
-def test_many_threads_of_a_process_fetch_once(server: fakeredis.FakeServer) -> None:
-    login = Login()
-    process = Process(server, login)
+def test_many_threads_of_a_process_fetch_once(vault: Vault) -> None:
+    process = vault.process()
 
     with ThreadPoolExecutor(16) as pool:
-        held = list(pool.map(lambda _: process.cache.get(), range(64)))
+        held = list(pool.map(lambda _: process.get(), range(64)))
 
-    assert login.calls == 1
+    assert vault.login.calls == 1
     assert len({one.text for one in held}) == 1
 
 
-def test_the_token_lies_in_the_vault_encrypted(server: fakeredis.FakeServer) -> None:
-    Process(server, Login()).cache.get()
+def test_the_token_lies_in_the_vault_encrypted(vault: Vault) -> None:
+    vault.process().get()
 
-    stored = fakeredis.FakeStrictRedis(server=server)
-    values = [stored.get(name) for name in stored.keys("billing:token:*")]
-
-    assert len(values) == 1
-    assert b"a" * 40 not in values[0]
+    assert b"a" * 40 not in vault.stored.get(vault.name)
 
 
-def test_the_token_expires_in_the_vault_before_it_does_at_imp(server: fakeredis.FakeServer) -> None:
-    Process(server, Login(life_s=600)).cache.get()
+def test_the_token_expires_in_the_vault_before_it_does_at_imp(vault: Vault) -> None:
+    vault.login = Login(life_s=600)
 
-    stored = fakeredis.FakeStrictRedis(server=server)
-    (name,) = stored.keys("billing:token:*")
+    vault.process().get()
 
-    assert 500 < stored.ttl(name) <= 570
-
-
-def test_it_is_fetched_again_when_its_life_ends(server: fakeredis.FakeServer) -> None:
-    login = Login(life_s=600)
-    process = Process(server, login)
-    process.cache.get()
-    fakeredis.FakeStrictRedis(server=server).flushall()  # the vault's clock is not ours: its copy expired
-
-    process.clock.now = 569
-    process.cache.get()
-    assert login.calls == 1
-
-    process.clock.now = 571
-    process.cache.get()
-    assert login.calls == 2
+    assert 500 < vault.stored.ttl(vault.name) <= 570
 
 
-def test_an_expiry_that_is_past_already_does_not_make_every_job_log_in(server: fakeredis.FakeServer) -> None:
-    login = Login(life_s=-100)
-    process = Process(server, login)
+def test_it_is_fetched_again_when_its_life_ends(vault: Vault) -> None:
+    vault.login = Login(life_s=600)
+    process = vault.process()
+    process.get()
+    vault.stored.flushall()  # the vault's clock is not ours: its copy expired
+
+    for now, calls in ((569, 1), (571, 2)):
+        process.clock.now = now
+        process.get()
+        assert vault.login.calls == calls
+
+
+def test_an_expiry_that_is_past_already_does_not_make_every_job_log_in(vault: Vault) -> None:
+    vault.login = Login(life_s=-100)
+    process = vault.process()
 
     for _ in range(10):
-        process.cache.get()
+        process.get()
 
-    assert login.calls == 1
-
-
-def test_another_secret_is_another_account(server: fakeredis.FakeServer) -> None:
-    login = Login()
-
-    Process(server, login, "secret").cache.get()
-    Process(server, login, "another").cache.get()
-
-    assert login.calls == 2
+    assert vault.login.calls == 1
 
 
-def test_garbage_in_the_vault_is_no_token(server: fakeredis.FakeServer) -> None:
-    login = Login()
-    Process(server, login).cache.get()
-    stored = fakeredis.FakeStrictRedis(server=server)
-    (name,) = stored.keys("billing:token:*")
-    stored.set(name, b"garbage", ex=100)
+def test_another_secret_is_another_account(vault: Vault) -> None:
+    vault.process("secret").get()
+    vault.process("another").get()
 
-    assert Process(server, login).cache.get().text == "a" * 40
-    assert login.calls == 2
+    assert vault.login.calls == 2
 
 
-def test_a_refused_token_is_dropped_for_all_and_fetched_once(server: fakeredis.FakeServer) -> None:
-    login = Login()
-    one, other = Process(server, login), Process(server, login)
-    held, also_held = one.cache.get(), other.cache.get()
-    login.answer = Answer(200, 0, token=Token("b" * 40, 1800))
+def test_garbage_in_the_vault_is_no_token(vault: Vault) -> None:
+    vault.process().get()
+    vault.stored.set(vault.name, b"garbage", ex=100)
 
-    one.cache.drop(held)
-    first = one.cache.get()
-    other.cache.drop(also_held)
-    second = other.cache.get()
+    assert vault.process().get().text == "a" * 40
+    assert vault.login.calls == 2
+
+
+def test_a_refused_token_is_dropped_for_all_and_fetched_once(vault: Vault) -> None:
+    one, other = vault.process(), vault.process()
+    held, also_held = one.get(), other.get()
+    vault.login.answer = Answer(200, 0, token=Token("b" * 40, 1800))
+
+    one.drop(held)
+    first = one.get()
+    other.drop(also_held)
+    second = other.get()
 
     assert (first.text, second.text) == ("b" * 40, "b" * 40)
-    assert login.calls == 2
+    assert vault.login.calls == 2
 
 
-def test_a_hundred_late_refusals_of_an_old_token_do_not_drop_the_new_one(server: fakeredis.FakeServer) -> None:
-    login = Login()
-    process = Process(server, login)
-    old = process.cache.get()
-    process.cache.drop(old)
-    process.cache.get()
+def test_a_hundred_late_refusals_of_an_old_token_do_not_drop_the_new_one(vault: Vault) -> None:
+    process = vault.process()
+    old = process.get()
 
-    for _ in range(100):
-        process.cache.drop(old)
-        process.cache.get()
+    for _ in range(101):
+        process.drop(old)
+        process.get()
 
-    assert login.calls == 2
+    assert vault.login.calls == 2
 
 
-def test_the_same_token_given_again_is_accepted(server: fakeredis.FakeServer) -> None:
-    login = Login()
-    process = Process(server, login)
-    first = process.cache.get()
+def test_the_same_token_given_again_is_accepted(vault: Vault) -> None:
+    process = vault.process()
+    first = process.get()
 
-    process.cache.drop(first)
-    second = process.cache.get()
+    process.drop(first)
+    second = process.get()
 
     assert second.text == first.text
-    assert login.calls == 2
+    assert vault.login.calls == 2
 
 
-def test_wrong_merchant_keys_are_probed_once_in_30_seconds_by_everybody_together(server: fakeredis.FakeServer) -> None:
-    login = Login()
-    login.answer = Answer(401, -1)
+def test_wrong_merchant_keys_are_probed_once_in_30_seconds_by_everybody_together(vault: Vault) -> None:
+    vault.login.answer = Answer(401, -1)
 
-    for process in [Process(server, login) for _ in range(4)]:
-        for _ in range(3):
-            with pytest.raises(LoginRefused) as caught:
-                process.cache.get()
-            assert caught.value.delay_s == REFUSED_S
+    refusals = [process.refusal() for process in [vault.process() for _ in range(4)] for _ in range(3)]
 
-    assert login.calls == 1
+    assert {(type(one), one.delay_s) for one in refusals} == {(LoginRefused, REFUSED_S)}
+    assert vault.login.calls == 1
 
 
-def test_a_login_without_answer_is_an_ordinary_wait(server: fakeredis.FakeServer) -> None:
-    login = Login()
-    login.answer = Answer(0, was_sent=False)
+@pytest.mark.parametrize(
+    ("answer", "reason", "delay_s"),
+    [
+        pytest.param(Answer(0, was_sent=False), "login_failed", None, id="without answer"),
+        pytest.param(Answer(429, retry_after_s=7.0), "login_throttled", 7.0, id="throttled"),
+    ],
+)
+def test_a_login_that_came_to_nothing_says_how_long_to_wait(
+    vault: Vault, answer: Answer, reason: str, delay_s: float | None
+) -> None:
+    vault.login.answer = answer
 
-    with pytest.raises(TokenUnavailable) as caught:
-        Process(server, login).cache.get()
+    refusal = vault.process().refusal()
 
-    assert (caught.value.reason, caught.value.delay_s) == ("login_failed", None)
-
-
-def test_a_throttled_login_says_how_long_to_wait(server: fakeredis.FakeServer) -> None:
-    login = Login()
-    login.answer = Answer(429, retry_after_s=7.0)
-
-    with pytest.raises(TokenUnavailable) as caught:
-        Process(server, login).cache.get()
-
-    assert (caught.value.reason, caught.value.delay_s) == ("login_throttled", 7.0)
+    assert (refusal.reason, refusal.delay_s) == (reason, delay_s)
 
 
-def test_who_waits_for_anothers_fetch_gives_up_in_time(server: fakeredis.FakeServer) -> None:
-    login = Login()
-    process = Process(server, login)
-    stored = fakeredis.FakeStrictRedis(server=server)
-    Process(server, login).cache.get()
-    (name,) = stored.keys("billing:token:*")
-    stored.delete(name)
-    stored.set(name.decode() + ":lock", "somebody else")
+def test_who_waits_for_anothers_fetch_gives_up_in_time(vault: Vault) -> None:
+    process = vault.process()
+    vault.process().get()
+    name = vault.name
+    vault.stored.delete(name)
+    vault.stored.set(f"{name}:lock", "somebody else")
 
-    with pytest.raises(TokenUnavailable) as caught:
-        process.cache.get()
-
-    assert caught.value.reason == "token_awaited"
+    assert process.refusal().reason == "token_awaited"
     assert WAIT_S <= process.clock.now < WAIT_S + 1
-    assert stored.get(name.decode() + ":lock") == b"somebody else"
+    assert vault.stored.get(f"{name}:lock") == b"somebody else"
 
 
-def test_a_silent_vault_makes_jobs_wait(server: fakeredis.FakeServer) -> None:
-    process = Process(server, Login())
+def test_a_silent_vault_makes_jobs_wait(vault: Vault) -> None:
+    process = vault.process()
     process.links.local.is_silent = True
 
-    with pytest.raises(TokenUnavailable) as caught:
-        process.cache.get()
-
-    assert caught.value.reason == "vault_silent"
+    assert process.refusal().reason == "vault_silent"
 
 
-def test_a_held_token_does_not_show_itself(server: fakeredis.FakeServer) -> None:
-    held = Process(server, Login()).cache.get()
+def test_a_held_token_does_not_show_itself(vault: Vault) -> None:
+    held = vault.process().get()
 
-    assert "a" * 40 not in repr(held)
-    assert "a" * 40 not in f"{held}"
-    assert "a" * 40 not in repr(Token("a" * 40, 1.0))
+    for shown in (repr(held), f"{held}", repr(Token("a" * 40, 1.0))):
+        assert "a" * 40 not in shown

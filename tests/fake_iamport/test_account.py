@@ -1,9 +1,5 @@
-"""The fake i'mport keeps to what is known of the real one: tokens, billing keys, payments.
+"""The fake i'mport keeps to what is known of the real one: tokens, billing keys, payments."""
 
-Its faults and its server are tested beside it, in ``tests/fake_iamport/test_trouble.py``.
-"""
-
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,25 +9,6 @@ from tests.fake_iamport import CARDS, FakeIamport, Fault, numbered
 from tests.fake_iamport.merchant import Api, Clock
 
 ISSUE_FAILED = "카드정보 인증 및 빌키 발급에 실패하였습니다. "
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def fake(clock: Clock) -> Iterator[FakeIamport]:
-    with FakeIamport(clock=clock) as running:
-        yield running
-
-
-@pytest.fixture
-def api(fake: FakeIamport) -> Iterator[Api]:
-    api = Api(fake)
-    api.login()
-    yield api
-    api.session.close()
 
 
 # --- tokens
@@ -44,10 +21,7 @@ def test_token_lives_thirty_minutes_and_is_the_same_until_then(api: Api, clock: 
 
     assert len(first["access_token"]) == 40
     assert first["expired_at"] - first["now"] == 1800
-    assert (second["access_token"], second["expired_at"]) == (
-        first["access_token"],
-        first["expired_at"],
-    )
+    assert (second["access_token"], second["expired_at"]) == (first["access_token"], first["expired_at"])
 
 
 def test_token_is_pushed_in_its_last_minute_and_new_after_expiry(api: Api, clock: Clock) -> None:
@@ -66,11 +40,7 @@ def test_token_is_pushed_in_its_last_minute_and_new_after_expiry(api: Api, clock
     ("body", "status", "message"),
     [
         ({"imp_key": "x"}, 400, "imp_key, imp_secret 파라메터가 누락되었습니다."),
-        (
-            {"imp_key": "x", "imp_secret": "y"},
-            401,
-            "인증에 실패하였습니다. API키와 secret을 확인하세요.",
-        ),
+        ({"imp_key": "x", "imp_secret": "y"}, 401, "인증에 실패하였습니다. API키와 secret을 확인하세요."),
     ],
 )
 @pytest.mark.parametrize("form", ["json", "data"])
@@ -153,10 +123,7 @@ def test_first_issue_and_replacement_are_told_apart(api: Api, fake: FakeIamport,
     assert (second["inserted"], second["updated"]) == (1_800_000_000, 1_800_000_005)
     assert shown == second
     assert fake.customers["gil@dong"].card_number == CARDS["amex"].card_number
-    assert [applied.card_number for applied in fake.applied] == [
-        CARDS["visa"].card_number,
-        CARDS["amex"].card_number,
-    ]
+    assert [applied.card_number for applied in fake.applied] == [CARDS["visa"].card_number, CARDS["amex"].card_number]
 
 
 @pytest.mark.parametrize("written", ["4242-4242-4242-4242", "4242 4242 4242 4242"])
