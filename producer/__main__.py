@@ -91,7 +91,7 @@ class _Commands(click.Group):
         """One command."""
         if cmd_name not in self.FAMILIES:
             return super().get_command(ctx, cmd_name)
-        found: click.Command = getattr(import_module(f"producer.{cmd_name}.command"), cmd_name)
+        found: click.Command = getattr(import_module(f"producer.cli.{cmd_name}"), cmd_name)
         return found
 
 
