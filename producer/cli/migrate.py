@@ -14,10 +14,10 @@ from producer.cli.shared import before_cards, open_queue, plainly, print_json, s
 from producer.errors import BrokerUnavailable, SettingsError
 from producer.migrate import ledger
 from producer.migrate.ledger import Checkpoint, Control
-from producer.migrate.progress import line
+from producer.migrate.progress import Progress
 from producer.migrate.rows import EXPIRY_FORMATS
-from producer.migrate.run import Progress, Stopped
-from producer.migrate.session import NotNow, Options, Session, look, opened
+from producer.migrate.run import Stopped
+from producer.migrate.session import Options, Session, WrongState, look, opened
 from producer.migrate.source import CutOff, SourceError
 from producer.migrate.work_file import WorkFileError
 from producer.settings import ProducerSettings, refuse_worker_secrets
@@ -131,7 +131,7 @@ def run(source: str, *, name: str | None, is_dry: bool, is_plain_allowed: bool, 
                     is_good = Session(queue, control, found, options).migrate(file)
     except (Stopped, CutOff) as error:
         stop(str(error), USAGE if is_dry else RESUMABLE)
-    except (NotNow, SourceError, WorkFileError, SettingsError, BrokerUnavailable) as error:
+    except (WrongState, SourceError, WorkFileError, SettingsError, BrokerUnavailable) as error:
         stop(str(error), USAGE)
     except OSError as error:
         stop(f"{error.filename}: {error.strerror}", USAGE)
@@ -147,7 +147,7 @@ def name_of(source: str, name: str | None) -> str:
     if name is None and source == "-":
         raise SourceError("--name: is needed for what comes by stdin")
     found = Path(source).stem if name is None else name
-    if not ledger.NAME.fullmatch(found):
+    if not ledger.MIGRATION_NAME.fullmatch(found):
         raise SourceError("--name: must be 1 to 60 of A-Z a-z 0-9 _ . -")
     return found
 
@@ -163,7 +163,7 @@ def status(name: str, *, as_json: bool) -> None:
     if as_json:
         print_json(found._asdict())
         return
-    click.echo(line(Progress(**found.progress)) if found.progress else name)
+    click.echo(Progress(**found.progress).text() if found.progress else name)
     asked = "" if found.asked == ledger.RUN else f", asked to {found.asked}"
     click.echo(f"run {found.run}, {found.state}{asked}, {max(time.time() - found.updated_at, 0):.0f} s ago")
 
@@ -226,7 +226,7 @@ def _known(control: Control, name: str) -> Checkpoint:
 def _ask(name: str, **fields: str) -> None:
     with _control(name) as control:
         known = _known(control, name)
-        if known.state in {ledger.DONE, ledger.CANCELLED}:
+        if known.has_ended:
             stop(f"{name} has ended", USAGE)
         control.ask(**fields)
     click.echo("noted" if known.is_held else f"noted; nobody runs {name} now, it is heeded by --resume")

@@ -45,7 +45,7 @@ class Window:
 
 
 @dataclass
-class SharedRate:
+class Throttle:
     """At most so many rows a second, evenly.
 
     Args:

@@ -14,10 +14,11 @@ from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.outcome import Outcome, Status
 from producer.errors import IdempotencyConflict
 from producer.migrate import ledger
-from producer.migrate.ledger import Control, Order
+from producer.migrate.ledger import Control, Instructions
 from producer.migrate.pace import Window
-from producer.migrate.rows import Checker
-from producer.migrate.run import Progress, Reader, Run, rows_to_send
+from producer.migrate.progress import Progress
+from producer.migrate.rows import Checker, Reader, rows_to_send
+from producer.migrate.run import Run
 from producer.migrate.source import Record
 from producer.migrate.work_file import WorkFile
 from producer.order import IssueRequest
@@ -164,10 +165,10 @@ class World:
     def listen_from(self, now: float) -> None:
         pass
 
-    def tick(self, fields: dict[str, Any]) -> Order:
+    def tick(self, fields: dict[str, Any]) -> Instructions:
         self.written.append(fields)
         self.at_tick(next(self._ticks))
-        return Order(self.is_ours, self.asked, self.throttle, NOW)
+        return Instructions(self.is_ours, self.asked, self.throttle, NOW)
 
     def memory_used(self) -> dict[str, float | None]:
         return {"ledger": self.fullness, "vault": None}

@@ -8,7 +8,18 @@ import pytest
 from producer.contract import redis_keys
 from producer.contract.outcome import Status
 from producer.errors import BrokerUnavailable
-from producer.migrate.ledger import CANCEL, DONE, LEASE_S, NAME, PAUSE, RUN, RUNNING, STOPPED, Checkpoint, Control
+from producer.migrate.ledger import (
+    CANCEL,
+    DONE,
+    HELD_FOR_S,
+    MIGRATION_NAME,
+    PAUSE,
+    RUN,
+    RUNNING,
+    STOPPED,
+    Checkpoint,
+    Control,
+)
 from tests.ports import dead_port
 from tests.producer.migrate_stage import job_of, outcome_of
 from tests.producer.stage import Stage
@@ -85,9 +96,9 @@ def test_each_tick_renews_the_lease(stage: Stage, control: Control) -> None:
     control.tick({"run": 1, "state": RUNNING})
     stage.ledger.hset(KEY, "held_until", control.now() + 0.5)
 
-    order = control.tick({})
+    told = control.tick({})
 
-    assert float(stage.ledger.hget(KEY, "held_until")) == pytest.approx(order.now + LEASE_S, abs=0.01)
+    assert float(stage.ledger.hget(KEY, "held_until")) == pytest.approx(told.now + HELD_FOR_S, abs=0.01)
 
 
 def test_giving_back_what_another_holds_changes_nothing(control: Control, other: Control) -> None:
@@ -98,7 +109,7 @@ def test_giving_back_what_another_holds_changes_nothing(control: Control, other:
     assert (known(control).is_held, known(control).state) == (True, RUNNING)
 
 
-# Orders
+# Instructions
 
 
 def test_what_is_asked_is_heard_at_the_next_tick(control: Control, other: Control) -> None:
@@ -109,7 +120,7 @@ def test_what_is_asked_is_heard_at_the_next_tick(control: Control, other: Contro
     other.ask(asked=CANCEL, throttle="")
     third = control.tick({})
 
-    assert [(order.asked, order.throttle) for order in (first, second, third)] == [
+    assert [(told.asked, told.throttle) for told in (first, second, third)] == [
         (RUN, None),
         (PAUSE, 2.5),
         (CANCEL, None),
@@ -139,13 +150,13 @@ def test_a_migration_that_never_was_is_not_known(control: Control) -> None:
 
 
 def test_the_checkpoint_tells_what_was_last_written(stage: Stage, control: Control) -> None:
-    order = control.tick({"run": 3, "state": RUNNING, "progress": '{"line": 7}'})
+    told = control.tick({"run": 3, "state": RUNNING, "progress": '{"line": 7}'})
     control.ask(asked=PAUSE, throttle="5.0")
 
     found = known(control)
 
     assert found == Checkpoint(3, RUNNING, True, PAUSE, 5.0, {"line": 7}, found.updated_at)
-    assert found.updated_at == pytest.approx(order.now, abs=1e-5)
+    assert found.updated_at == pytest.approx(told.now, abs=1e-5)
     assert 7 * 86400 - 5 < stage.ledger.ttl(KEY) <= 7 * 86400 + 1
 
 
@@ -170,12 +181,12 @@ def test_migrations_do_not_meet(stage: Stage, control: Control) -> None:
 
 @pytest.mark.parametrize(("name", "is_one"), [("a", True), ("A-z_0.9", True), ("a" * 60, True), ("a" * 61, False)])
 def test_names_are_short_and_plain(name: str, is_one: bool) -> None:
-    assert (NAME.fullmatch(name) is not None) == is_one
+    assert (MIGRATION_NAME.fullmatch(name) is not None) == is_one
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "a:b", "홍", "a\n"])
 def test_names_that_could_be_something_else_are_none(name: str) -> None:
-    assert NAME.fullmatch(name) is None
+    assert MIGRATION_NAME.fullmatch(name) is None
 
 
 # Outcomes

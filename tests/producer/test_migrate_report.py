@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from producer.contract.outcome import Status
-from producer.migrate.report import AGAIN, Failed, Summary, cell, replacing, write_report
+from producer.migrate.report import WORTH_ANOTHER_TRY, Failed, Summary, cell, replacing, write_report
 from producer.migrate.source import Record
-from producer.migrate.work_file import COLUMNS, NOT_SENT, OPEN, ReportRow
+from producer.migrate.work_file import AWAITED, COLUMNS, NOT_SENT, ReportRow
 from tests.producer.migrate_stage import job_of, outcome_of, record_of, work_file
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''x", "'"]
@@ -111,13 +111,13 @@ def test_a_report_is_its_owners_only_whatever_was_there_before(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("status", [*Status, NOT_SENT, OPEN])
+@pytest.mark.parametrize("status", [*Status, NOT_SENT, AWAITED])
 def test_another_try_is_worth_it_where_the_cause_can_be_mended(tmp_path: Path, form: str, status: str) -> None:
     found = failed(tmp_path, form, bad(2, "a", str(status)))
 
     is_worth = str(status) in {"expired", "lost", "invalid", "misconfigured", "not_sent"}
     assert (len(found), found.has(record_of(2, "a"))) == (is_worth, is_worth)
-    assert (str(status) in AGAIN) == is_worth
+    assert (str(status) in WORTH_ANOTHER_TRY) == is_worth
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -182,7 +182,7 @@ def test_a_file_that_is_hardly_a_report_is_refused(tmp_path: Path, form: str, te
 
 def summary(folder: Path) -> Summary:
     work = work_file(folder)
-    work.add([ReportRow(line, f"u{line}", OPEN, job_id=job_of(f"u{line}")) for line in range(2, 1302)])
+    work.add([ReportRow(line, f"u{line}", AWAITED, job_id=job_of(f"u{line}")) for line in range(2, 1302)])
     work.add([ReportRow(1302, "", "invalid", "row", message="is no CSV")])
     work.settle(ReportRow.of(line, outcome_of("", card_name="신한카드")) for line in range(2, 1300))
     declined = {"pg_code": "F113", "message": '<script>alert("x")</script> & $title', "card_name": "<b>현대</b>"}

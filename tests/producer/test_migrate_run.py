@@ -1,6 +1,6 @@
 """The story of a run, with queue, ledger and workers in plain Python.
 
-The first two ticks come before anything is sent. Going on is a second run on the same work file.
+The first tick comes before anything is sent. Going on is a second run on the same work file.
 """
 
 import json
@@ -14,11 +14,11 @@ from producer.contract.outcome import Status
 from producer.errors import BrokerUnavailable
 from producer.migrate import ledger
 from producer.migrate.ledger import Checkpoint
-from producer.migrate.rows import Row
-from producer.migrate.run import CANCELLED, CHUNK, Reader, Stopped, rows_to_send
-from producer.migrate.session import NotNow, run_number
+from producer.migrate.rows import ROWS_AT_ONCE, Reader, Row, rows_to_send
+from producer.migrate.run import CANCELLED, Stopped
+from producer.migrate.session import WrongState, run_number
 from producer.migrate.source import CutOff, Record, SourceError
-from producer.migrate.work_file import NOT_SENT, OPEN, ReportRow, WorkFile
+from producer.migrate.work_file import AWAITED, NOT_SENT, ReportRow, WorkFile
 from tests.producer.migrate_stage import World, checker, drive, job_of, outcome_of, record_of, records_of, work_file
 
 AWAY = BrokerUnavailable("accept", accepted=False, idempotency_key="k")
@@ -115,7 +115,7 @@ def test_no_more_jobs_are_open_than_the_window_allows(work: WorkFile) -> None:
     world = World(ends=False)
 
     def end_at_last(number: int) -> None:
-        world.ends = number > 5
+        world.ends = number > 4
 
     world.at_tick = end_at_last
     drive(world, work, records_of(40), window=7)
@@ -129,7 +129,7 @@ def test_a_throttle_limits_how_many_rows_are_sent_a_second(work: WorkFile) -> No
 
     progress = drive(world, work, records_of(100), step_s=0.5)
 
-    assert [len(call) for call in world.calls[:3]] == [10, 5, 5]
+    assert [len(call) for call in world.calls[:3]] == [5, 5, 5]
     assert progress.throttle == 10
     assert counts(work) == {"issued": 100}
 
@@ -140,7 +140,7 @@ def test_nothing_is_sent_while_a_store_is_fuller_than_the_mark(work: WorkFile, f
     held: list[object] = []
 
     def drain(number: int) -> None:
-        if number == 4:
+        if number == 3:
             held.extend([world.shown[-1].held, list(world.accepted)])
             world.fullness = 0.8
 
@@ -177,7 +177,7 @@ def test_a_paused_run_sends_nothing_until_it_is_resumed(work: WorkFile) -> None:
     paused: list[object] = []
 
     def resume(number: int) -> None:
-        if number == 4:
+        if number == 3:
             paused.extend([list(world.accepted), work.rows, world.shown[-1].held])
             world.asked = ledger.RUN
 
@@ -193,9 +193,9 @@ def test_what_is_open_goes_on_while_a_run_is_paused(work: WorkFile) -> None:
     paused: list[object] = []
 
     def order(number: int) -> None:
-        world.asked = ledger.PAUSE if 3 <= number < 6 else ledger.RUN
-        world.ends = number >= 4
-        if number == 6:
+        world.asked = ledger.PAUSE if 2 <= number < 5 else ledger.RUN
+        world.ends = number >= 3
+        if number == 5:
             paused.append(counts(work))
 
     world.at_tick = order
@@ -210,8 +210,8 @@ def test_a_run_that_is_paused_while_a_store_fails_sends_nothing_when_it_is_back(
     paused: list[object] = []
 
     def order(number: int) -> None:
-        world.asked = ledger.PAUSE if 3 <= number < 6 else ledger.RUN
-        if number == 6:
+        world.asked = ledger.PAUSE if 2 <= number < 5 else ledger.RUN
+        if number == 5:
             paused.append(list(world.accepted))
 
     world.at_tick = order
@@ -225,18 +225,18 @@ def test_a_cancelled_run_lists_the_rest_as_not_sent_and_awaits_what_is_open(work
     seen: list[object] = []
 
     def order(number: int) -> None:
-        world.asked = ledger.CANCEL if number >= 3 else ledger.RUN
-        if number == 6:
+        world.asked = ledger.CANCEL if number >= 2 else ledger.RUN
+        if number == 5:
             seen.append(counts(work))
             world.ends = True
 
     world.at_tick = order
     drive(world, work, [*records_of(250), Record(252, {}, "is no CSV")])
 
-    assert seen == [{OPEN: 100, NOT_SENT: 150, "invalid": 1}]
+    assert seen == [{AWAITED: 100, NOT_SENT: 150, "invalid": 1}]
     assert world.accepted == uids(100)
     assert counts(work) == {"issued": 100, NOT_SENT: 150, "invalid": 1}
-    assert kept(work, 150) == ReportRow(150, "u150", NOT_SENT, "cancelled", message=CANCELLED)
+    assert kept(work, 150) == ReportRow(150, "u150", NOT_SENT, "cancelled", message=CANCELLED[-1])
 
 
 @pytest.mark.parametrize(("accepts_first", "ends"), [(False, {NOT_SENT: 5}), (True, {"issued": 5})])
@@ -246,7 +246,7 @@ def test_of_a_run_that_is_cancelled_while_a_store_fails_what_was_accepted_is_awa
     world = World(failing=[HALF_DONE] * 3, accepts_first=accepts_first)
 
     def order(number: int) -> None:
-        world.asked = ledger.CANCEL if number >= 3 else ledger.RUN
+        world.asked = ledger.CANCEL if number >= 2 else ledger.RUN
 
     world.at_tick = order
     drive(world, work, records_of(5), step_s=1.1)
@@ -272,7 +272,7 @@ def test_a_run_that_another_process_took_over_stops(work: WorkFile) -> None:
     world = World()
 
     def take(number: int) -> None:
-        world.is_ours = number < 3
+        world.is_ours = number < 2
 
     world.at_tick = take
     with pytest.raises(Stopped, match="another process runs this migration now"):
@@ -359,7 +359,7 @@ def test_a_job_that_the_ledger_forgot_ends_in_doubt(work: WorkFile) -> None:
     world = World(ends=False)
 
     def forget(number: int) -> None:
-        if number == 3:
+        if number == 2:
             del world.jobs[job_of("u4")]
             world.ends = True
 
@@ -406,7 +406,7 @@ def test_a_reader_gives_rows_in_order_then_nothing_then_the_end() -> None:
 
     assert early == []
     lengths = [len(chunk) for chunk in chunks if chunk]
-    assert lengths == [CHUNK, 50]
+    assert lengths == [ROWS_AT_ONCE, 50]
     assert [row.line for chunk in chunks if chunk for row in chunk] == list(range(2, 152))
     assert chunks[2] is None
 
@@ -416,7 +416,7 @@ def test_a_reader_gives_rows_in_order_then_nothing_then_the_end() -> None:
 
 def resumed(work: WorkFile) -> None:
     """A run before this one left a row that ended, one that is open, and one that cannot be sent."""
-    work.add([ReportRow(2, "u2", OPEN, job_id=job_of("u2")), ReportRow(3, "u3", OPEN, job_id=job_of("u3"))])
+    work.add([ReportRow(2, "u2", AWAITED, job_id=job_of("u2")), ReportRow(3, "u3", AWAITED, job_id=job_of("u3"))])
     work.add([ReportRow(4, "", "invalid", "row", message="is no CSV")])
     work.settle([ReportRow.of(2, outcome_of("u2"))])
     work.commit()
@@ -495,9 +495,9 @@ def test_a_shorter_source_is_noticed(work: WorkFile, count: int) -> None:
 @pytest.mark.parametrize(
     ("before", "source"),
     [
-        ([ReportRow(2, "a", OPEN, job_id="x")], []),
-        ([ReportRow(2, "a", "issued"), ReportRow(5, "b", OPEN, job_id="x")], [record_of(2, "a"), record_of(3, "c")]),
-        ([ReportRow(2, "a", OPEN, job_id="x"), ReportRow(3, "b", "issued")], [record_of(3, "b")]),
+        ([ReportRow(2, "a", AWAITED, job_id="x")], []),
+        ([ReportRow(2, "a", "issued"), ReportRow(5, "b", AWAITED, job_id="x")], [record_of(2, "a"), record_of(3, "c")]),
+        ([ReportRow(2, "a", AWAITED, job_id="x"), ReportRow(3, "b", "issued")], [record_of(3, "b")]),
     ],
 )
 def test_a_source_without_a_line_that_was_read_is_refused(before: list[ReportRow], source: list[Record]) -> None:
@@ -511,13 +511,13 @@ def test_a_source_without_a_line_that_was_read_is_refused(before: list[ReportRow
 def test_a_customer_uid_of_many_digits_does_not_look_like_another_source(uid: str) -> None:
     row = checker().check(record_of(2, uid))
 
-    (again,) = rows_to_send([record_of(2, uid)], checker(), iter([ReportRow(2, row.customer_uid, OPEN, job_id="x")]))
+    (again,) = rows_to_send([record_of(2, uid)], checker(), iter([ReportRow(2, row.customer_uid, AWAITED, job_id="x")]))
 
     assert again.customer_uid == uid
 
 
 def test_what_has_its_end_is_passed_over_without_a_look_at_its_card() -> None:
-    before = [ReportRow(2, "a", "issued"), ReportRow(3, "b", OPEN, job_id="x"), ReportRow(4, "홍", "invalid")]
+    before = [ReportRow(2, "a", "issued"), ReportRow(3, "b", AWAITED, job_id="x"), ReportRow(4, "홍", "invalid")]
     source = [record_of(2, "a", card_number="x"), record_of(3, "b"), record_of(4, "홍"), record_of(5, "c")]
 
     rows = list(rows_to_send(source, checker(), iter(before)))
@@ -567,14 +567,14 @@ def test_a_run_has_the_number_that_makes_its_job_ids(
 def test_what_cannot_be_done_now_is_refused_with_what_can(
     known: Checkpoint | None, is_resume: bool, is_again: bool, words: str
 ) -> None:
-    with pytest.raises(NotNow) as caught:
+    with pytest.raises(WrongState) as caught:
         run_number("m", known, is_resume=is_resume, is_again=is_again)
 
     assert str(caught.value) == words
 
 
 def test_a_run_of_what_failed_does_not_go_on_with_all() -> None:
-    with pytest.raises(NotNow):
+    with pytest.raises(WrongState):
         run_number("m", checkpoint(ledger.STOPPED, run=3), is_resume=True, is_again=False)
 
 

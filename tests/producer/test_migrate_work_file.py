@@ -6,12 +6,12 @@ import pytest
 
 from producer.contract.outcome import Outcome, Status
 from producer.migrate.rows import shown
-from producer.migrate.work_file import NOT_SENT, OPEN, ReportRow, WorkFile, WorkFileError
+from producer.migrate.work_file import AWAITED, NOT_SENT, ReportRow, WorkFile, WorkFileError
 from tests.producer.migrate_stage import VISA, job_of, outcome_of, work_file
 
 
 def sent(line: int, uid: str) -> ReportRow:
-    return ReportRow(line, uid, OPEN, job_id=job_of(uid))
+    return ReportRow(line, uid, AWAITED, job_id=job_of(uid))
 
 
 def ended(line: int, uid: str, status: Status = Status.ISSUED, **fields: object) -> ReportRow:
@@ -27,7 +27,7 @@ def test_rows_are_kept_and_read_back_by_line(tmp_path: Path) -> None:
 
     assert list(work) == [rows[1], rows[0], rows[2]]
     assert [work.find(line) for line in (2, 3, 5)] == [rows[1], rows[0], None]
-    assert (work.rows, work.counts, work.last_line) == (3, {OPEN: 2, "invalid": 1}, 4)
+    assert (work.rows, work.counts, work.last_line) == (3, {AWAITED: 2, "invalid": 1}, 4)
 
 
 def test_an_outcome_settles_its_row_and_keeps_line_customer_and_job(tmp_path: Path) -> None:
@@ -90,8 +90,8 @@ def test_counts_are_there_after_reopening(tmp_path: Path) -> None:
 
     again = work_file(tmp_path)
 
-    assert (next(iter(again)), [row.status for row in again]) == (sent(2, "a"), [OPEN, "issued", "invalid"])
-    assert (rows, counts) == ([], {OPEN: 1, "issued": 1, "invalid": 1})
+    assert (next(iter(again)), [row.status for row in again]) == (sent(2, "a"), [AWAITED, "issued", "invalid"])
+    assert (rows, counts) == ([], {AWAITED: 1, "issued": 1, "invalid": 1})
     assert (dict(again.counts), again.rows, again.last_line) == (counts, 3, 7)
     assert again.line_of("b") == 3
 
@@ -205,8 +205,8 @@ def test_counts_by_column_come_largest_first_and_no_more_than_are_asked_for(tmp_
     work.add([sent(line, f"u{line}") for line in range(2, 8)])
     work.settle([ended(line, "", card_name="신한" if line < 5 else None) for line in range(2, 7)])
 
-    assert work.tally(["status"]) == [(("issued",), 5), ((OPEN,), 1)]
-    assert work.tally(["card_name", "status"], limit=2) == [(("신한", "issued"), 3), (("", "issued"), 2)]
+    assert work.tally("status") == [(("issued",), 5), ((AWAITED,), 1)]
+    assert work.tally("card_name", "status", limit=2) == [(("신한", "issued"), 3), (("", "issued"), 2)]
 
 
 def test_a_row_tells_what_its_outcome_tells() -> None:
