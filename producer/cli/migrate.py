@@ -6,22 +6,29 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
 from producer.cli.shared import before_cards, open_queue, plainly, print_json, stop
+from producer.contract.job import DEADLINE_LIMIT_S
 from producer.errors import BrokerUnavailable, SettingsError
 from producer.migrate import ledger
 from producer.migrate.ledger import Checkpoint, Control
 from producer.migrate.progress import Progress
 from producer.migrate.rows import EXPIRY_FORMATS
 from producer.migrate.run import Stopped
-from producer.migrate.session import Options, Session, WrongState, look, opened
+from producer.migrate.session import Options, Session, WrongState, lies_on_a_disk, look
 from producer.migrate.source import CutOff, SourceError
 from producer.migrate.work_file import WorkFileError
 from producer.settings import ProducerSettings, refuse_worker_secrets
 
+ENCRYPTED = {".gpg": "gpg --decrypt", ".pgp": "gpg --decrypt", ".asc": "gpg --decrypt", ".age": "age --decrypt"}
+PLAIN_TEXT = (
+    "this is a plain-text file on a disk; encrypt it, and pipe it in: "
+    "gpg --decrypt export.csv.pgp | python -m producer migrate - --name NAME "
+    "(or --i-know-this-file-holds-card-data)"
+)
 NOT_ALL, USAGE, RESUMABLE = 1, 2, 3  # exit codes; 0 all issued
 
 
@@ -34,6 +41,11 @@ class Finite(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is no number.", param, ctx)
         return number
+
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+OLD_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+DEADLINE = Finite(60, DEADLINE_LIMIT_S)
 
 
 class _Migrate(click.Group):
@@ -50,64 +62,29 @@ def migrate() -> None:
     """Move customers' cards to billing keys: migrate SOURCE [OPTIONS], see migrate run --help."""
 
 
-@migrate.command("run")
+@migrate.command("run", context_settings={"show_default": True})
 @click.argument("source", metavar="SOURCE")
 @click.option("--name", metavar="NAME", help="Of the migration; job ids follow from it. By default the file's.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Look at every row and send nothing.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped. Give it the same source.")
 @click.option(
-    "--only-failed",
-    "failed",
-    type=click.Path(dir_okay=False, exists=True, path_type=Path),
-    metavar="REPORT",
-    help="A new run of what an earlier report lists as worth another try.",
+    "--only-failed", "failed", type=OLD_FILE, metavar="REPORT", help="A new run of what is worth another try."
 )
-@click.option(
-    "--report",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="One row for each row of the source; JSON Lines if it ends in .jsonl. NAME.report.csv by default.",
-)
+@click.option("--report", type=FILE, metavar="FILE", help="CSV, or JSON Lines if .jsonl; NAME.report.csv by default.")
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), help="By the first character, if not given.")
-@click.option(
-    "--map", "mapped", multiple=True, metavar="COLUMN=FIELD", help="The export's column for one of our fields."
-)
-@click.option(
-    "--encoding", default="utf-8", show_default=True, metavar="E", help="Of the source: utf-8, cp949, euc-kr …"
-)
-@click.option("--expiry-format", type=click.Choice(list(EXPIRY_FORMATS)), default="YYYY-MM", show_default=True)
+@click.option("--map", "mapped", multiple=True, metavar="COLUMN=FIELD", help="The export's column for a field of ours.")
+@click.option("--encoding", default="utf-8", metavar="E", help="Of the source: utf-8, cp949, euc-kr …")
+@click.option("--expiry-format", type=click.Choice(list(EXPIRY_FORMATS)), default="YYYY-MM")
 @click.option("--pg", metavar="P", help="Gateway for rows that do not say: {provider} or {provider}.{MID}.")
 @click.option("--channel-key", metavar="K", help="The channel's key, for rows that do not say.")
 @click.option(
-    "--rows",
-    "expected",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="How many rows there are: for the progress, and to notice a source that was cut off.",
+    "--rows", "expected", type=click.IntRange(0), metavar="N", help="Of the source; one that was cut off is noticed."
 )
-@click.option(
-    "--deadline",
-    "deadline_s",
-    type=Finite(60, 604_800),
-    metavar="S",
-    help="Seconds until a job is given up; JOB_DEADLINE_S by default.",
-)
-@click.option(
-    "--window",
-    type=click.IntRange(1, 1_000_000),
-    default=10_000,
-    show_default=True,
-    metavar="N",
-    help="Jobs that may be open at once, at most.",
-)
+@click.option("--deadline", "deadline_s", type=DEADLINE, metavar="S", help="For each job; JOB_DEADLINE_S by default.")
+@click.option("--window", type=click.IntRange(1, 1_000_000), default=10_000, metavar="N", help="Open jobs, at most.")
 @click.option("--throttle", type=Finite(min=0, min_open=True), metavar="N", help="Rows a second, at most.")
 @click.option(
-    "--memory-mark",
-    type=Finite(0, 100),
-    default=80,
-    show_default=True,
-    metavar="PERCENT",
-    help="How full a Redis may be before nothing more is sent.",
+    "--memory-mark", type=Finite(0, 100), default=80, metavar="PERCENT", help="Send nothing to a fuller Redis."
 )
 @click.option("--accept-unterminated", is_flag=True, help="A last line without a line end is whole.")
 @click.option("--i-know-this-file-holds-card-data", "is_plain_allowed", is_flag=True, help="Read a plain-text file.")
@@ -136,6 +113,28 @@ def run(source: str, *, name: str | None, is_dry: bool, is_plain_allowed: bool, 
     except OSError as error:
         stop(f"{error.filename}: {error.strerror}", USAGE)
     sys.exit(0 if is_good else NOT_ALL)
+
+
+@contextlib.contextmanager
+def opened(source: str, *, is_plain_allowed: bool) -> Iterator[BinaryIO]:
+    """The source's bytes; from a disk only if that is allowed, since what lies there in plain text is not ours to read.
+
+    Raises:
+        SourceError: it cannot be opened, or lies in plain text.
+    """
+    if decrypt := ENCRYPTED.get(Path(source).suffix):
+        raise SourceError(f"pipe it in: {decrypt} {source} | python -m producer migrate - --name NAME")
+    if source == "-" and sys.stdin.isatty():
+        raise SourceError("stdin is a terminal; pipe the export in")
+    is_stdin = source == "-"
+    try:
+        # Not buffered: closing would wait for the thread that reads.
+        with open(0 if is_stdin else source, "rb", 0, closefd=not is_stdin) as file:
+            if lies_on_a_disk(file) and not is_plain_allowed:
+                raise SourceError(PLAIN_TEXT)
+            yield file
+    except IsADirectoryError as error:
+        raise SourceError(f"{source}: {error.strerror}") from None
 
 
 def name_of(source: str, name: str | None) -> str:

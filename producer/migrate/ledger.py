@@ -79,6 +79,9 @@ class Control:
     Args:
         ledger_url, vault_url: the stores.
         name: of the migration.
+
+    Raises:
+        BrokerUnavailable: from every call, if a store does not answer or this user may not ask.
     """
 
     def __init__(self, ledger_url: str, vault_url: str, name: str) -> None:
@@ -89,22 +92,14 @@ class Control:
         self._after = "0"
 
     def tick(self, fields: Mapping[str, str | int], *, lease_s: float = HELD_FOR_S) -> Instructions:
-        """Renew the lease, write fields, hear what is asked; with ``lease_s`` 0 give the lease back.
-
-        Raises:
-            BrokerUnavailable: the ledger does not answer.
-        """
+        """Renew the lease, write fields, hear what is asked; with ``lease_s`` 0 give the lease back."""
         flat = [text for pair in fields.items() for text in pair]
         with self._ledger.reading():
             held, asked, throttle, now = self._tick(keys=[self._key], args=[self._holder, lease_s, *flat])
         return Instructions(bool(held), asked.decode() or RUN, _rate(throttle), float(now))
 
     def checkpoint(self) -> Checkpoint | None:
-        """Where the migration is; None if the ledger does not know it.
-
-        Raises:
-            BrokerUnavailable: the ledger does not answer.
-        """
+        """Where the migration is; None if the ledger does not know it."""
         with self._ledger.reading() as store:
             found = cast("list[bytes | None]", store.hmget(self._key, list(_UNWRITTEN)))
         known = _UNWRITTEN | {name: text.decode() for name, text in zip(_UNWRITTEN, found, strict=True) if text}
@@ -122,20 +117,12 @@ class Control:
         )
 
     def ask(self, **fields: str) -> None:
-        """Write ``asked`` or ``throttle`` for the process that runs it.
-
-        Raises:
-            BrokerUnavailable: the ledger does not answer.
-        """
+        """Write ``asked`` or ``throttle`` for the process that runs it."""
         with self._ledger.reading() as store:
             store.hset(self._key, mapping=cast("dict[Any, Any]", fields))
 
     def now(self) -> float:
-        """Unix seconds of the ledger's clock.
-
-        Raises:
-            BrokerUnavailable: the ledger does not answer.
-        """
+        """Unix seconds of the ledger's clock."""
         return self._ledger.now()
 
     def listen_from(self, now: float) -> None:
@@ -143,11 +130,7 @@ class Control:
         self._after = f"{int(now * 1000)}-0"
 
     def heard(self, *, wait_ms: int) -> list[Outcome]:
-        """Outcomes that were not heard yet, of whatever job; after a moment none.
-
-        Raises:
-            BrokerUnavailable: the ledger does not answer.
-        """
+        """Outcomes that were not heard yet, of whatever job; after a moment none."""
         with self._ledger.reading() as store:
             answer: Any = store.xread({redis_keys.OUTCOMES: self._after}, count=OUTCOMES_AT_ONCE, block=wait_ms)
         entries = [entry for _, found in answer for entry in found]
@@ -156,11 +139,7 @@ class Control:
         return [Outcome.from_json(fields[b"outcome"]) for _, fields in entries]
 
     def outcomes(self, job_ids: Sequence[str]) -> dict[str, Outcome | None]:
-        """The outcomes of those jobs that are known, None while one is open.
-
-        Raises:
-            BrokerUnavailable: the ledger does not answer.
-        """
+        """The outcomes of those jobs that are known, None while one is open."""
         with self._ledger.reading() as store, store.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.hmget(redis_keys.JOB + job_id, ["digest", "outcome"])
@@ -172,11 +151,7 @@ class Control:
         }
 
     def memory_used(self) -> dict[str, float | None]:
-        """How full ledger and vault are, 0 to 1 by ``maxmemory``; None where there is no limit.
-
-        Raises:
-            BrokerUnavailable: one of them does not answer, or this user may not ask.
-        """
+        """How full ledger and vault are, 0 to 1 by ``maxmemory``; None where there is no limit."""
         found: dict[str, float | None] = {}
         for store in (self._ledger, self._vault):
             with store.reading() as client:

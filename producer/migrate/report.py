@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
 from importlib.resources import files
+from operator import attrgetter
 from pathlib import Path
 from string import Template
 from typing import NamedTuple, Self, TextIO
@@ -23,7 +24,7 @@ from producer.contract.card import KOREA
 from producer.contract.identifiers import UID_CHARACTERS, job_id_of
 from producer.contract.outcome import Status
 from producer.migrate.rows import Row, key_prefix, reason
-from producer.migrate.source import Record
+from producer.migrate.source import Record, SourceError
 from producer.migrate.work_file import COLUMNS, NOT_SENT, ReportRow, WorkFile
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
@@ -34,6 +35,7 @@ SENT_AS_SHOWN = re.compile(UID_CHARACTERS + "{1,79}")  # a longer one may have b
 REASONS = 30  # that a summary lists
 TONES = {"issued": "good", "superseded": "calm", "in_doubt": "calm", "not_sent": "calm"}
 SOON_MONTHS = 3
+UID, JOB_ID = attrgetter("customer_uid"), attrgetter("job_id")
 TWICE = "customer_uid: stands on an earlier line, too"
 
 
@@ -94,19 +96,17 @@ class Failed:
         path: of the report, CSV or JSON Lines.
 
     Raises:
-        OSError, ValueError, KeyError: it is no report of a migration.
+        SourceError: it is no report of a migration.
     """
 
     def __init__(self, path: Path) -> None:
         try:
             self._lines = {row.line for row in _found(path) if not SENT_AS_SHOWN.fullmatch(row.customer_uid)}
             self._uids = {row.customer_uid for row in _found(path) if "***" not in row.customer_uid} - {""}
-            self._uids.difference_update(
-                row.customer_uid for row in _found(path, is_worth_it=False)
-            )  # stood there twice
-            self._sent = next((row for row in read_report(path) if row.job_id), None)
-        except (TypeError, AttributeError, csv.Error):
-            raise ValueError("is no report") from None
+            self._uids.difference_update(map(UID, _found(path, is_worth_it=False)))  # who stands there twice
+            self._sent = next(filter(JOB_ID, read_report(path)), None)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error):
+            raise SourceError(f"{path}: is no report of a migration") from None
 
     def is_of(self, name: str, run: int) -> bool:
         """Whether it is the report of that run: one that a run between issued must not be sent again."""
@@ -139,11 +139,7 @@ class Summary:
     def __init__(self, title: str, work: WorkFile) -> None:
         self.title, self.rows = title, work.rows
         self.statuses = [Bar(count, status, status) for (status,), count in work.tally("status")]
-        reasons: Counter[tuple[str, ...]] = Counter()
-        for (*why, message), count in work.tally("status", "code", "pg_code", "message", limit=1000):
-            reasons[*why, reason(message)] += count
-        found = [Bar(count, " · ".join(filter(None, why)), why[0]) for why, count in reasons.most_common()]
-        self.reasons = [bar for bar in found if bar.status != Status.ISSUED][:REASONS]
+        self.reasons = _reasons(work)
         companies = work.tally("card_name", "status")
         self.companies = [Bar(count, f"{name or '(none)'}, {status}", status) for (name, status), count in companies]
 
@@ -163,6 +159,14 @@ class Summary:
             reasons=_chart(self.reasons, self.rows),
             companies=_chart(self.companies, self.rows),
         )
+
+
+def _reasons(work: WorkFile) -> list[Bar]:
+    counts: Counter[tuple[str, ...]] = Counter()
+    for (status, *rest, message), count in work.tally("status", "code", "pg_code", "message", limit=1000):
+        if status != Status.ISSUED:
+            counts[status, *rest, reason(message)] += count
+    return [Bar(count, " · ".join(filter(None, why)), why[0]) for why, count in counts.most_common(REASONS)]
 
 
 def _lines(bars: Iterable[Bar]) -> list[str]:

@@ -5,8 +5,10 @@ work file before it is sent, and its job id follows from migration, run and ``cu
 process, going on sends nothing twice, for as long as the ledger remembers jobs (7 days after their outcome).
 """
 
+import contextlib
+import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -154,17 +156,14 @@ class Run:
 
     def _keep(self, line: int, request: IssueRequest) -> None:
         job_id = job_id_of(request.idempotency_key or "")
-        if self.work.find(line) is None:
-            self.work.add([ReportRow(line, request.customer_uid, AWAITED, job_id=job_id)])
+        self.work.keep(ReportRow(line, request.customer_uid, AWAITED, job_id=job_id))
         self._unsent[job_id] = line, request
 
     def _keep_unsendable(self, row: ReportRow) -> None:
         """Keep a row that is not sent; one that an earlier process sent is awaited all the same."""
-        before = self.work.find(row.line)
-        if before is None:
-            self.work.add([row])
-        elif before.job_id:
-            self._open[before.job_id] = row.line
+        job_id = self.work.keep(row).job_id
+        if job_id is not None:
+            self._open[job_id] = row.line
 
     def _room(self, now: float) -> int:
         self.progress.held = self._why_held()
@@ -187,8 +186,7 @@ class Run:
         if not count or self._why_held():
             return 0
         try:
-            for _ in self.queue.issue_many(request for _, request in self._unsent.values()):
-                pass
+            list(self.queue.issue_many(request for _, request in self._unsent.values()))
         except IdempotencyConflict as conflict:  # the others of the chunk go once more, which changes nothing
             self._leave_out(job_id_of(conflict.idempotency_key))
             return 1
@@ -266,3 +264,20 @@ class Run:
         progress.throttle, progress.held = self._throttle.rate, self._why_held()
         progress.elapsed_s = now - self._began_at
         progress.estimate()
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[Callable[[], bool]]:
+    """Gives a function that tells whether SIGINT or SIGTERM came; the second one ends the process at once."""
+    came: list[int] = []
+
+    def on_signal(number: int, _frame: object) -> None:
+        came.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(came)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -3,10 +3,8 @@
 import contextlib
 import os
 import shlex
-import signal
 import sqlite3
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,16 +22,10 @@ from producer.migrate.pace import Window
 from producer.migrate.progress import Display, Progress
 from producer.migrate.report import DryRun, Failed, Summary, replacing, write_report
 from producer.migrate.rows import Checker, Reader, key_prefix, rows_to_send
-from producer.migrate.run import Run, Stopped
+from producer.migrate.run import Run, Stopped, stopped_by_signals
 from producer.migrate.source import CutOff, Record, SourceError, pairs, records
 from producer.migrate.work_file import WorkFile
 
-ENCRYPTED = {".gpg": "gpg --decrypt", ".pgp": "gpg --decrypt", ".asc": "gpg --decrypt", ".age": "age --decrypt"}
-PLAIN_TEXT = (
-    "this is a plain-text file on a disk; encrypt it, and pipe it in: "
-    "gpg --decrypt export.csv.pgp | python -m producer migrate - --name NAME "
-    "(or --i-know-this-file-holds-card-data)"
-)
 TOLD_EVERY_S = 5.0
 TAKEN_OVER_S = ledger.HELD_FOR_S + 4
 
@@ -96,7 +88,7 @@ def read(file: BinaryIO, options: Options) -> Iterator[Record]:
         is_json=None if options.form is None else options.form == "jsonl",
         encoding=options.encoding,
         names=pairs(options.mapped),
-        must_end=not (options.accept_unterminated or _lies_on_a_disk(file)),
+        must_end=not (options.accept_unterminated or lies_on_a_disk(file)),
     )
     for first in found:
         return chain([first], found)
@@ -157,22 +149,22 @@ class Session:
             WrongState, SourceError, WorkFileError: nothing was sent.
             Stopped, CutOff: it can be resumed.
         """
-        options = self.options
-        failed = None if options.failed is None else _failed(options.failed)
-        found = read(file, options)
+        options, wanted = self.options, read(file, self.options)
+        expected, failed = options.expected, None
+        if options.failed is not None:
+            failed = Failed(options.failed)
+            expected, wanted = len(failed), filter(failed.has, wanted)
         number = self._number(failed)
-        report = options.report or Path(f"{self.name}.{f'run{number}.' if number > 1 else ''}report.csv")
-        unlimited = [store for store, used in self.control.memory_used().items() if used is None]
-        work = self._work_file(report, number)
+        warnings = self._warnings()
+        work = self._work_file(number)
         self._take(number)
-        for store in unlimited:
-            click.echo(f"producer: warning: the {store} has no maxmemory, so it has no --memory-mark", err=True)
-        progress = Progress(self.name, number, options.expected if failed is None else len(failed))
+        click.echo(warnings, err=True, nl=False)
+        progress = Progress(self.name, number, expected)
         with self._ending_well(work, progress), stopped_by_signals() as is_stopping:
-            self._run(work, progress, found if failed is None else filter(failed.has, found), is_stopping)
+            self._run(work, progress, wanted, is_stopping)
             if failed is None:
                 options.check_count(work.rows)
-            return self._finish(work, progress, report)
+            return self._finish(work, progress)
 
     def _number(self, failed: Failed | None) -> int:
         known = self._free()
@@ -199,7 +191,13 @@ class Session:
         if not self.control.tick(fields).is_ours:
             raise WrongState(f"{self.name} is run by another process")
 
-    def _work_file(self, report: Path, number: int) -> WorkFile:
+    def _warnings(self) -> str:
+        unlimited = (store for store, used in self.control.memory_used().items() if used is None)
+        words = "producer: warning: the {} has no maxmemory, so it has no --memory-mark\n"
+        return "".join(map(words.format, unlimited))
+
+    def _work_file(self, number: int) -> WorkFile:
+        report = self.options.report or Path(default_report(self.name, number))
         words = "is there already; move it away, or name another --report"
         if report.exists() and not self.options.resume:
             raise WrongState(f"{report} {words}")
@@ -244,14 +242,18 @@ class Session:
         given = [f" {name} {shlex.quote(str(path))}" for name, path in options.items() if path is not None]
         return f"migrate SOURCE --name {self.name}{''.join(given)} --resume"
 
-    def _finish(self, work: WorkFile, progress: Progress, report: Path) -> bool:
+    def _finish(self, work: WorkFile, progress: Progress) -> bool:
         """Write the report and the summary, and say so in the ledger."""
         work.commit()
-        summary = Summary(f"{progress.name}, run {progress.run}", work)
+        summary, report = Summary(f"{progress.name}, run {progress.run}", work), work.path.with_suffix("")
+        beside = {
+            report.with_suffix(".summary.txt"): summary.text(),
+            report.with_suffix(".summary.html"): summary.page(),
+        }
         try:
             write_report(report, work)
-            for suffix, text in ((".summary.txt", summary.text()), (".summary.html", summary.page())):
-                with replacing(report.with_suffix(suffix)) as file:
+            for path, text in beside.items():
+                with replacing(path) as file:
                     file.write(text)
         except OSError as error:
             raise Stopped(f"{report}: {error.strerror}") from None
@@ -259,9 +261,13 @@ class Session:
         state = ledger.CANCELLED if asked == ledger.CANCEL else ledger.DONE
         self.control.tick({"state": state, "progress": progress.json()}, lease_s=0)
         work.remove()
-        beside = (report.with_suffix(suffix) for suffix in (".summary.txt", ".summary.html"))
         click.echo(f"{summary.text()}\nReport: {', '.join(map(str, (report, *beside)))}")
         return work.counts["issued"] == work.rows
+
+
+def default_report(name: str, run: int) -> str:
+    """The file name of a run's report."""
+    return f"{name}.report.csv" if run == 1 else f"{name}.run{run}.report.csv"
 
 
 def run_number(name: str, known: Checkpoint | None, *, is_resume: bool, is_again: bool) -> int:
@@ -293,51 +299,6 @@ def _stopped_run(name: str, known: Checkpoint | None, *, is_again: bool) -> int:
     return known.run
 
 
-@contextlib.contextmanager
-def stopped_by_signals() -> Iterator[Callable[[], bool]]:
-    """Gives a function that tells whether SIGINT or SIGTERM came; the second one ends the process at once."""
-    came: list[int] = []
-
-    def on_signal(number: int, _frame: object) -> None:
-        came.append(number)
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(came)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _failed(path: Path) -> Failed:
-    try:
-        return Failed(path)
-    except (OSError, ValueError, KeyError):
-        raise SourceError(f"{path}: is no report of a migration") from None
-
-
-@contextlib.contextmanager
-def opened(source: str, *, is_plain_allowed: bool) -> Iterator[BinaryIO]:
-    """The source's bytes; from a disk only if that is allowed, since what lies there in plain text is not ours to read.
-
-    Raises:
-        SourceError: it cannot be opened, or lies in plain text.
-    """
-    if decrypt := ENCRYPTED.get(Path(source).suffix):
-        raise SourceError(f"pipe it in: {decrypt} {source} | python -m producer migrate - --name NAME")
-    if source == "-" and sys.stdin.isatty():
-        raise SourceError("stdin is a terminal; pipe the export in")
-    is_stdin = source == "-"
-    try:
-        # Not buffered: closing would wait for the thread that reads.
-        with open(0 if is_stdin else source, "rb", 0, closefd=not is_stdin) as file:
-            if _lies_on_a_disk(file) and not is_plain_allowed:
-                raise SourceError(PLAIN_TEXT)
-            yield file
-    except IsADirectoryError as error:
-        raise SourceError(f"{source}: {error.strerror}") from None
-
-
-def _lies_on_a_disk(file: BinaryIO) -> bool:
+def lies_on_a_disk(file: BinaryIO) -> bool:
+    """Whether it is a regular file, and no pipe."""
     return stat.S_ISREG(os.fstat(file.fileno()).st_mode)

@@ -7,10 +7,10 @@ A record that cannot be read is one record with a problem, and the next one is r
 import codecs
 import contextlib
 import csv
-import itertools
 import select
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, filterfalse
 from typing import Any, BinaryIO, NamedTuple
 
 from producer.contract.card import Card
@@ -135,10 +135,11 @@ class _Lines(Iterator[_Line]):
         if not raw:
             raise StopIteration
         self._number += 1
-        is_ended = raw.endswith(b"\n")
-        if len(raw) > RECORD_LIMIT:
-            return _Line(self._number, "", TOO_LONG, is_ended or self._skip_to_end())
-        return _Line(self._number, *self._text(raw), is_ended)
+        if len(raw) <= RECORD_LIMIT:
+            return _Line(self._number, *self._text(raw), is_ended=raw.endswith(b"\n"))
+        while raw and not raw.endswith(b"\n"):
+            raw = self._next_raw()
+        return _Line(self._number, "", TOO_LONG, is_ended=bool(raw))
 
     def _text(self, raw: bytes) -> tuple[str, str | None]:
         try:
@@ -156,15 +157,6 @@ class _Lines(Iterator[_Line]):
         self._at = end + 1
         return raw
 
-    def _skip_to_end(self) -> bool:
-        """Leave the rest of a line that is too long unread; whether it has an end."""
-        while (end := self._buffer.find(b"\n", self._at)) < 0:
-            self._at = len(self._buffer)
-            if not self._fill():
-                return False
-        self._at = end + 1
-        return True
-
     def _fill(self) -> bool:
         try:
             while (piece := self._source.read(PIECE)) is None:  # whoever started us made it non-blocking
@@ -180,7 +172,7 @@ def _csv_records(lines: _Lines, names: Mapping[str, str], *, must_end: bool) -> 
     rows = _rows(lines)
     header = next(rows, _Cells(1, [], "is missing", is_ended=True))
     fields = _header_fields(header, names)
-    for row in itertools.chain([header], rows):
+    for row in chain([header], rows):
         if must_end and not row.is_ended:
             raise CutOff(UNENDED.format(row.line))
         if row is not header:
@@ -227,16 +219,13 @@ def _cells(parts: list[_Line]) -> tuple[list[str], int, str | None]:
 
 def _header_fields(header: _Cells, names: Mapping[str, str]) -> list[str | None]:
     """Our names of the columns, None for one that has none."""
-    columns = [cell.strip() for cell in header.cells]
+    columns = list(map(str.strip, header.cells))
     fields = [_field(column, names) for column in columns]
     problems = (
-        ("{}", [header.problem] if header.problem else []),
+        ("{}", list(filter(None, [header.problem]))),
         ("has no column {}, which --map names", sorted(names.keys() - columns)),
-        (
-            "names no {0}; say which column it is with --map COLUMN={0}",
-            [one for one in NEEDED if one not in fields][:1],
-        ),
-        ("names {} twice", sorted(one for one in FIELDS if fields.count(one) > 1)),
+        ("names no {0}; say which column it is with --map COLUMN={0}", [*filterfalse(fields.__contains__, NEEDED)][:1]),
+        ("names {} twice", sorted(name for name in FIELDS if fields.count(name) > 1)),
     )
     for words, found in problems:
         if found:
@@ -262,9 +251,7 @@ def _field(column: str, names: Mapping[str, str]) -> str | None:
 
 
 def _json_records(lines: _Lines, names: Mapping[str, str]) -> Iterator[Record]:
-    for line in lines:
-        if line.problem or line.text.strip():
-            yield _json_record(line, names)
+    return (_json_record(line, names) for line in lines if line.problem or line.text.strip())
 
 
 def _json_record(line: _Line, names: Mapping[str, str]) -> Record:
@@ -312,8 +299,8 @@ def pairs(texts: Iterable[str]) -> dict[str, str]:
     """
     found = {}
     for text in texts:
-        column, equals, name = text.rpartition("=")
-        if not equals or not column or name not in FIELDS:
+        column, _, name = text.rpartition("=")
+        if not column or name not in FIELDS:
             raise SourceError(f"--map: must be COLUMN=FIELD, with a field of: {', '.join(FIELDS)}")
         found[column.strip()] = name
     return found

@@ -106,6 +106,13 @@ class WorkFile:
         found = self._db.execute(f"{_SELECT} WHERE line = ?", (line,)).fetchone()
         return None if found is None else ReportRow(*found)
 
+    def keep(self, row: ReportRow) -> ReportRow:
+        """Keep a row, if its line has none yet; gives the line's row."""
+        before = self.find(row.line)
+        if before is None:
+            self.add([row])
+        return before or row
+
     def line_of(self, customer_uid: str) -> int | None:
         """The line that was sent, or is about to be, for a customer_uid."""
         query = "SELECT line FROM rows WHERE customer_uid = ? AND job_id IS NOT NULL"

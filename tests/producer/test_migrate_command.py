@@ -17,7 +17,7 @@ from producer.contract.outcome import Outcome, Status
 from producer.migrate import ledger
 from producer.migrate.ledger import Control
 from producer.migrate.report import write_report
-from producer.migrate.session import stopped_by_signals
+from producer.migrate.run import stopped_by_signals
 from producer.migrate.work_file import COLUMNS, ReportRow
 from tests.ports import dead_port
 from tests.producer.migrate_stage import MASTERCARD, VISA, customers, export, outcome_of

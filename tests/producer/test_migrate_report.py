@@ -8,7 +8,7 @@ import pytest
 
 from producer.contract.outcome import Status
 from producer.migrate.report import WORTH_ANOTHER_TRY, Failed, Summary, cell, replacing, write_report
-from producer.migrate.source import Record
+from producer.migrate.source import Record, SourceError
 from producer.migrate.work_file import AWAITED, COLUMNS, NOT_SENT, ReportRow
 from tests.producer.migrate_stage import job_of, outcome_of, record_of, work_file
 
@@ -158,7 +158,7 @@ def test_a_row_whose_customer_uid_was_mended_is_sent(tmp_path: Path, uid: str) -
 def test_a_file_that_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "report.csv").write_text(text)
 
-    with pytest.raises((ValueError, KeyError)):
+    with pytest.raises(SourceError):
         Failed(tmp_path / "report.csv")
 
 
@@ -173,7 +173,7 @@ def test_a_file_that_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_file_that_is_hardly_a_report_is_refused(tmp_path: Path, form: str, text: str) -> None:
     (tmp_path / form).write_text(text)
 
-    with pytest.raises((ValueError, KeyError)):
+    with pytest.raises(SourceError):
         Failed(tmp_path / form)
 
 
