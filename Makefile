@@ -28,6 +28,7 @@ check: install ## lint, format, types and imports; no tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
+	$(BIN)/python -m tests.architecture.wall
 
 bench: install ## what a job costs, beside its floor in the same run
 	@$(BIN)/python -m tests.bench

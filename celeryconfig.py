@@ -17,7 +17,7 @@ redis_socket_connect_timeout = SOCKET["socket_connect_timeout"]
 redis_socket_keepalive = True
 redis_backend_health_check_interval = SOCKET["health_check_interval"]
 
-worker_consumer = "worker.consumer:Consumer"  # without mingle and gossip
+worker_consumer = "worker.message_filter:Consumer"  # without mingle and gossip
 worker_pool = "threads"  # jobs wait for i'mport; one process a core, many threads each
 worker_concurrency = 32
 worker_prefetch_multiplier = 1  # a message in memory waits behind a slow call while another worker is idle

@@ -7,36 +7,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from producer.billing_queue import BillingQueue as BillingQueue
-    from producer.contract.card import Card as Card
-    from producer.contract.errors import InvalidCard as InvalidCard
-    from producer.contract.errors import InvalidRequest as InvalidRequest
-    from producer.contract.errors import Refused as Refused
-    from producer.contract.job import Job as Job
-    from producer.contract.outcome import Outcome as Outcome
-    from producer.contract.outcome import Status as Status
-    from producer.errors import BillingError as BillingError
-    from producer.errors import BrokerUnavailable as BrokerUnavailable
-    from producer.errors import IdempotencyConflict as IdempotencyConflict
-    from producer.errors import SettingsError as SettingsError
-    from producer.errors import UnknownJob as UnknownJob
-    from producer.order import IssueRequest as IssueRequest
+    from .billing_queue import BillingQueue as BillingQueue
+    from .contract.card import Card as Card
+    from .contract.errors import InvalidCard as InvalidCard
+    from .contract.errors import InvalidRequest as InvalidRequest
+    from .contract.errors import Refused as Refused
+    from .contract.job import Job as Job
+    from .contract.outcome import Outcome as Outcome
+    from .contract.outcome import Status as Status
+    from .enqueue import IssueRequest as IssueRequest
+    from .errors import BillingError as BillingError
+    from .errors import BrokerUnavailable as BrokerUnavailable
+    from .errors import IdempotencyConflict as IdempotencyConflict
+    from .errors import SettingsError as SettingsError
+    from .errors import UnknownJob as UnknownJob
 
 _HOMES = {
-    "BillingQueue": "producer.billing_queue",
-    "IssueRequest": "producer.order",
-    "Card": "producer.contract",
-    "InvalidCard": "producer.contract",
-    "InvalidRequest": "producer.contract",
-    "Refused": "producer.contract",
-    "Job": "producer.contract",
-    "Outcome": "producer.contract",
-    "Status": "producer.contract",
-    "BillingError": "producer.errors",
-    "BrokerUnavailable": "producer.errors",
-    "IdempotencyConflict": "producer.errors",
-    "SettingsError": "producer.errors",
-    "UnknownJob": "producer.errors",
+    "BillingQueue": ".billing_queue",
+    "IssueRequest": ".enqueue",
+    "Card": ".contract",
+    "InvalidCard": ".contract",
+    "InvalidRequest": ".contract",
+    "Refused": ".contract",
+    "Job": ".contract",
+    "Outcome": ".contract",
+    "Status": ".contract",
+    "BillingError": ".errors",
+    "BrokerUnavailable": ".errors",
+    "IdempotencyConflict": ".errors",
+    "SettingsError": ".errors",
+    "UnknownJob": ".errors",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 — the names above, once
@@ -45,4 +45,4 @@ __all__ = sorted(_HOMES)  # noqa: PLE0605 — the names above, once
 def __getattr__(name: str) -> Any:  # noqa: ANN401 — whatever the name is
     if name not in _HOMES:
         raise AttributeError(name)
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOMES[name], __name__), name)

@@ -1,13 +1,6 @@
-"""BillingQueue: enqueue billing-key requests and read their outcomes, from inside a merchant's process.
+"""Enqueue billing-key requests and read their outcomes, from inside a merchant's process.
 
-The life of a request on this side, in the order that makes a crash in between harmless:
-
-1. *accept*: the ledger gives it a place, once for each idempotency key;
-2. *seal* the card to the workers' public key, *sign* the whole as this producer;
-3. lay it in the *vault*;
-4. *publish* its id.
-
-A repeat with the same idempotency key completes whatever step is missing.
+The steps of a request on this side are in :mod:`producer.enqueue`.
 """
 
 import asyncio
@@ -16,23 +9,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, Literal, Self
 
-from producer.contract.card import Card
-from producer.contract.envelope import Envelope
-from producer.contract.errors import InvalidRequest
-from producer.contract.identifiers import Operation, job_id_of, new_idempotency_key
-from producer.contract.job import DEADLINE_LIMIT_S, INTERACTIVE, MIGRATION, Job, Request
-from producer.contract.outcome import Outcome
-from producer.errors import SettingsError
-from producer.order import IssueRequest, Order
-from producer.publisher import Publisher
-from producer.runtime.key_file import KeyFileError, WatchedFile
-from producer.sealing import SealingKeys, SigningKey
-from producer.settings import ProducerSettings
-from producer.stores import Acceptance, Accepted, NewJob
+from .contract.card import Card
+from .contract.identifiers import Operation
+from .contract.job import INTERACTIVE, MIGRATION, Job, Request
+from .contract.outcome import Outcome
+from .enqueue import Enqueue, IssueRequest, Prepared
+from .sealing import SigningKey
+from .settings import ProducerSettings
 
 CHUNK = 200
 POLL_FIRST_S, POLL_MOST_S = 0.02, 0.5
-LATE_S = 3.0  # after this, publishing is left to the sweeper
 
 
 class BillingQueue:
@@ -46,14 +32,7 @@ class BillingQueue:
     """
 
     def __init__(self, settings: ProducerSettings) -> None:
-        self._settings = settings
-        try:
-            self._sealing = WatchedFile(settings.sealing_keys_file, SealingKeys.load)
-            self._signing = WatchedFile(settings.signing_key_file, SigningKey.load)
-        except KeyFileError as error:
-            raise SettingsError(str(error)) from None
-        self._acceptance = Acceptance(settings.ledger_url, settings.vault_url)
-        self._publisher = Publisher(settings.broker_url)
+        self._settings, self._enqueue = settings, Enqueue(settings)
 
     @classmethod
     def from_env(cls) -> Self:
@@ -103,7 +82,7 @@ class BillingQueue:
             idempotency_key=idempotency_key,
             deadline_s=deadline_s,
         )
-        return self._one(self._issuance(one, INTERACTIVE))
+        return self._enqueue.one(self._issuance(one, INTERACTIVE))
 
     def issue_sealed(
         self,
@@ -135,7 +114,7 @@ class BillingQueue:
             idempotency_key=idempotency_key,
             deadline_s=deadline_s,
         )
-        return self._one(self._issuance(one, INTERACTIVE))
+        return self._enqueue.one(self._issuance(one, INTERACTIVE))
 
     def onetime(
         self,
@@ -183,7 +162,9 @@ class BillingQueue:
             tax_free=tax_free,
             product_type=product_type,
         )
-        return self._one(self._order(request, card, envelope, idempotency_key, deadline_s, INTERACTIVE))
+        return self._enqueue.one(
+            self._enqueue.prepare(request, card, envelope, idempotency_key, deadline_s, INTERACTIVE)
+        )
 
     def issue_many(
         self, requests: Iterable[IssueRequest | Mapping[str, Any]], *, queue: str = MIGRATION
@@ -202,9 +183,8 @@ class BillingQueue:
         """
         pending = iter(requests)
         while chunk := list(islice(pending, CHUNK)):
-            asked = (one if isinstance(one, IssueRequest) else IssueRequest(**one) for one in chunk)
-            orders = [self._issuance(one, queue) for one in asked]
-            for result in self._enqueue(orders):
+            requested = (one if isinstance(one, IssueRequest) else IssueRequest(**one) for one in chunk)
+            for result in self._enqueue.many([self._issuance(one, queue) for one in requested]):
                 if isinstance(result, Exception):
                     raise result
                 yield result
@@ -216,7 +196,7 @@ class BillingQueue:
             UnknownJob: it was never accepted, or finished more than 7 days ago.
             BrokerUnavailable: the ledger cannot be read.
         """
-        return self._acceptance.outcome(job_id)
+        return self._enqueue.stores.outcome(job_id)
 
     def wait(
         self,
@@ -232,13 +212,9 @@ class BillingQueue:
             TimeoutError: it is still open after ``timeout_s`` seconds.
             UnknownJob, BrokerUnavailable: as for :meth:`outcome`.
         """
-        end, pause = clock() + timeout_s, POLL_FIRST_S
+        pauses = _pauses(timeout_s, clock)
         while (outcome := self.outcome(job_id)) is None:
-            left = end - clock()
-            if left <= 0:
-                raise TimeoutError(f"the job is still open after {timeout_s:g} s")
-            sleep(min(pause, left))
-            pause = min(pause * 1.5, POLL_MOST_S)
+            sleep(next(pauses))
         return outcome
 
     async def aissue(self, **arguments: Any) -> Job:  # noqa: ANN401 — those of issue
@@ -259,18 +235,14 @@ class BillingQueue:
 
     async def await_outcome(self, job_id: str, timeout_s: float = 10) -> Outcome:
         """:meth:`wait` for asyncio; no thread is held while it waits."""
-        end, pause = time.monotonic() + timeout_s, POLL_FIRST_S
-        while (outcome := await self.aoutcome(job_id)) is None:
-            left = end - time.monotonic()
-            if left <= 0:
-                raise TimeoutError(f"the job is still open after {timeout_s:g} s")
-            await asyncio.sleep(min(pause, left))
-            pause = min(pause * 1.5, POLL_MOST_S)
+        pauses = _pauses(timeout_s, time.monotonic)
+        while (outcome := await self.aoutcome(job_id)) is None:  # noqa: ASYNC110 — it asks a server
+            await asyncio.sleep(next(pauses))
         return outcome
 
     def sealing_keys(self) -> dict[str, Any]:
         """The public key set that cards are sealed to, for whoever seals elsewhere: a browser, another backend."""
-        return self._sealing.get().jwks
+        return self._enqueue.sealing.get().jwks
 
     @property
     def settings(self) -> ProducerSettings:
@@ -279,12 +251,11 @@ class BillingQueue:
 
     def signing_key(self) -> SigningKey:
         """This producer's signing key, as it is now."""
-        return self._signing.get()
+        return self._enqueue.signing.get()
 
     def close(self) -> None:
         """Give all connections back."""
-        self._acceptance.close()
-        self._publisher.close()
+        self._enqueue.close()
 
     def __enter__(self) -> Self:
         return self
@@ -292,7 +263,7 @@ class BillingQueue:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _issuance(self, one: IssueRequest, queue: str) -> Order:
+    def _issuance(self, one: IssueRequest, queue: str) -> Prepared:
         request = Request(
             operation=Operation.ISSUE,
             customer_uid=one.customer_uid,
@@ -300,88 +271,13 @@ class BillingQueue:
             channel_key=one.channel_key,
             customer_id=one.customer_id,
         )
-        return self._order(request, one.card, one.envelope, one.idempotency_key, one.deadline_s, queue)
-
-    def _order(
-        self,
-        request: Request,
-        card: Card | None,
-        sealed: str | None,
-        idempotency_key: str | None,
-        deadline_s: float | None,
-        queue: str,
-    ) -> Order:
-        _check_kinds(card, sealed, queue)
-        envelope = None if sealed is None else Envelope.parse(sealed)
-        if envelope is not None:
-            envelope.check_bound(request.operation, request.customer_uid, request.merchant_uid)
-        key = new_idempotency_key() if idempotency_key is None else idempotency_key
-        if not isinstance(key, str) or not 0 < len(key) <= 200 or not key.isprintable():
-            raise InvalidRequest([("idempotency_key", "must be 1 to 200 printable characters")])
-        life = self._settings.job_deadline_s if deadline_s is None else deadline_s
-        if not isinstance(life, int | float) or not 1 <= life <= DEADLINE_LIMIT_S:
-            raise InvalidRequest([("deadline_s", f"must be 1 to {DEADLINE_LIMIT_S} seconds")])
-        kid = self._sealing.get().kid if envelope is None else envelope.kid
-        return Order(NewJob(job_id_of(key), key, request, queue, float(life), kid, envelope), card)
-
-    def _one(self, order: Order) -> Job:
-        (result,) = self._enqueue([order])
-        if isinstance(result, Exception):
-            raise result
-        return result
-
-    def _enqueue(self, orders: list[Order]) -> list[Job | Exception]:
-        """Steps 1 to 4 for a chunk of orders; refusals stand in their places."""
-        results: list[Job | Exception] = []
-        to_lay_down = []
-        began = time.monotonic()
-        for order, accepted in zip(orders, self._acceptance.accept([o.asked for o in orders]), strict=True):
-            if isinstance(accepted, Exception):
-                results.append(accepted)
-                continue
-            job = self._sealed(order, accepted)
-            results.append(job)
-            if accepted.open:
-                to_lay_down.append((order.asked, accepted, self._signing.get().sign(job)))
-        if to_lay_down:
-            self._acceptance.store_sealed(to_lay_down)
-            names = [(asked.job_id, asked.queue) for asked, _, _ in to_lay_down]
-            self._publisher.publish(names, to_lay_down[0][0].idempotency_key, is_late=time.monotonic() - began > LATE_S)
-        return results
-
-    def _sealed(self, order: Order, accepted: Accepted) -> Job:
-        asked, request = order.asked, order.asked.request
-        if asked.envelope is not None:
-            text = asked.envelope.text
-        else:
-            assert order.card is not None  # noqa: S101 — _order is given one or the other
-            # Good for the very second of acceptance: a copy of it cannot be handed in again as sealed elsewhere.
-            iat = int(accepted.accepted_at)
-            text = self._sealing.get().seal(
-                order.card,
-                purpose=request.operation,
-                customer_uid=request.customer_uid,
-                merchant_uid=request.merchant_uid,
-                iat=iat,
-                exp=iat + 1,
-            )
-        return Job(
-            **request.fields(),
-            job_id=asked.job_id,
-            sequence=accepted.sequence,
-            accepted_at=accepted.accepted_at,
-            expires_at=accepted.expires_at,
-            envelope=text,
-        )
+        return self._enqueue.prepare(request, one.card, one.envelope, one.idempotency_key, one.deadline_s, queue)
 
 
-def _check_kinds(card: object, sealed: object, queue: object) -> None:
-    """Refuse arguments that would fail after the job was accepted."""
-    for field, holds, rule in (
-        ("card", (card is None) != (sealed is None), "give a card or an envelope, one of the two"),
-        ("card", card is None or isinstance(card, Card), "must be a Card"),
-        ("envelope", sealed is None or isinstance(sealed, str), "must be text"),
-        ("queue", queue in (INTERACTIVE, MIGRATION), f"must be {INTERACTIVE} or {MIGRATION}"),
-    ):
-        if not holds:
-            raise InvalidRequest([(field, rule)])
+def _pauses(timeout_s: float, clock: Callable[[], float]) -> Iterator[float]:
+    """Seconds between one look at a job and the next, longer and longer; at the end of the time TimeoutError."""
+    end, pause_s = clock() + timeout_s, POLL_FIRST_S
+    while (left := end - clock()) > 0:
+        yield min(pause_s, left)
+        pause_s = min(pause_s * 1.5, POLL_MOST_S)
+    raise TimeoutError(f"the job is still open after {timeout_s:g} s")

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple, Self
 
 import redis
 
-from producer.contract import redis_keys
-from producer.contract.outcome import Outcome
-from producer.settings import ProducerSettings
-from producer.store import Store
+from .contract import redis_keys
+from .contract.outcome import Outcome
+from .settings import ProducerSettings
+from .store import Store
 
 BATCH, BLOCK_MS, IDLE_MS = 100, 1000, 60_000
 

@@ -12,11 +12,11 @@ from kombu.exceptions import KombuError
 from kombu.exceptions import OperationalError as KombuOperationalError
 from kombu.pools import ProducerPool
 
-from producer.contract.job import TASK_NAME
-from producer.errors import BrokerUnavailable
-from producer.runtime.celery_transport import transport
-from producer.runtime.redaction import wipe
-from producer.runtime.store_errors import place, trouble
+from .contract.job import TASK_NAME
+from .errors import BrokerUnavailable
+from .runtime.celery_transport import transport
+from .runtime.redaction import wipe
+from .runtime.store_errors import place, trouble
 
 CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 1.0, 1.5
 POOL = 32

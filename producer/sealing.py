@@ -14,14 +14,14 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey
 from joserfc.registry import HeaderParameter
 
-from producer.contract import envelope as sealed_card
-from producer.contract import job as signed_job
-from producer.contract.card import Card
-from producer.contract.errors import InvalidCard, Refused
-from producer.contract.identifiers import Operation
-from producer.contract.job import Job
-from producer.contract.jose import b64url, header_of, split, unb64url
-from producer.runtime.key_file import KeyFileError, keys_of, kid_of, read_jwk
+from .contract import envelope as sealed_card
+from .contract import job as signed_job
+from .contract.card import Card
+from .contract.errors import InvalidCard, Refused
+from .contract.identifiers import Operation
+from .contract.job import Job
+from .contract.jose import b64url, header_of, split, unb64url
+from .runtime.key_file import KeyFileError, keys_of, kid_of, read_jwk
 
 CURVES: dict[str, type[OKPKey | ECKey]] = {"X25519": OKPKey, "P-256": ECKey}
 

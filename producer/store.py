@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import redis
 
-from producer.errors import BrokerUnavailable
-from producer.runtime.redaction import wipe
-from producer.runtime.redis_store import instant, open_client
-from producer.runtime.store_errors import trouble
+from .errors import BrokerUnavailable
+from .runtime.redaction import wipe
+from .runtime.redis_store import instant, open_client
+from .runtime.store_errors import trouble
 
 # For each connection and answer: a store that is down or silent fails a call within 5 s. Stores that answer just in
 # time, answer after answer, may take longer.

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 import redis
 
-from producer.contract import redis_keys
-from producer.contract.envelope import Envelope
-from producer.contract.errors import Refused
-from producer.contract.job import Request
-from producer.contract.outcome import Outcome
-from producer.errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
-from producer.runtime.store_errors import place
-from producer.store import FAILURES, Store
+from .contract import redis_keys
+from .contract.envelope import Envelope
+from .contract.errors import Refused
+from .contract.job import Request
+from .contract.outcome import Outcome
+from .errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
+from .runtime.store_errors import place
+from .store import FAILURES, Store
 
-ACCEPT = files("producer").joinpath("lua/accept.lua").read_bytes()
+ACCEPT = files(__package__).joinpath("lua/accept.lua").read_bytes()
 ACCEPT_SHA = sha1(ACCEPT).hexdigest()  # noqa: S324 — how EVALSHA names a script
 
 FULL = "is nearly full: jobs are accepted again when workers have made room (see maxmemory)"

@@ -21,6 +21,12 @@ WORKER_EXTRA = frozenset({"prometheus_client", "requests", "urllib3"})  # what w
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _producer_name(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
+    if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
+        raise click.BadParameter("use up to 32 of a-z, 0-9 and -")
+    return name
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Workers that turn sealed cards into i'mport billing keys."""
@@ -29,17 +35,16 @@ def main() -> None:
 @main.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--rotate", is_flag=True, help="Append a key to every set in DIRECTORY; the last is the newest.")
-@click.option("--producer", "name", metavar="NAME", help="Add a producer with a signing key of its own.")
+@click.option(
+    "--producer", "name", metavar="NAME", callback=_producer_name, help="Add a producer with a signing key of its own."
+)
 @click.option("--may", metavar="LIST", help="What the producer may ask for; issue,onetime by default.")
 def keygen(directory: Path, *, rotate: bool, name: str | None, may: str | None) -> None:
     """Write the key files of both halves into DIRECTORY. Never overwrites a key."""
-    if rotate and name:
-        raise click.UsageError("--rotate and --producer do not go together")
-    if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
-        raise click.BadParameter("use up to 32 of a-z, 0-9 and -", param_hint="--producer")
-    if rotate and may is not None:
-        raise click.UsageError("--rotate and --may do not go together")
-    operations = [word.strip() for word in ("issue,onetime" if may is None else may).split(",")]
+    for option, value in (("--producer", name), ("--may", may)):
+        if rotate and value is not None:
+            raise click.UsageError(f"--rotate and {option} do not go together")
+    operations = list(keys.EVERYTHING) if may is None else may.replace(" ", "").split(",")
     if not set(operations) <= set(keys.EVERYTHING):
         raise click.BadParameter(f"knows {' and '.join(keys.EVERYTHING)}", param_hint="--may")
     if rotate:

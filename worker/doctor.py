@@ -12,6 +12,7 @@ from producer.runtime.errors import ProcessError, StoreUnavailable
 from producer.runtime.lockdown import lock_down
 from producer.runtime.redis_store import Link
 from worker.bootstrap import iamport_client, open_keyrings
+from worker.iamport.login import advice
 from worker.settings import WorkerSettings, is_loopback
 from worker.store_check import (
     CLOCK_APART_S,
@@ -65,16 +66,20 @@ def examine(settings: WorkerSettings, wrong: dict[str, str], *, with_login: bool
         yield Finding("settings", FAIL, f"{name.upper()}: {rule}")
     out_of_reach = set(wrong)
     for check in CHECKS:
-        if check.what == LOGIN and not with_login:
-            continue
-        if missing := [name.upper() for name in check.needs if name in out_of_reach]:
-            yield Finding(check.what, NOTE, f"not examined, for want of {', '.join(missing)}")
-            continue
-        try:
-            yield Finding(check.what, *check.ask(settings))
-        except ProcessError as error:
-            yield Finding(check.what, FAIL, str(error))
-            out_of_reach |= {name for name in check.needs if len(check.needs) == 1}  # said once
+        if with_login or check.what != LOGIN:
+            yield _asked(check, settings, out_of_reach)
+
+
+def _asked(check: Check, settings: WorkerSettings, out_of_reach: set[str]) -> Finding:
+    """A check's finding; the one setting that cannot be used is out of reach of those that follow: it is said once."""
+    if missing := [name.upper() for name in check.needs if name in out_of_reach]:
+        return Finding(check.what, NOTE, f"not examined, for want of {', '.join(missing)}")
+    try:
+        return Finding(check.what, *check.ask(settings))
+    except ProcessError as error:
+        if len(check.needs) == 1:
+            out_of_reach.update(check.needs)
+        return Finding(check.what, FAIL, str(error))
 
 
 def _keys(settings: WorkerSettings) -> tuple[str, str]:
@@ -156,11 +161,7 @@ def _login(settings: WorkerSettings) -> tuple[str, str]:
     answer = iamport_client(settings).login(settings.imp_key, settings.imp_secret)
     if answer.token is not None:
         return OK, f"gives a token with {answer.token.life_s:.0f} s left"
-    if answer.status == 401:
-        return FAIL, "IMP_KEY and IMP_SECRET are refused: compare them with i'mport's console"
-    if not answer.was_sent:
-        return FAIL, "IMP_API_URL cannot be reached: is the way out open, or IMP_PROXY_URL needed?"
-    return FAIL, f"answers HTTP {answer.status}" if answer.status else "does not answer"
+    return FAIL, advice(answer)
 
 
 def _lock_down(_settings: WorkerSettings) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from producer.runtime.errors import StoreUnavailable
 from worker.errors import TokenUnavailable, UnknownKid, UnknownProducer
 from worker.iamport.answer import NO_ANSWER, Annotation, Answer
 from worker.iamport.codes import Verdict
+from worker.iamport.login import LOGIN_FAILED, LOGIN_THROTTLED
 from worker.iamport.verdict import NOTHING, Judged, judge_customer, judge_issue, judge_onetime, judge_payment
 from worker.model import (
     OVERDUE,
@@ -46,8 +47,6 @@ from worker.model import (
 )
 from worker.rate_limit import Turns
 from worker.retry import (
-    LOGIN_FAILED,
-    LOGIN_THROTTLED,
     LOOK_UP,
     TOKEN_REFUSED,
     WAITS_FOR_OTHERS_S,

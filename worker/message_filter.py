@@ -13,6 +13,7 @@ from queue import Empty
 from typing import Any
 
 import structlog
+from celery.worker import consumer
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from redis.exceptions import OutOfMemoryError
 
@@ -64,13 +65,11 @@ def _problem_of_body(body: object, properties: dict[str, Any], job_id: str) -> s
     if properties.get("body_encoding") != "base64" or not isinstance(body, str) or len(body) > SIZE_LIMIT:
         return "body"
     try:
-        parts = json.loads(base64.b64decode(body, validate=True))
-    except (ValueError, binascii.Error, RecursionError):
+        arguments, named_arguments, embed = json.loads(base64.b64decode(body, validate=True))
+    except (ValueError, TypeError, binascii.Error, RecursionError):
         return "body"
-    if not isinstance(parts, list) or len(parts) != 3 or parts[0] != [job_id] or parts[1] != {}:
-        return "body"
-    embed = parts[2]
-    return None if isinstance(embed, dict) and not any(embed.values()) else "body"
+    is_ours = (arguments, named_arguments) == ([job_id], {})
+    return None if is_ours and isinstance(embed, dict) and not any(embed.values()) else "body"
 
 
 def canonical(message: dict[str, Any], queue: str) -> dict[str, Any]:
@@ -166,3 +165,16 @@ class Transport(redis.Transport):
             super()._deliver(canonical(message, queue), queue)
         else:
             _drop(problem)
+
+
+class Consumer(consumer.Consumer):
+    """Celery's consumer without the steps that talk to other workers, however the worker was started.
+
+    Mingle and gossip ask and answer on the control exchange. Whoever may publish there may stop every worker that
+    listens, also those of a merchant's own Celery on the same Redis, so the worker's Redis user may not; nothing of
+    ours needs them.
+    """
+
+    def __init__(self, *args: Any, worker_options: dict[str, Any] | None = None, **options: Any) -> None:  # noqa: ANN401 — Celery's
+        quiet = {"without_mingle": True, "without_gossip": True}
+        super().__init__(*args, worker_options={**(worker_options or {}), **quiet}, **options)

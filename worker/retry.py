@@ -6,6 +6,7 @@ from collections.abc import Callable
 from producer.contract.identifiers import Operation
 from producer.contract.outcome import Status
 from worker.iamport.codes import Verdict
+from worker.iamport.login import LOGIN_REFUSED
 from worker.iamport.verdict import Judged, LookUpResult
 from worker.model import End, Lease, Snooze, Step
 
@@ -15,7 +16,6 @@ TRANSIENT_SENDS = 3
 CLAIMS_LIMIT = 10
 WAITS_FOR_OTHERS_S = 30.0
 
-LOGIN_REFUSED, LOGIN_FAILED, LOGIN_THROTTLED = "login_refused", "login_failed", "login_throttled"
 TOKEN_AWAITED, TOKEN_REFUSED, VAULT_SILENT, LOOK_UP = "token_awaited", "token_refused", "vault_silent", "look_up"
 
 FINAL = {

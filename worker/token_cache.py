@@ -30,8 +30,9 @@ from producer.runtime.errors import StoreUnavailable
 from producer.runtime.redis_store import Stores
 from worker.errors import LoginRefused, TokenUnavailable
 from worker.iamport.answer import Answer, Token
+from worker.iamport.login import LOGIN_FAILED, LOGIN_REFUSED, login_problem
 from worker.model import SharedToken
-from worker.retry import LOGIN_FAILED, LOGIN_REFUSED, LOGIN_THROTTLED, TOKEN_AWAITED, VAULT_SILENT
+from worker.retry import TOKEN_AWAITED, VAULT_SILENT
 
 MARGIN_S = 30.0  # fetched again this long before its end: inside the last minute, in which i'mport extends it
 SHORTEST_LIFE_S = 5.0  # however near its end i'mport says it is, it is not asked for more often than this
@@ -150,12 +151,13 @@ class TokenCache:
     def _fetched(self) -> SharedToken:
         asked_at = self._clock()
         answer = self._login()
-        if answer.status == 401:
+        if answer.token is not None:
+            return self._kept(answer.token, asked_at)
+        problem = login_problem(answer)
+        if problem == LOGIN_REFUSED:
             self._vault.local.call("SET", self._name + ":refused", 1, "EX", REFUSED_S)
             raise LoginRefused(LOGIN_REFUSED, REFUSED_S)
-        if answer.token is None:
-            raise TokenUnavailable(LOGIN_THROTTLED if answer.status == 429 else LOGIN_FAILED, answer.retry_after_s)
-        return self._kept(answer.token, asked_at)
+        raise TokenUnavailable(problem or LOGIN_FAILED, answer.retry_after_s)
 
     def _kept(self, token: Token, asked_at: float) -> SharedToken:
         life_s = max(token.life_s - MARGIN_S, SHORTEST_LIFE_S)

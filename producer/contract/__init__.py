@@ -4,12 +4,12 @@ Pydantic and the standard library only. Nothing here opens or seals anything, no
 loads neither Celery nor Redis.
 """
 
-from producer.contract.card import Card
-from producer.contract.envelope import Envelope
-from producer.contract.errors import ContractError, InvalidCard, InvalidRequest, Refused
-from producer.contract.identifiers import Operation
-from producer.contract.job import Job, Request
-from producer.contract.outcome import Outcome, Status
+from .card import Card
+from .envelope import Envelope
+from .errors import ContractError, InvalidCard, InvalidRequest, Refused
+from .identifiers import Operation
+from .job import Job, Request
+from .outcome import Outcome, Status
 
 __all__ = [
     "Card",

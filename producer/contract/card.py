@@ -9,12 +9,11 @@ import re
 import time
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     ModelWrapValidatorHandler,
@@ -25,16 +24,22 @@ from pydantic import (
     model_validator,
 )
 
-from producer.contract.errors import InvalidCard, problems_of
-from producer.contract.identifiers import printable
-from producer.contract.jose import DuplicateMember, loads
+from .card_rules import (
+    LUHN_BRANDS,
+    at_most,
+    birth_date_holds,
+    brand_of,
+    business_number_holds,
+    digits_of,
+    luhn_holds,
+)
+from .errors import InvalidCard, problems_of
+from .jose import DuplicateMember, loads
 
 HOUR_S = 3600
 KOREA = timezone(timedelta(hours=9))  # no daylight saving since 1988
 DUMMY_BIRTH = "123456"  # one gateway (Hecto) asks for it where its contract does not check the birth date
-LUHN_BRANDS = frozenset({"visa", "mastercard", "amex", "jcb", "diners"})
 DIGITS_THAT_TELL, UNKNOWN_LIMIT = 4, 10
-_DOUBLED = str.maketrans("0123456789", "0246813579")  # twice a digit, its own digits added
 SHORT_FIELDS = frozenset({"card_number", "expiry", "birth", "pwd_2digit", "cvc"})  # by their rules
 PLAINTEXT_LIMIT = 2400  # bytes of JSON: with the longest header the envelope stays below its 4 KiB
 
@@ -43,67 +48,6 @@ PLAINTEXT_LIMIT = 2400  # bytes of JSON: with the longest header the envelope st
 def month_in_korea(hour: float) -> str:
     """``YYYY-MM`` there, so many hours after the beginning of 1970."""
     return datetime.fromtimestamp(hour * HOUR_S, UTC).astimezone(KOREA).strftime("%Y-%m")
-
-
-def luhn_holds(digits: str) -> bool:
-    """True if the check digit of a card number holds (ISO/IEC 7812-1)."""
-    return (sum(map(int, digits[::-2])) + sum(map(int, digits[-2::-2].translate(_DOUBLED)))) % 10 == 0
-
-
-def brand_of(digits: str) -> str:
-    """``visa``, ``mastercard``, ``amex``, ``jcb``, ``diners``, ``unionpay`` or ``domestic``."""
-    if digits[0] == "4":
-        return "visa"
-    four = int(digits[:4])
-    three, two = four // 10, four // 100
-    tests = (
-        ("mastercard", 51 <= two <= 55 or 2221 <= four <= 2720),
-        ("amex", two in {34, 37}),
-        ("jcb", 3528 <= four <= 3589),
-        ("diners", 300 <= three <= 305 or four == 3095 or two in {36, 38, 39}),
-        ("unionpay", two == 62),
-    )
-    return next((brand for brand, holds in tests if holds), "domestic")
-
-
-def business_number_holds(digits: str) -> bool:
-    """True if the check digit of a Korean business registration number (10 digits) holds.
-
-    Source: the National Tax Service's published weights 1 3 7 1 3 7 1 3 5.
-    """
-    total = sum(int(d) * w for d, w in zip(digits, (1, 3, 7, 1, 3, 7, 1, 3, 5), strict=False))
-    total += int(digits[8]) * 5 // 10
-    return (10 - total % 10) % 10 == int(digits[9])
-
-
-def birth_date_holds(digits: str) -> bool:
-    """True if six digits are a calendar date ``YYMMDD`` in this century or the last."""
-    for century in (1900, 2000):
-        try:
-            date(century + int(digits[:2]), int(digits[2:4]), int(digits[4:]))
-        except ValueError:
-            continue
-        return True
-    return False
-
-
-def _digits_of(value: SecretStr, rule: str) -> str:
-    text = unicodedata.normalize("NFKC", value.get_secret_value())
-    if text.isdecimal() and text.isascii():
-        return text
-    if any(character.isalnum() and character not in "0123456789" for character in text):
-        raise ValueError(rule)
-    return "".join(character for character in text if character in "0123456789")
-
-
-def _at_most(length: int) -> AfterValidator:
-    def check(value: SecretStr) -> SecretStr:
-        text = unicodedata.normalize("NFKC", value.get_secret_value())  # Korean keyboards type wide spaces and digits
-        if not 0 < len(text) <= length:
-            raise ValueError(f"must be 1 to {length} characters")
-        return SecretStr(printable(text))
-
-    return AfterValidator(check)
 
 
 class Card(BaseModel):
@@ -131,16 +75,16 @@ class Card(BaseModel):
     birth: SecretStr | None = None
     pwd_2digit: SecretStr | None = None
     cvc: SecretStr | None = None
-    customer_name: Annotated[SecretStr, _at_most(20)] | None = None
-    customer_tel: Annotated[SecretStr, _at_most(20)] | None = None
-    customer_email: Annotated[SecretStr, _at_most(200)] | None = None
-    customer_addr: Annotated[SecretStr, _at_most(200)] | None = None
-    customer_postcode: Annotated[SecretStr, _at_most(8)] | None = None
-    buyer_name: Annotated[SecretStr, _at_most(16)] | None = None
-    buyer_email: Annotated[SecretStr, _at_most(64)] | None = None
-    buyer_tel: Annotated[SecretStr, _at_most(16)] | None = None
-    buyer_addr: Annotated[SecretStr, _at_most(128)] | None = None
-    buyer_postcode: Annotated[SecretStr, _at_most(8)] | None = None
+    customer_name: Annotated[SecretStr, at_most(20)] | None = None
+    customer_tel: Annotated[SecretStr, at_most(20)] | None = None
+    customer_email: Annotated[SecretStr, at_most(200)] | None = None
+    customer_addr: Annotated[SecretStr, at_most(200)] | None = None
+    customer_postcode: Annotated[SecretStr, at_most(8)] | None = None
+    buyer_name: Annotated[SecretStr, at_most(16)] | None = None
+    buyer_email: Annotated[SecretStr, at_most(64)] | None = None
+    buyer_tel: Annotated[SecretStr, at_most(16)] | None = None
+    buyer_addr: Annotated[SecretStr, at_most(128)] | None = None
+    buyer_postcode: Annotated[SecretStr, at_most(8)] | None = None
 
     fields_of_issue: ClassVar[frozenset[str]] = frozenset(
         {"card_number", "expiry", "birth", "pwd_2digit", "cvc", "customer_name", "customer_tel"}
@@ -169,7 +113,7 @@ class Card(BaseModel):
     @classmethod
     def _check_card_number(cls, value: SecretStr) -> SecretStr:
         rule = "must be 14 to 16 digits"
-        digits = _digits_of(value, rule)
+        digits = digits_of(value, rule)
         if not 14 <= len(digits) <= 16:
             raise ValueError(rule)
         if brand_of(digits) in LUHN_BRANDS and not luhn_holds(digits):
@@ -193,7 +137,7 @@ class Card(BaseModel):
         if value is None:
             return None
         rule = "must be YYMMDD or a 10-digit business number"
-        digits = _digits_of(value, rule)
+        digits = digits_of(value, rule)
         if len(digits) == 6:
             if digits != DUMMY_BIRTH and not birth_date_holds(digits):
                 raise ValueError("is no calendar date YYMMDD")

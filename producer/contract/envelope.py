@@ -12,9 +12,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from producer.contract.errors import Refused
-from producer.contract.identifiers import CustomerUid, Kid, MerchantUid, Operation
-from producer.contract.jose import header_of, split, unb64url
+from .errors import Refused
+from .identifiers import CustomerUid, Kid, MerchantUid, Operation
+from .jose import header_of, split, unb64url
 
 ENVELOPE_LIMIT = 4096  # bytes of the compact text
 LIFE_LIMIT_S = 3600
@@ -24,6 +24,10 @@ IV_LENGTH, TAG_LENGTH = 12, 16
 
 ISSUE_MEMBERS = frozenset({"alg", "enc", "epk", "kid", "typ", "purpose", "customer_uid", "iat", "exp"})
 ONETIME_MEMBERS = (ISSUE_MEMBERS - {"customer_uid"}) | {"merchant_uid"}
+MEMBERS = {
+    Operation.ISSUE: (ISSUE_MEMBERS,),
+    Operation.ONETIME: (ONETIME_MEMBERS, ONETIME_MEMBERS | {"customer_uid"}),
+}
 EPK_LENGTHS = {("OKP", "X25519"): {"x": 32}, ("EC", "P-256"): {"x": 32, "y": 32}}
 
 
@@ -125,20 +129,10 @@ class Envelope(BaseModel):
 
 
 def _check_header(header: dict[str, Any]) -> None:
-    names = frozenset(header)
-    for member, value in (("alg", ALG), ("enc", ENC), ("typ", TYP)):
-        if member in names and header[member] != value:
+    for member, values in (("alg", (ALG,)), ("enc", (ENC,)), ("typ", (TYP,)), ("purpose", tuple(MEMBERS))):
+        if member in header and header[member] not in values:
             raise Refused(f"wrong_{member}")
-    match header.get("purpose"):
-        case Operation.ISSUE:
-            exact = names == ISSUE_MEMBERS
-        case Operation.ONETIME:
-            exact = names - {"customer_uid"} == ONETIME_MEMBERS
-        case None:
-            exact = False
-        case _:
-            raise Refused("wrong_purpose")
-    if not exact:
+    if frozenset(header) not in MEMBERS.get(header.get("purpose", ""), ()):
         raise Refused("wrong_members")
     _check_epk(header["epk"])
 

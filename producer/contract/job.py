@@ -21,10 +21,10 @@ from pydantic import (
     model_validator,
 )
 
-from producer.contract.envelope import ENVELOPE_LIMIT
-from producer.contract.errors import InvalidRequest, Refused, problems_of
-from producer.contract.identifiers import KID, CustomerUid, JobId, MerchantUid, Operation, printable
-from producer.contract.jose import header_of, json_object, split, unb64url
+from .envelope import ENVELOPE_LIMIT
+from .errors import InvalidRequest, Refused, problems_of
+from .identifiers import KID, CustomerUid, JobId, MerchantUid, Operation, printable
+from .jose import header_of, json_object, split, unb64url
 
 TASK_NAME = "billing.run"
 RECOVERY, INTERACTIVE, MIGRATION = "recovery", "interactive", "migration"
@@ -99,16 +99,20 @@ class Request(BaseModel):
         return sha256(json.dumps(members, sort_keys=True).encode()).hexdigest()
 
 
+NEEDED = {Operation.ISSUE: {"customer_uid"}, Operation.ONETIME: {"merchant_uid", "amount", "name"}}
+UNUSED = {
+    Operation.ISSUE: {"merchant_uid", "amount", "name", "card_quota", "vat_amount", "tax_free", "product_type"},
+    Operation.ONETIME: {"customer_id"},
+}
+INSTALMENTS_FROM = 50_000  # KRW
+
+
 def _misfits(request: Request) -> list[tuple[str, str]]:
     """Fields that the operation needs and that are missing, or that it has no use for."""
-    payment_only = ("merchant_uid", "amount", "name", "card_quota", "vat_amount", "tax_free", "product_type")
-    needed: tuple[str, ...] = ("customer_uid",)
-    unused: tuple[str, ...] = payment_only
-    if request.operation is Operation.ONETIME:
-        needed, unused = ("merchant_uid", "amount", "name"), ("customer_id",)
-    found = [(name, "is required") for name in needed if getattr(request, name) is None]
-    found += [(name, "is not used here") for name in unused if getattr(request, name) is not None]
-    if (request.card_quota or 0) > 1 and (request.amount or 0) < 50_000:
+    given = {name for name, value in request if value is not None}
+    found = [(name, "is required") for name in sorted(NEEDED[request.operation] - given)]
+    found += [(name, "is not used here") for name in sorted(UNUSED[request.operation] & given)]
+    if (request.card_quota or 0) > 1 and (request.amount or 0) < INSTALMENTS_FROM:
         found.append(("card_quota", "instalments need an amount of 50000 or more"))
     return found
 
@@ -154,8 +158,8 @@ class SignedJob(NamedTuple):
             raise Refused("wrong_members")
         if len(unb64url(signature)) != SIGNATURE_LENGTH:
             raise Refused("bad_segment")
-        kid = header["kid"]
-        if not isinstance(kid, str) or not KID.fullmatch(kid):
+        kid = str(header["kid"])
+        if kid != header["kid"] or not KID.fullmatch(kid):
             raise Refused("bad_member")
         return cls(kid, text, unb64url(payload))
 

@@ -9,7 +9,7 @@ import binascii
 import json
 from typing import Any, NoReturn
 
-from producer.contract.errors import Refused
+from .errors import Refused
 
 HEADER_LIMIT = 1024
 ALPHABET = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
-from producer.contract.identifiers import Operation
+from .identifiers import Operation
 
 
 class Status(StrEnum):

@@ -15,9 +15,9 @@ from producer.contract.card import Card
 from producer.contract.errors import InvalidInput
 from producer.contract.identifiers import Operation
 from producer.contract.job import Request
+from producer.enqueue import IssueRequest
 from producer.migrate.source import REQUEST_FIELDS, CutOff, Record, SourceError
 from producer.migrate.work_file import AWAITED, ReportRow
-from producer.order import IssueRequest
 
 ROWS_AT_ONCE = 100
 READ_AHEAD = 4 * ROWS_AT_ONCE

@@ -15,6 +15,7 @@ from functools import partial
 from producer.billing_queue import BillingQueue
 from producer.contract.identifiers import job_id_of
 from producer.contract.outcome import Outcome, Status
+from producer.enqueue import IssueRequest
 from producer.errors import BrokerUnavailable, IdempotencyConflict
 from producer.migrate import ledger
 from producer.migrate.ledger import Control
@@ -22,7 +23,6 @@ from producer.migrate.pace import Throttle, Window
 from producer.migrate.progress import Progress
 from producer.migrate.rows import ROWS_AT_ONCE, Reader, Row
 from producer.migrate.work_file import AWAITED, NOT_SENT, ReportRow, WorkFile
-from producer.order import IssueRequest
 
 TICK_S = 0.5
 CHECK_S, CHECKED = 1.0, 200  # open rows that are asked for every so often, in case their outcome was not heard

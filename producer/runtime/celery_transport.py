@@ -6,7 +6,7 @@ A plain dict, so that a producer inside a merchant's process can build its Celer
 
 from typing import Any
 
-from producer.contract.job import INTERACTIVE, QUEUES
+from ..contract.job import INTERACTIVE, QUEUES
 
 SOCKET = {
     "socket_connect_timeout": 2.0,  # the default is to wait for ever

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from producer.runtime.errors import ProcessError
+from .errors import ProcessError
 
 Keys = TypeVar("Keys")
 LOOK_EVERY_S = 1.0

@@ -16,7 +16,7 @@ from types import TracebackType
 import structlog
 from structlog.typing import EventDict, Processor
 
-from producer.runtime.redaction import Redacting, redact
+from .redaction import Redacting, redact
 
 NOISY = (
     "celery.worker.strategy",

@@ -61,14 +61,11 @@ def mask_card_number(text: str | None) -> str | None:
     Some gateways show eight and four, and a careless one would show the whole; twelve digits or fewer that are shown
     beside stars are cut to the same form.
     """
-    if text is None:
+    kept = "".join(one if one.isdigit() else "*" for one in text or "" if one not in SEPARATORS)
+    if not kept.strip("*"):
         return None
-    if not any(one.isdigit() for one in text):
-        return None
-    kept = [one if one.isdigit() else "*" for one in text if one not in SEPARATORS]
-    if len(kept) < 13:  # not a card number's length: keep only what can be no more than its end
-        return "*" * max(len(kept) - 4, 0) + "".join(kept[-4:]) if kept else None
-    return "".join(kept[:6]) + "*" * (len(kept) - 10) + "".join(kept[-4:])
+    first = 6 if len(kept) >= 13 else 0  # a shorter one is no card number: keep only what can be no more than its end
+    return kept[:first] + "*" * max(len(kept) - first - 4, 0) + kept[-4:]
 
 
 def redact(text: str) -> str:

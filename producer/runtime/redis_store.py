@@ -17,10 +17,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
-from producer.runtime.celery_transport import SOCKET
-from producer.runtime.errors import StoreUnavailable
-from producer.runtime.redaction import wipe
-from producer.runtime.store_errors import is_passing, trouble
+from .celery_transport import SOCKET
+from .errors import StoreUnavailable
+from .redaction import wipe
+from .store_errors import is_passing, trouble
 
 Argument = str | bytes | int | float
 UNANSWERED_LIMIT = 100

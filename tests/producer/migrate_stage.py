@@ -12,6 +12,7 @@ from hypothesis import settings
 from producer import BillingQueue
 from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.outcome import Outcome, Status
+from producer.enqueue import IssueRequest
 from producer.errors import IdempotencyConflict
 from producer.migrate import ledger
 from producer.migrate.ledger import Control, Instructions
@@ -21,7 +22,6 @@ from producer.migrate.rows import Checker, Reader, rows_to_send
 from producer.migrate.run import Run
 from producer.migrate.source import Record
 from producer.migrate.work_file import WorkFile
-from producer.order import IssueRequest
 
 HEADER = "customer_uid,card_number,expiry"
 VISA, MASTERCARD, EXPIRY = "4242424242424242", "5555555555554444", "2031-07"

@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.contract.card import Card
+from producer.enqueue import IssueRequest
 from producer.migrate.rows import CARD_LIKE, EXPIRY_FORMATS, shown
 from producer.migrate.source import NEEDED, REQUEST_FIELDS, Record
-from producer.order import IssueRequest
 from tests.producer.migrate_stage import EXPIRY, MASTERCARD, REPEATABLE, VISA, checker, record_of
 
 UIDS_LIKE_CARDS = ["20260101123456", "user_20260101_123456", "550e8400-e29b-41d4-a716-446655440000", MASTERCARD]

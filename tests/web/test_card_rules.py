@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from producer.contract.card import Card, birth_date_holds, brand_of, business_number_holds, luhn_holds
+from producer.contract.card import Card
+from producer.contract.card_rules import birth_date_holds, brand_of, business_number_holds, luhn_holds
 from producer.contract.errors import InvalidCard
 from tests.vectors.recipe import CARD, IAT
 from tests.web.node import run

@@ -58,25 +58,33 @@ class CommandKeys:
 
 
 def _keys_from(command: str) -> OpeningKeys:
-    problem = ""
     if not command.strip():
         raise KeyFileError(f"{SETTING}: is empty")
+    printed, problem = _printed_by(command)
     try:
-        done = subprocess.run(  # noqa: S603 — the operator's own command
-            shlex.split(command), stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S, check=False
-        )
-        if done.returncode:
-            problem = f"ended with exit code {done.returncode}"
-        members = json.loads(done.stdout[:SIZE_LIMIT]) if not problem else None
-    except OSError as error:
-        members, problem = None, f"cannot be run ({error.strerror})"
-    except subprocess.TimeoutExpired:
-        members, problem = None, f"gave nothing within {TIMEOUT_S:g} s"
+        members = json.loads(printed)
     except (ValueError, RecursionError):
         members = None
     if not isinstance(members, dict):
-        raise KeyFileError(f"{SETTING}: {problem or 'does not print a JSON object'}")
+        raise KeyFileError(f"{SETTING}: {problem}")
     try:
         return OpeningKeys(members)
     except KeyFileError as error:
         raise KeyFileError(f"{SETTING}: {str(error).partition(': ')[2]}") from None
+
+
+def _printed_by(command: str) -> tuple[bytes, str]:
+    """A command's output, and the problem if that is no key set; never its error output."""
+    try:
+        done = subprocess.run(  # noqa: S603 — the operator's own command
+            shlex.split(command), stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S, check=False
+        )
+    except OSError as error:
+        return b"", f"cannot be run ({error.strerror})"
+    except subprocess.TimeoutExpired:
+        return b"", f"gave nothing within {TIMEOUT_S:g} s"
+    except ValueError:  # of shlex
+        return b"", "does not print a JSON object"
+    if done.returncode:
+        return b"", f"ended with exit code {done.returncode}"
+    return done.stdout[:SIZE_LIMIT], "does not print a JSON object"

@@ -60,13 +60,26 @@ def _retire(kid: str, path: Path, link: Link, *, force: bool) -> int:
 
 
 def _check(link: Link, kid: str, keys: list[keygen.Jwk], open_jobs: int) -> None:
-    at = next(i for i, jwk in enumerate(keys) if jwk["kid"] == kid)
-    newer = [jwk for jwk in keys[at + 1 :] if jwk.get("crv") == keys[at].get("crv")]
-    if not newer:
-        raise StillNeeded(f"{kid} is the newest key of its kind; rotate first: python -m worker keygen DIR --rotate")
     if open_jobs:
         raise StillNeeded(f"{kid} is needed by {open_jobs} open job{'s' if open_jobs > 1 else ''}")
     now = link.time()
+    _check_newer(link, kid, _newer(kid, keys), now)
+    used_at = float(link.call("HGET", redis_keys.KIDS, kid) or 0)
+    if now - used_at < QUIET_S:
+        raise StillNeeded(f"a card was sealed to {kid} {now - used_at:.0f} s ago; ask again in {_left(used_at, now)}")
+
+
+def _newer(kid: str, keys: list[keygen.Jwk]) -> list[keygen.Jwk]:
+    """The keys of the same curve after this one, oldest first."""
+    kids = [jwk["kid"] for jwk in keys]
+    at = kids.index(kid)
+    return [jwk for jwk in keys[at + 1 :] if jwk.get("crv") == keys[at].get("crv")]
+
+
+def _check_newer(link: Link, kid: str, newer: list[keygen.Jwk], now: float) -> None:
+    """A newer key has been there for long enough, and is in use."""
+    if not newer:
+        raise StillNeeded(f"{kid} is the newest key of its kind; rotate first: python -m worker keygen DIR --rotate")
     made_at = float(newer[0].get("iat") or now)
     if now - made_at < QUIET_S:
         raise StillNeeded(
@@ -76,9 +89,6 @@ def _check(link: Link, kid: str, keys: list[keygen.Jwk], open_jobs: int) -> None
         raise StillNeeded(
             f"no card was sealed to the keys after {kid} yet: do the producers have the new set? (or --force)"
         )
-    used_at = float(link.call("HGET", redis_keys.KIDS, kid) or 0)
-    if now - used_at < QUIET_S:
-        raise StillNeeded(f"a card was sealed to {kid} {now - used_at:.0f} s ago; ask again in {_left(used_at, now)}")
 
 
 def _left(since: float, now: float) -> str:
