@@ -4,7 +4,7 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,7 +19,7 @@ from producer.migrate.progress import Progress
 from producer.migrate.rows import EXPIRY_FORMATS
 from producer.migrate.run import Stopped
 from producer.migrate.session import Options, Session, WrongState, lies_on_a_disk, look
-from producer.migrate.source import CutOff, SourceError
+from producer.migrate.source import FIELDS, CutOff, SourceError
 from producer.migrate.work_file import WorkFileError
 from producer.settings import ProducerSettings, refuse_worker_secrets
 
@@ -89,7 +89,9 @@ def migrate() -> None:
 @click.option("--accept-unterminated", is_flag=True, help="A last line without a line end is whole.")
 @click.option("--i-know-this-file-holds-card-data", "is_plain_allowed", is_flag=True, help="Read a plain-text file.")
 @plainly
-def run(source: str, *, name: str | None, is_dry: bool, is_plain_allowed: bool, **given: Any) -> None:  # noqa: ANN401 — Options
+def run(
+    source: str, *, name: str | None, is_dry: bool, is_plain_allowed: bool, mapped: tuple[str, ...], **given: Any
+) -> None:  # noqa: ANN401 — Options
     """Migrate SOURCE: a CSV with a header or JSON Lines, - for stdin.
 
     Columns: customer_uid card_number expiry birth pwd_2digit, and what else an issue takes (pg, customer_name …).
@@ -97,8 +99,8 @@ def run(source: str, *, name: str | None, is_dry: bool, is_plain_allowed: bool, 
     Exit 0: every row is issued. 1: some are not. 2: usage or source. 3: stopped, and --resume goes on.
     """
     before_cards()
-    options = Options(**given)
     try:
+        options = Options(names=columns_of(mapped), **given)
         with opened(source, is_plain_allowed=is_plain_allowed) as file:
             if is_dry:
                 is_good = look(file, options)
@@ -135,6 +137,21 @@ def opened(source: str, *, is_plain_allowed: bool) -> Iterator[BinaryIO]:
             yield file
     except IsADirectoryError as error:
         raise SourceError(f"{source}: {error.strerror}") from None
+
+
+def columns_of(texts: Iterable[str]) -> dict[str, str]:
+    """Our field by the export's column.
+
+    Raises:
+        SourceError: one is no such pair, or names a field that we do not have.
+    """
+    found = {}
+    for text in texts:
+        column, _, name = text.rpartition("=")
+        if not column or name not in FIELDS:
+            raise SourceError(f"--map: must be COLUMN=FIELD, with a field of: {', '.join(FIELDS)}")
+        found[column.strip()] = name
+    return found
 
 
 def name_of(source: str, name: str | None) -> str:

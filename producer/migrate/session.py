@@ -6,7 +6,7 @@ import shlex
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -23,7 +23,7 @@ from producer.migrate.progress import Display, Progress
 from producer.migrate.report import DryRun, Failed, Summary, replacing, write_report
 from producer.migrate.rows import Checker, Reader, key_prefix, rows_to_send
 from producer.migrate.run import Run, Stopped, stopped_by_signals
-from producer.migrate.source import CutOff, Record, SourceError, pairs, records
+from producer.migrate.source import CutOff, Record, SourceError, records
 from producer.migrate.work_file import WorkFile
 
 TOLD_EVERY_S = 5.0
@@ -37,7 +37,7 @@ class Options:
     Args:
         failed: the report of an earlier run.
         form: ``csv``, ``jsonl`` or None.
-        mapped: ``COLUMN=FIELD``.
+        names: our field by the export's column.
         expected: rows.
     """
 
@@ -45,7 +45,7 @@ class Options:
     failed: Path | None
     report: Path | None
     form: str | None
-    mapped: tuple[str, ...]
+    names: Mapping[str, str]
     encoding: str
     expiry_format: str
     pg: str | None
@@ -87,7 +87,7 @@ def read(file: BinaryIO, options: Options) -> Iterator[Record]:
         file,
         is_json=None if options.form is None else options.form == "jsonl",
         encoding=options.encoding,
-        names=pairs(options.mapped),
+        names=options.names,
         must_end=not (options.accept_unterminated or lies_on_a_disk(file)),
     )
     for first in found:
@@ -197,7 +197,8 @@ class Session:
         return "".join(map(words.format, unlimited))
 
     def _work_file(self, number: int) -> WorkFile:
-        report = self.options.report or Path(default_report(self.name, number))
+        run = f"run{number}." * (number > 1)
+        report = self.options.report or Path(f"{self.name}.{run}report.csv")
         words = "is there already; move it away, or name another --report"
         if report.exists() and not self.options.resume:
             raise WrongState(f"{report} {words}")
@@ -263,11 +264,6 @@ class Session:
         work.remove()
         click.echo(f"{summary.text()}\nReport: {', '.join(map(str, (report, *beside)))}")
         return work.counts["issued"] == work.rows
-
-
-def default_report(name: str, run: int) -> str:
-    """The file name of a run's report."""
-    return f"{name}.report.csv" if run == 1 else f"{name}.run{run}.report.csv"
 
 
 def run_number(name: str, known: Checkpoint | None, *, is_resume: bool, is_again: bool) -> int:

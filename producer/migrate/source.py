@@ -289,18 +289,3 @@ def _texts(members: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, st
             return f"names {name} twice"
         fields[name] = value
     return fields
-
-
-def pairs(texts: Iterable[str]) -> dict[str, str]:
-    """``column=field`` options as a mapping.
-
-    Raises:
-        SourceError: one is no such pair, or names a field that we do not have.
-    """
-    found = {}
-    for text in texts:
-        column, _, name = text.rpartition("=")
-        if not column or name not in FIELDS:
-            raise SourceError(f"--map: must be COLUMN=FIELD, with a field of: {', '.join(FIELDS)}")
-        found[column.strip()] = name
-    return found

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from producer.migrate.source import FIELDS, NEEDED, RECORD_LIMIT, CutOff, Record, SourceError, pairs, records
+from producer.cli.migrate import columns_of
+from producer.migrate.source import FIELDS, NEEDED, RECORD_LIMIT, CutOff, Record, SourceError, records
 from tests.producer.migrate_stage import EXPIRY, HEADER, REPEATABLE, VISA, Pieces, byte_by_byte, customers, export
 
 ROW = f"gildong,{VISA},{EXPIRY}"
@@ -104,13 +105,13 @@ def test_columns_come_in_any_order_and_those_that_nobody_knows_are_left_out() ->
 def test_mapped_columns_become_our_fields() -> None:
     data = export(ROW, header="고객,card,expiry")
 
-    assert read(data, names=pairs(["고객=customer_uid", "card=card_number"])) == [Record(2, GILDONG)]
+    assert read(data, names=columns_of(["고객=customer_uid", "card=card_number"])) == [Record(2, GILDONG)]
 
 
 @pytest.mark.parametrize("text", ["card", "=card_number", "card=", "card=colour", "card=card_number=x"])
 def test_a_mapping_to_no_field_of_ours_is_refused_with_the_fields_that_there_are(text: str) -> None:
     with pytest.raises(SourceError, match="--map: must be COLUMN=FIELD, with a field of: customer_uid, pg"):
-        pairs([text])
+        columns_of([text])
 
 
 def test_a_mapped_column_that_is_not_there_is_named() -> None:
