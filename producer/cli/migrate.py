@@ -90,8 +90,14 @@ def migrate() -> None:
 @click.option("--i-know-this-file-holds-card-data", "is_plain_allowed", is_flag=True, help="Read a plain-text file.")
 @plainly
 def run(
-    source: str, *, name: str | None, is_dry: bool, is_plain_allowed: bool, mapped: tuple[str, ...], **given: Any
-) -> None:  # noqa: ANN401 — Options
+    source: str,
+    name: str | None,
+    mapped: tuple[str, ...],
+    *,
+    is_dry: bool,
+    is_plain_allowed: bool,
+    **given: Any,  # noqa: ANN401 — Options
+) -> None:
     """Migrate SOURCE: a CSV with a header or JSON Lines, - for stdin.
 
     Columns: customer_uid card_number expiry birth pwd_2digit, and what else an issue takes (pg, customer_name …).
@@ -140,7 +146,7 @@ def opened(source: str, *, is_plain_allowed: bool) -> Iterator[BinaryIO]:
 
 
 def columns_of(texts: Iterable[str]) -> dict[str, str]:
-    """Our field by the export's column.
+    """Read ``--map``: our field by the export's column.
 
     Raises:
         SourceError: one is no such pair, or names a field that we do not have.

@@ -69,7 +69,7 @@ class Checkpoint(NamedTuple):
 
     @property
     def has_ended(self) -> bool:
-        """Whether nobody can go on with it."""
+        """True once no process can go on with it."""
         return self.state in {DONE, CANCELLED}
 
 
@@ -151,7 +151,7 @@ class Control:
         }
 
     def memory_used(self) -> dict[str, float | None]:
-        """How full ledger and vault are, 0 to 1 by ``maxmemory``; None where there is no limit."""
+        """The fullness of ledger and vault, 0 to 1 by ``maxmemory``; None where there is no limit."""
         found: dict[str, float | None] = {}
         for store in (self._ledger, self._vault):
             with store.reading() as client:

@@ -109,14 +109,14 @@ class Failed:
             raise SourceError(f"{path}: is no report of a migration") from None
 
     def is_of(self, name: str, run: int) -> bool:
-        """Whether it is the report of that run: one that a run between issued must not be sent again."""
+        """True for the report of that run: a card that a run between issued must not be sent again."""
         return self._sent is None or self._sent.job_id == job_id_of(key_prefix(name, run) + self._sent.customer_uid)
 
     def __len__(self) -> int:
         return len(self._uids) + len(self._lines)
 
     def has(self, record: Record) -> bool:
-        """Whether a row of the source is one of them: by its customer_uid, or by its line if it had none."""
+        """True for a row of the source that is one of them: by customer_uid, or by line if the report shows none."""
         return record.fields.get("customer_uid") in self._uids or record.line in self._lines
 
 

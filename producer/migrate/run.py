@@ -50,7 +50,7 @@ class Run:
         progress: is kept up to date.
         memory_mark: how full a store may be, 0 to 1, before nothing more is sent.
         show: called with the progress now and then.
-        is_stopping: whether somebody wants it to stop.
+        is_stopping: True once somebody wants it to stop.
         clock: seconds that only go forward.
     """
 
@@ -268,7 +268,7 @@ class Run:
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[Callable[[], bool]]:
-    """Gives a function that tells whether SIGINT or SIGTERM came; the second one ends the process at once."""
+    """A function that is True once SIGINT or SIGTERM came; the second signal ends the process at once."""
     came: list[int] = []
 
     def on_signal(number: int, _frame: object) -> None:

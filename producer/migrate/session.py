@@ -32,7 +32,7 @@ TAKEN_OVER_S = ledger.HELD_FOR_S + 4
 
 @dataclass(frozen=True)
 class Options:
-    """What the command was given; see its help.
+    """The command's options; see its help.
 
     Args:
         failed: the report of an earlier run.
@@ -174,7 +174,7 @@ class Session:
         return number
 
     def _free(self) -> Checkpoint | None:
-        """What the ledger knows, once no other process runs the migration; one that was killed holds it a while."""
+        """The ledger's checkpoint, once no other process runs the migration; a killed one holds it a while."""
         until = time.monotonic() + (TAKEN_OVER_S if self.options.resume else 0)
         while (known := self.control.checkpoint()) is not None and known.is_held:
             if time.monotonic() >= until:
@@ -238,7 +238,7 @@ class Session:
             raise
 
     def _again(self) -> str:
-        """How to go on."""
+        """The command that goes on."""
         options = {"--only-failed": self.options.failed, "--report": self.options.report}
         given = [f" {name} {shlex.quote(str(path))}" for name, path in options.items() if path is not None]
         return f"migrate SOURCE --name {self.name}{''.join(given)} --resume"
@@ -296,5 +296,5 @@ def _stopped_run(name: str, known: Checkpoint | None, *, is_again: bool) -> int:
 
 
 def lies_on_a_disk(file: BinaryIO) -> bool:
-    """Whether it is a regular file, and no pipe."""
+    """True for a regular file, False for a pipe."""
     return stat.S_ISREG(os.fstat(file.fileno()).st_mode)

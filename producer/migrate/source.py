@@ -125,7 +125,7 @@ class _Lines(Iterator[_Line]):
         return first
 
     def give_back(self, lines: Iterable[_Line]) -> None:
-        """These come next."""
+        """Put lines back, to be read next."""
         self._returned.extendleft(reversed(list(lines)))
 
     def __next__(self) -> _Line:
