@@ -112,12 +112,8 @@ def test_outcomes_of_other_jobs_are_passed_over(work: WorkFile) -> None:
 
 
 def test_no_more_jobs_are_open_than_the_window_allows(work: WorkFile) -> None:
-    world = World(ends=False)
+    world = World(ends=False, plan={5: {"ends": True}})
 
-    def end_at_last(number: int) -> None:
-        world.ends = number > 4
-
-    world.at_tick = end_at_last
     drive(world, work, records_of(40), window=7)
 
     assert world.most_open == 7
@@ -136,18 +132,11 @@ def test_a_throttle_limits_how_many_rows_are_sent_a_second(work: WorkFile) -> No
 
 @pytest.mark.parametrize("fullness", [0.81, 1.0])
 def test_nothing_is_sent_while_a_store_is_fuller_than_the_mark(work: WorkFile, fullness: float) -> None:
-    world = World(fullness=fullness)
-    held: list[object] = []
+    world = World(fullness=fullness, plan={3: {"fullness": 0.8}})
 
-    def drain(number: int) -> None:
-        if number == 3:
-            held.extend([world.shown[-1].held, list(world.accepted)])
-            world.fullness = 0.8
-
-    world.at_tick = drain
     drive(world, work, records_of(5))
 
-    assert held == [f"the ledger is {fullness:.0%} full", []]
+    assert world.told[3] == ({}, f"the ledger is {fullness:.0%} full", [])
     assert counts(work) == {"issued": 5}
 
 
@@ -169,71 +158,41 @@ def test_a_run_that_may_not_send_waits_for_outcomes_in_peace(work: WorkFile) -> 
     assert min(world.waits_ms[1:]) >= 50
 
 
-# Orders from another shell
+# Instructions from another shell
 
 
 def test_a_paused_run_sends_nothing_until_it_is_resumed(work: WorkFile) -> None:
-    world = World(asked=ledger.PAUSE)
-    paused: list[object] = []
+    world = World(asked=ledger.PAUSE, plan={3: {"asked": ledger.RUN}})
 
-    def resume(number: int) -> None:
-        if number == 3:
-            paused.extend([list(world.accepted), work.rows, world.shown[-1].held])
-            world.asked = ledger.RUN
-
-    world.at_tick = resume
     drive(world, work, records_of(5))
 
-    assert paused == [[], 0, "paused"]
+    assert world.told[3] == ({}, "paused", [])
     assert world.accepted == uids(5)
 
 
 def test_what_is_open_goes_on_while_a_run_is_paused(work: WorkFile) -> None:
-    world = World(ends=False)
-    paused: list[object] = []
+    world = World(ends=False, plan={2: {"asked": ledger.PAUSE}, 3: {"ends": True}, 5: {"asked": ledger.RUN}})
 
-    def order(number: int) -> None:
-        world.asked = ledger.PAUSE if 2 <= number < 5 else ledger.RUN
-        world.ends = number >= 3
-        if number == 5:
-            paused.append(counts(work))
-
-    world.at_tick = order
     drive(world, work, records_of(150))
 
-    assert paused == [{"issued": 100}]
+    assert world.told[5] == ({"issued": 100}, "paused", uids(100))
     assert counts(work) == {"issued": 150}
 
 
 def test_a_run_that_is_paused_while_a_store_fails_sends_nothing_when_it_is_back(work: WorkFile) -> None:
-    world = World(failing=[AWAY])
-    paused: list[object] = []
+    world = World(failing=[AWAY], plan={2: {"asked": ledger.PAUSE}, 5: {"asked": ledger.RUN}})
 
-    def order(number: int) -> None:
-        world.asked = ledger.PAUSE if 2 <= number < 5 else ledger.RUN
-        if number == 5:
-            paused.append(list(world.accepted))
-
-    world.at_tick = order
     drive(world, work, records_of(5), step_s=1.1)
 
-    assert paused == [[]]
+    assert world.told[5] == ({AWAITED: 5}, "paused", [])
 
 
 def test_a_cancelled_run_lists_the_rest_as_not_sent_and_awaits_what_is_open(work: WorkFile) -> None:
-    world = World(ends=False)
-    seen: list[object] = []
+    world = World(ends=False, plan={2: {"asked": ledger.CANCEL}, 5: {"ends": True}})
 
-    def order(number: int) -> None:
-        world.asked = ledger.CANCEL if number >= 2 else ledger.RUN
-        if number == 5:
-            seen.append(counts(work))
-            world.ends = True
-
-    world.at_tick = order
     drive(world, work, [*records_of(250), Record(252, {}, "is no CSV")])
 
-    assert seen == [{AWAITED: 100, NOT_SENT: 150, "invalid": 1}]
+    assert world.told[5][0] == {AWAITED: 100, NOT_SENT: 150, "invalid": 1}
     assert world.accepted == uids(100)
     assert counts(work) == {"issued": 100, NOT_SENT: 150, "invalid": 1}
     assert kept(work, 150) == ReportRow(150, "u150", NOT_SENT, "cancelled", message=CANCELLED[-1])
@@ -243,12 +202,8 @@ def test_a_cancelled_run_lists_the_rest_as_not_sent_and_awaits_what_is_open(work
 def test_of_a_run_that_is_cancelled_while_a_store_fails_what_was_accepted_is_awaited(
     work: WorkFile, accepts_first: bool, ends: dict[str, int]
 ) -> None:
-    world = World(failing=[HALF_DONE] * 3, accepts_first=accepts_first)
+    world = World(failing=[HALF_DONE] * 3, accepts_first=accepts_first, plan={2: {"asked": ledger.CANCEL}})
 
-    def order(number: int) -> None:
-        world.asked = ledger.CANCEL if number >= 2 else ledger.RUN
-
-    world.at_tick = order
     drive(world, work, records_of(5), step_s=1.1)
 
     assert counts(work) == ends
@@ -269,14 +224,8 @@ def test_a_run_that_is_told_to_stop_can_be_resumed_and_sends_nothing_twice(work:
 
 
 def test_a_run_that_another_process_took_over_stops(work: WorkFile) -> None:
-    world = World()
-
-    def take(number: int) -> None:
-        world.is_ours = number < 2
-
-    world.at_tick = take
     with pytest.raises(Stopped, match="another process runs this migration now"):
-        drive(world, work, records_of(1000))
+        drive(World(plan={2: {"is_ours": False}}), work, records_of(1000))
 
 
 # What goes wrong
@@ -308,29 +257,14 @@ def test_a_store_that_is_away_for_a_while_costs_nothing(
 
 def test_why_nothing_is_sent_is_shown(work: WorkFile) -> None:
     world = World(failing=[AWAY] * 3)
-    held: list[str | None] = []
-    world.at_tick = lambda _number: held.append(json.loads(world.written[-1]["progress"])["held"])
 
     drive(world, work, records_of(5), step_s=1.1)
 
-    assert "LEDGER_URL: the store cannot be reached, refuses us or does not answer" in held
-    assert held[0] is None
+    held = [held for _, held, _ in world.told.values()]
+    assert held[:2] == [None, "LEDGER_URL: the store cannot be reached, refuses us or does not answer"]
 
 
-def test_a_ledger_that_is_away_for_a_tick_is_tried_again(work: WorkFile) -> None:
-    world = World()
-
-    def fail(number: int) -> None:
-        if number == 1:
-            raise AWAY
-
-    world.at_tick = fail
-    drive(world, work, records_of(5), step_s=1.1)
-
-    assert counts(work) == {"issued": 5}
-
-
-@pytest.mark.parametrize("call", ["heard", "outcomes", "memory_used"])
+@pytest.mark.parametrize("call", ["tick", "heard", "outcomes", "memory_used"])
 def test_a_ledger_that_does_not_answer_for_a_while_costs_no_outcome(work: WorkFile, call: str) -> None:
     class Failing(World):
         fails = 2
@@ -356,15 +290,7 @@ def test_an_outcome_that_the_stream_never_told_is_found_by_asking(work: WorkFile
 
 
 def test_a_job_that_the_ledger_forgot_ends_in_doubt(work: WorkFile) -> None:
-    world = World(ends=False)
-
-    def forget(number: int) -> None:
-        if number == 2:
-            del world.jobs[job_of("u4")]
-            world.ends = True
-
-    world.at_tick = forget
-    drive(world, work, records_of(5))
+    drive(World(forgets=frozenset({"u4"})), work, records_of(5))
 
     assert counts(work) == {"issued": 4, "in_doubt": 1}
     assert (kept(work, 4).status, kept(work, 4).code) == ("in_doubt", "forgotten")
