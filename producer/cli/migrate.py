@@ -89,7 +89,7 @@ def migrate() -> None:
 @click.option("--accept-unterminated", is_flag=True, help="A last line without a line end is whole.")
 @click.option("--i-know-this-file-holds-card-data", "is_plain_allowed", is_flag=True, help="Read a plain-text file.")
 @plainly
-def run(
+def migrate_source(
     source: str,
     name: str | None,
     mapped: tuple[str, ...],
@@ -192,22 +192,6 @@ def status(name: str, *, as_json: bool) -> None:
 
 @migrate.command()
 @click.argument("name")
-@plainly
-def pause(name: str) -> None:
-    """Send nothing more until it is resumed. What is open goes on."""
-    _ask(name, asked=ledger.PAUSE)
-
-
-@migrate.command()
-@click.argument("name")
-@plainly
-def resume(name: str) -> None:
-    """Go on after a pause; a run whose process ended goes on with migrate SOURCE --resume."""
-    _ask(name, asked=ledger.RUN)
-
-
-@migrate.command()
-@click.argument("name")
 @click.argument("rate", metavar="N", type=Finite(min=0))
 @plainly
 def throttle(name: str, rate: float) -> None:
@@ -215,12 +199,17 @@ def throttle(name: str, rate: float) -> None:
     _ask(name, throttle="" if rate == 0 else repr(rate))
 
 
-@migrate.command()
-@click.argument("name")
-@plainly
-def cancel(name: str) -> None:
-    """Send nothing more for good. What is open goes on; the report lists the rest as not_sent."""
-    _ask(name, asked=ledger.CANCEL)
+def _order(command: str, asked: str, words: str) -> None:
+    @migrate.command(command, help=words)
+    @click.argument("name")
+    @plainly
+    def order(name: str) -> None:
+        _ask(name, asked=asked)
+
+
+_order("pause", ledger.PAUSE, "Send nothing more until it is resumed. What is open goes on.")
+_order("resume", ledger.RUN, "Go on after a pause; a run whose process ended goes on with migrate SOURCE --resume.")
+_order("cancel", ledger.CANCEL, "Send nothing more for good. What is open goes on; the rest is reported as not_sent.")
 
 
 @contextlib.contextmanager

@@ -35,7 +35,6 @@ SENT_AS_SHOWN = re.compile(UID_CHARACTERS + "{1,79}")  # a longer one may have b
 REASONS = 30  # that a summary lists
 TONES = {"issued": "good", "superseded": "calm", "in_doubt": "calm", "not_sent": "calm"}
 SOON_MONTHS = 3
-UID, JOB_ID = attrgetter("customer_uid"), attrgetter("job_id")
 TWICE = "customer_uid: stands on an earlier line, too"
 
 
@@ -103,8 +102,9 @@ class Failed:
         try:
             self._lines = {row.line for row in _found(path) if not SENT_AS_SHOWN.fullmatch(row.customer_uid)}
             self._uids = {row.customer_uid for row in _found(path) if "***" not in row.customer_uid} - {""}
-            self._uids.difference_update(map(UID, _found(path, is_worth_it=False)))  # who stands there twice
-            self._sent = next(filter(JOB_ID, read_report(path)), None)
+            others = map(attrgetter("customer_uid"), _found(path, is_worth_it=False))
+            self._uids.difference_update(others)  # a customer among them stands there twice
+            self._sent = next(filter(attrgetter("job_id"), read_report(path)), None)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error):
             raise SourceError(f"{path}: is no report of a migration") from None
 

@@ -27,7 +27,7 @@ from producer.migrate.work_file import AWAITED, NOT_SENT, ReportRow, WorkFile
 TICK_S = 0.5
 CHECK_S, CHECKED = 1.0, 200  # open rows that are asked for every so often, in case their outcome was not heard
 STORE_RETRY_S = 1.0
-CANCELLED = (NOT_SENT, "cancelled", "the migration was cancelled before this row was sent")
+NEVER_SENT = (NOT_SENT, "cancelled", "the migration was cancelled before this row was sent")
 CONFLICT = (Status.INVALID, "conflict", "was sent before with other content (pg, channel_key or customer_id)")
 FORGOTTEN = (Status.IN_DOUBT, "forgotten", "the ledger does not know this job any more; look it up at i'mport")
 
@@ -147,7 +147,7 @@ class Run:
         if row.request is None:
             return refused(Status.INVALID, "row", message=row.problem)
         if self._asked == ledger.CANCEL:
-            status, code, words = CANCELLED
+            status, code, words = NEVER_SENT
             return refused(status, code, message=words)
         first = self.work.line_of(row.customer_uid)
         if first not in {None, row.line}:
@@ -211,7 +211,7 @@ class Run:
         job_ids = list(self._unsent)
         known = self.control.outcomes(job_ids)
         self._await(*job_ids)
-        self._give_up(set(job_ids) - known.keys(), *CANCELLED)
+        self._give_up(set(job_ids) - known.keys(), *NEVER_SENT)
 
     # Hearing
 

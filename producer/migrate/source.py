@@ -21,7 +21,7 @@ RECORD_LINES = 20  # of a CSV record with line ends in its fields
 PIECE = 65_536
 REQUEST_FIELDS = ("customer_uid", "pg", "channel_key", "customer_id")
 FIELDS = (*REQUEST_FIELDS, *Card.model_fields)
-NEEDED = ("customer_uid", "card_number", "expiry")
+REQUIRED = ("customer_uid", "card_number", "expiry")
 SIGNS = '\n\r",{}:'  # they tell records and fields apart, and are looked for before the text is decoded
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -224,7 +224,10 @@ def _header_fields(header: _Cells, names: Mapping[str, str]) -> list[str | None]
     problems = (
         ("{}", list(filter(None, [header.problem]))),
         ("has no column {}, which --map names", sorted(names.keys() - columns)),
-        ("names no {0}; say which column it is with --map COLUMN={0}", [*filterfalse(fields.__contains__, NEEDED)][:1]),
+        (
+            "names no {0}; say which column it is with --map COLUMN={0}",
+            [*filterfalse(fields.__contains__, REQUIRED)][:1],
+        ),
         ("names {} twice", sorted(name for name in FIELDS if fields.count(name) > 1)),
     )
     for words, found in problems:

@@ -186,13 +186,17 @@ def test_a_plain_text_file_is_refused_as_stdin_too(run: Run, source: Path, optio
     with source.open("rb") as opened:
         os.dup2(opened.fileno(), 0)
 
-    assert run("migrate", "-", *options).stderr == f"producer: {BETTER}\n"
+    result = run("migrate", "-", *options)
+
+    assert (result.exit_code, result.stderr) == (2, f"producer: {BETTER}\n")
 
 
 def test_what_comes_by_stdin_needs_a_name(run: Run, piped: Piped) -> None:
     piped(customers("a"))
 
-    assert run("migrate", "-").stderr == "producer: --name: is needed for what comes by stdin\n"
+    result = run("migrate", "-")
+
+    assert (result.exit_code, result.stderr) == (2, "producer: --name: is needed for what comes by stdin\n")
 
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from producer.contract.card import Card
 from producer.enqueue import IssueRequest
 from producer.migrate.rows import CARD_LIKE, EXPIRY_FORMATS, shown
-from producer.migrate.source import NEEDED, REQUEST_FIELDS, Record
+from producer.migrate.source import REQUEST_FIELDS, REQUIRED, Record
 from tests.producer.migrate_stage import EXPIRY, MASTERCARD, REPEATABLE, VISA, checker, record_of
 
 UIDS_LIKE_CARDS = ["20260101123456", "user_20260101_123456", "550e8400-e29b-41d4-a716-446655440000", MASTERCARD]
@@ -83,7 +83,7 @@ def test_a_card_is_good_until_its_month_ends_in_korea(seconds: float, is_good: b
     assert row.problem == (None if is_good else "expiry: lies in the past")
 
 
-@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize("name", REQUIRED)
 def test_a_missing_field_is_named(name: str) -> None:
     fields = {key: text for key, text in record_of(2, "gildong").fields.items() if key != name}
 

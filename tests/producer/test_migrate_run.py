@@ -15,7 +15,7 @@ from producer.errors import BrokerUnavailable
 from producer.migrate import ledger
 from producer.migrate.ledger import Checkpoint
 from producer.migrate.rows import ROWS_AT_ONCE, Reader, Row, rows_to_send
-from producer.migrate.run import CANCELLED, Stopped
+from producer.migrate.run import NEVER_SENT, Stopped
 from producer.migrate.session import WrongState, run_number
 from producer.migrate.source import CutOff, Record, SourceError
 from producer.migrate.work_file import AWAITED, NOT_SENT, ReportRow, WorkFile
@@ -195,7 +195,7 @@ def test_a_cancelled_run_lists_the_rest_as_not_sent_and_awaits_what_is_open(work
     assert world.told[5][0] == {AWAITED: 100, NOT_SENT: 150, "invalid": 1}
     assert world.accepted == uids(100)
     assert counts(work) == {"issued": 100, NOT_SENT: 150, "invalid": 1}
-    assert kept(work, 150) == ReportRow(150, "u150", NOT_SENT, "cancelled", message=CANCELLED[-1])
+    assert kept(work, 150) == ReportRow(150, "u150", NOT_SENT, "cancelled", message=NEVER_SENT[-1])
 
 
 @pytest.mark.parametrize(("accepts_first", "ends"), [(False, {NOT_SENT: 5}), (True, {"issued": 5})])

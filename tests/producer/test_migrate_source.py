@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from producer.cli.migrate import columns_of
-from producer.migrate.source import FIELDS, NEEDED, RECORD_LIMIT, CutOff, Record, SourceError, records
+from producer.migrate.source import FIELDS, RECORD_LIMIT, REQUIRED, CutOff, Record, SourceError, records
 from tests.producer.migrate_stage import EXPIRY, HEADER, REPEATABLE, VISA, Pieces, byte_by_byte, customers, export
 
 ROW = f"gildong,{VISA},{EXPIRY}"
@@ -124,7 +124,7 @@ def test_korean_encodings_are_read(encoding: str) -> None:
     assert read_one(data, encoding=encoding).fields["customer_name"] == "홍길동"
 
 
-@pytest.mark.parametrize("name", NEEDED)
+@pytest.mark.parametrize("name", REQUIRED)
 def test_a_header_without_a_needed_column_says_which(name: str) -> None:
     with pytest.raises(SourceError, match=rf"line 1: the header names no {name}; .* --map COLUMN={name}"):
         read(export(ROW, header=HEADER.replace(name, "other")))
@@ -378,7 +378,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 @REPEATABLE
 @given(st.lists(st.tuples(TEXT, TEXT, TEXT, TEXT), max_size=8))
 def test_rows_that_a_csv_writer_wrote_are_read_back_equal(rows: list[tuple[str, ...]]) -> None:
-    names = (*NEEDED, "customer_name")
+    names = (*REQUIRED, "customer_name")
     file = io.StringIO()
     csv.writer(file).writerows([names, *rows])
 
