@@ -1,5 +1,6 @@
 """What the tests of a migration stand on: exports as bytes, and a ledger with its workers in plain Python."""
 
+import contextlib
 import io
 import itertools
 import json
@@ -23,6 +24,7 @@ from producer.migrate.rows import Checker, Reader, rows_to_send
 from producer.migrate.run import Run
 from producer.migrate.source import Record
 from producer.migrate.work_file import WorkFile
+from tests.producer.stage import Stage
 
 HEADER = "customer_uid,card_number,expiry"
 VISA, MASTERCARD, EXPIRY = "4242424242424242", "5555555555554444", "2031-07"
@@ -242,3 +244,13 @@ def drive(
 
 def work_file(folder: Path, run: int = 1) -> WorkFile:
     return WorkFile(folder / "work.partial", "m", run)
+
+
+@contextlib.contextmanager
+def narrow_user(stage: Stage, *rules: str) -> Iterator[str]:
+    """The ledger's URL for a Redis user with these rights."""
+    stage.ledger.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">secret", *rules)
+    try:
+        yield stage.url(1).replace("//", "//narrow:secret@")
+    finally:
+        stage.ledger.execute_command("ACL", "DELUSER", "narrow")

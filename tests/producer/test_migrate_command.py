@@ -20,7 +20,7 @@ from producer.migrate.report import write_report
 from producer.migrate.run import stopped_by_signals
 from producer.migrate.work_file import COLUMNS, ReportRow
 from tests.ports import dead_port
-from tests.producer.migrate_stage import MASTERCARD, VISA, customers, export, outcome_of
+from tests.producer.migrate_stage import MASTERCARD, VISA, customers, export, narrow_user, outcome_of
 from tests.producer.stage import Run, Stage
 
 PLAIN = "--i-know-this-file-holds-card-data"
@@ -464,36 +464,25 @@ def test_stores_that_are_away_are_one_line_and_exit_code_2(
     assert names(tmp_path) == ["m.csv"]
 
 
-@contextlib.contextmanager
-def user(stage: Stage, *rules: str) -> Iterator[str]:
-    """The ledger's URL for a Redis user with these rights."""
-    stage.ledger.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">secret", "~*", *rules)
-    try:
-        yield stage.url(1).replace("//", "//narrow:secret@")
-    finally:
-        stage.ledger.execute_command("ACL", "DELUSER", "narrow")
-
-
-def test_a_redis_user_without_the_right_is_told_so_in_one_line(stage: Stage, run: Run, source: Path) -> None:
-    with user(stage, "+@all", "-hmget") as url:
-        for code, *arguments in ((2, "m.csv", PLAIN), (1, "status", "m"), (1, "pause", "m")):
-            result = run("migrate", *arguments, LEDGER_URL=url)
-
-            assert (result.exit_code, result.stdout) == (code, "")
-            assert ", user narrow: no right to run HMGET (" in result.stderr
-            assert result.stderr.endswith("; migrate logs in as the user migrator\n")
-            assert len(result.stderr.splitlines()) == 1
-
-
-def test_a_redis_user_who_may_not_ask_for_memory_is_told_so_and_nothing_is_left_behind(
-    stage: Stage, run: Run, source: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("right", "code", "arguments"),
+    [
+        ("hmget", 2, ["m.csv", PLAIN]),
+        ("info", 2, ["m.csv", PLAIN]),
+        ("hmget", 1, ["status", "m"]),
+        ("hmget", 1, ["pause", "m"]),
+    ],
+)
+def test_a_redis_user_without_the_right_is_told_so_in_one_line_and_nothing_is_left_behind(
+    stage: Stage, run: Run, source: Path, tmp_path: Path, right: str, code: int, arguments: list[str]
 ) -> None:
-    with user(stage, "+@all", "-info") as url:
-        result = run("migrate", str(source), PLAIN, LEDGER_URL=url)
+    with narrow_user(stage, "~*", "+@all", f"-{right}") as url:
+        result = run("migrate", *arguments, LEDGER_URL=url)
 
-    assert result.exit_code == 2
-    assert ", user narrow: no right to run INFO (" in result.stderr
-    assert names(tmp_path) == ["m.csv"]
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (code, "", 1)
+    assert f", user narrow: no right to run {right.upper()} (" in result.stderr
+    assert result.stderr.endswith("; migrate logs in as the user migrator\n")
+    assert names(tmp_path) == [source.name]
 
 
 @pytest.mark.usefixtures("workers")

@@ -1,7 +1,7 @@
 """The checkpoint in a real ledger. Leases run out by being written in the past: nothing waits."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import pytest
 
@@ -21,7 +21,7 @@ from producer.migrate.ledger import (
     Control,
 )
 from tests.ports import dead_port
-from tests.producer.migrate_stage import job_of, outcome_of
+from tests.producer.migrate_stage import job_of, narrow_user, outcome_of
 from tests.producer.stage import Stage
 
 KEY = redis_keys.MIGRATION + "m"
@@ -230,24 +230,12 @@ def test_how_full_the_stores_are_is_told_where_they_have_a_limit(stage: Stage, c
     assert 0 < used["vault"] < 0.1
 
 
-@contextmanager
-def user(stage: Stage, *rules: str) -> Iterator[Control]:
-    """A migration as a Redis user with these rights sees it."""
-    stage.ledger.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">secret", *rules)
-    url = stage.url(1).replace("//", "//narrow:secret@")
-    try:
-        with closing(Control(url, stage.vault_url(), "m")) as control:
-            yield control
-    finally:
-        stage.ledger.execute_command("ACL", "DELUSER", "narrow")
-
-
 @pytest.mark.parametrize(
     "rules",
     [("+@all", "~billing:job:*"), ("+@all", "-evalsha", "-eval", "-hmget", "-hset", "~*"), ("+select", "+ping", "~*")],
 )
 def test_a_redis_user_without_the_right_is_told_so_plainly(stage: Stage, rules: tuple[str, ...]) -> None:
-    with user(stage, *rules) as narrow:
+    with narrow_user(stage, *rules) as url, closing(Control(url, stage.vault_url(), "m")) as narrow:
         for call in (lambda: narrow.tick({"run": 1}), narrow.checkpoint, lambda: narrow.ask(asked=PAUSE)):
             with pytest.raises(BrokerUnavailable, match=r", user narrow: no right to ") as caught:
                 call()
