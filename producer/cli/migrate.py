@@ -132,12 +132,12 @@ def opened(source: str, *, is_plain_allowed: bool) -> Iterator[BinaryIO]:
     """
     if decrypt := ENCRYPTED.get(Path(source).suffix):
         raise SourceError(f"pipe it in: {decrypt} {source} | python -m producer migrate - --name NAME")
-    if source == "-" and sys.stdin.isatty():
-        raise SourceError("stdin is a terminal; pipe the export in")
     is_stdin = source == "-"
     try:
         # Not buffered: closing would wait for the thread that reads.
         with open(0 if is_stdin else source, "rb", 0, closefd=not is_stdin) as file:
+            if file.isatty():
+                raise SourceError("stdin is a terminal; pipe the export in")
             if lies_on_a_disk(file) and not is_plain_allowed:
                 raise SourceError(PLAIN_TEXT)
             yield file
