@@ -128,21 +128,19 @@ def opened(source: str, *, is_plain_allowed: bool) -> Iterator[BinaryIO]:
     """The source's bytes; from a disk only if that is allowed, since what lies there in plain text is not ours to read.
 
     Raises:
-        SourceError: it cannot be opened, or lies in plain text.
+        SourceError: it is encrypted, a terminal, or lies in plain text.
+        OSError: it cannot be opened.
     """
     if decrypt := ENCRYPTED.get(Path(source).suffix):
         raise SourceError(f"pipe it in: {decrypt} {source} | python -m producer migrate - --name NAME")
     is_stdin = source == "-"
-    try:
-        # Not buffered: closing would wait for the thread that reads.
-        with open(0 if is_stdin else source, "rb", 0, closefd=not is_stdin) as file:
-            if file.isatty():
-                raise SourceError("stdin is a terminal; pipe the export in")
-            if lies_on_a_disk(file) and not is_plain_allowed:
-                raise SourceError(PLAIN_TEXT)
-            yield file
-    except IsADirectoryError as error:
-        raise SourceError(f"{source}: {error.strerror}") from None
+    # Not buffered: closing would wait for the thread that reads.
+    with open(0 if is_stdin else source, "rb", 0, closefd=not is_stdin) as file:
+        if file.isatty():
+            raise SourceError("stdin is a terminal; pipe the export in")
+        if lies_on_a_disk(file) and not is_plain_allowed:
+            raise SourceError(PLAIN_TEXT)
+        yield file
 
 
 def columns_of(texts: Iterable[str]) -> dict[str, str]:
