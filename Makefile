@@ -45,10 +45,10 @@ proof: install ## chaos, restarts, power cuts and canary on the server REDIS=PAT
 	@REDIS_SERVER=$(REDIS) $(BIN)/python -m tests.chaos power
 	@REDIS_SERVER=$(REDIS) $(BIN)/python -m tests.canary
 
-proof-install: install ## each half alone in a clean environment, every command started, README's set-up run; the last line is one JSON object
+proof-install: install ## each half alone in a clean environment, every command started, the quickstart run; the last line is one JSON object
 	@$(BIN)/python -m tests.proof.install
 
-proof-compose: install ## the compose stack on a real Docker engine: started by README's words, killed, examined; the last line is one JSON object
+proof-compose: install ## the compose stack on a real Docker engine: started by the quickstart's words, killed, examined; the last line is one JSON object
 	@$(BIN)/python -m tests.proof.compose
 
 canary: install ## the search for card data in every place; the last line is one JSON object; under 10 minutes

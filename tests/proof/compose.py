@@ -1,9 +1,9 @@
 """``python -m tests.proof.compose``: the stack of docker-compose.yml on a real Docker engine.
 
-Started by README's own words, with the fake i'mport in place of the real one, in a temporary copy of the checkout and
-under a name of its own; every health check, every command and every way between two containers is tried; then jobs,
-while workers and ledger are killed. It goes away as it came, on Ctrl-C, too. Tables and progress are on stderr, the
-last line is one JSON object.
+Started by the words of docs/quickstart.md, with the fake i'mport in place of the real one, in a temporary copy of the
+checkout and under a name of its own; every health check, every command and every way between two containers is tried;
+then jobs, while workers and ledger are killed. It goes away as it came, on Ctrl-C, too. Tables and progress are on
+stderr, the last line is one JSON object.
 
 Ends with 1 if a promise was broken, with 3 where there is no Docker engine to prove anything on, with 2 where a port of
 the stack is taken.
@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from tests.proof import commands, readme
+from tests.proof import commands, documents
 from tests.proof.containers import Broken, Done, Project, labelled, missing, version
 from tests.proof.promises import Promises
 from tests.proof.reach import reaches
@@ -66,8 +66,8 @@ class Proof:
     def __init__(self, project: Project, promises: Promises) -> None:
         self._project, self._promises = project, promises
         self._must, self._tell, self._figures = promises.must, promises.tell, promises.figures
-        self._text = readme.section("With containers")
-        self._demo = readme.Demo(self._text)
+        self._text = documents.section(documents.QUICKSTART, "With containers")
+        self._demo = documents.Demo(self._text)
         self._project.environ.update([self._demo.variable])
         self._is_locked = True
         self._receiver = f"{project.name}-receiver"
@@ -77,7 +77,7 @@ class Proof:
         self._figures["engine"] = version("version", "--format", "{{.Server.Version}}")
         self._figures["compose"] = version("compose", "version", "--short")
         self.may_lock_memory()
-        self.start_by_readme()
+        self.start_by_quickstart()
         self.try_commands()
         self.start_webhooks()
         self.wait_until_healthy()
@@ -94,21 +94,21 @@ class Proof:
     # Starting
 
     def may_lock_memory(self) -> None:
-        """Find out whether this engine lets a container lock memory; README says what to do if not."""
+        """Find out whether this engine lets a container lock memory; the quickstart says what to do if not."""
         tried = ("run", "--rm", "--ulimit", "memlock=-1:-1", "--entrypoint", "true", self._project.base)
         done = self._project.docker(*tried, codes=range(256))
         self._is_locked = done.returncode == 0
         if not self._is_locked:
             if "rlimit" not in done.stderr:
                 raise Broken(f"no container starts: {done.stderr[-500:]}")
-            (self._project.folder / ".env").write_text(readme.without_locked_memory(self._text))
+            (self._project.folder / ".env").write_text(documents.without_locked_memory(self._text))
         self._figures["memory_locked"] = self._is_locked
 
-    def start_by_readme(self) -> None:
-        """README's commands, one by one: the stack, a card, Flower."""
-        for command in chain(*readme.blocks(self._text)):
+    def start_by_quickstart(self) -> None:
+        """The quickstart's commands, one by one: the stack, a card, Flower."""
+        for command in chain(*documents.blocks(self._text)):
             self._type(self._demo(command))
-            self._promises.count("readme_commands")
+            self._promises.count("quickstart_commands")
 
     def _type(self, command: str) -> None:
         """A command into a shell."""
@@ -119,7 +119,7 @@ class Proof:
         if is_doctor:
             self._hear_doctor(done)
         if "producer issue" in command:
-            self._must('"status": "issued"' in done.stdout, f"README's card: {done.stdout}")
+            self._must('"status": "issued"' in done.stdout, f"the quickstart's card: {done.stdout}")
 
     def _hear_doctor(self, done: Done) -> None:
         """All is well, but for memory where this machine does not let it be locked."""
@@ -129,9 +129,9 @@ class Proof:
         self._must(done.returncode == bool(failed), f"doctor ends with {done.returncode}")
 
     def start_webhooks(self) -> None:
-        """README's words about webhooks, with a receiver in a container of the network ``out``."""
+        """The quickstart's words about webhooks, with a receiver in a container of the network ``out``."""
         secret = "whsec_" + base64.b64encode(os.urandom(32)).decode()
-        likewise = next(one for one in chain(*readme.blocks(self._text)) if "flower/basic_auth" in one)
+        likewise = next(one for one in chain(*documents.blocks(self._text)) if "flower/basic_auth" in one)
         likewise = likewise.replace("flower/basic_auth", "listener/webhook_secrets")
         self._project.run("sh", "-c", likewise.replace("user:password", secret))
         with (self._project.folder / ".env.producer").open("a") as settings:
@@ -140,7 +140,7 @@ class Proof:
         network = ("--network", f"{self._project.name}_out", "--network-alias", "receiver")
         how = ("run", "--detach", "--name", self._receiver, *network, "--entrypoint", "python", self._project.base)
         self._project.docker(*how, "-uISc", RECEIVER)
-        self._type(self._demo(readme.inline(self._text, "docker compose --profile webhooks")))
+        self._type(self._demo(documents.inline(self._text, "docker compose --profile webhooks")))
 
     def scale(self) -> None:
         """Three containers of workers, those among them that were killed."""
@@ -276,7 +276,7 @@ def stop(words: str, code: int) -> None:
 @click.option("--jobs", default=2000, show_default=True, type=click.IntRange(40))
 @click.option("--outside", metavar="HOST:PORT", help="Of a machine beyond this one; by default its name server.")
 def main(jobs: int, outside: str | None) -> None:
-    """The compose stack on a real Docker engine: started by README's words, killed, examined."""
+    """The compose stack on a real Docker engine: started by the quickstart's words, killed, examined."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if (lack := missing()) is not None:
         stop(lack, NOT_HERE)
@@ -287,7 +287,7 @@ def main(jobs: int, outside: str | None) -> None:
     with Project() as project:
         try:
             Proof(project, promises).run(jobs, outside)
-        except (Broken, readme.Unclear, OSError, ValueError, subprocess.SubprocessError) as error:
+        except (Broken, documents.Unclear, OSError, ValueError, subprocess.SubprocessError) as error:
             promises.must(holds=False, words=f"{type(error).__name__}: {error}")
         except KeyboardInterrupt:
             stop("interrupted", INTERRUPTED)

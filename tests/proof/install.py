@@ -1,11 +1,12 @@
-"""Proof of the installation: each half alone in a clean environment, and README's set-up.
+"""Proof of the installation: each half alone in a clean environment, and the quickstart.
 
     python -m tests.proof.install [--quick]
 
 Four virtual environments, as the images of the Dockerfile: producer, web, worker, flower. In each every command that
-README promises starts, in an empty folder, against the stores of docker-compose.yml with the fake i'mport, logged in as
-its own Redis user; jobs go from the producer's environment through the worker's, run both ways. Then README's set-up
-without containers, by a shell. Rows go to stderr; the last line is one JSON object; exit 1 if anything does not hold.
+the documents promise starts, in an empty folder, against the stores of docker-compose.yml with the fake i'mport, logged
+in as its own Redis user; jobs go from the producer's environment through the worker's, run both ways. Then a shell runs
+the quickstart without containers. Rows go to stderr; the last line is one JSON object; exit 1 if anything does not
+hold.
 """
 
 import argparse

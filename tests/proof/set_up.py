@@ -1,4 +1,4 @@
-"""README's set-up without containers, run by a shell as it stands, in a copy of the tracked files.
+"""The quickstart without containers, run by a shell as it stands, in a copy of the tracked files.
 
 What a person does besides is done here: ``IMP_KEY`` is filled in, ``IMP_SECRET`` is a variable of the shell,
 ``valkey-server`` is the server that the tests use, and ``card.json`` is a pipe, so that no card lies on a disk.
@@ -21,25 +21,18 @@ from pathlib import Path
 from tests.fake_iamport import CARDS, FakeIamport
 from tests.ports import free_port
 from tests.proof.book import Book
+from tests.proof.documents import QUICKSTART, first_block
 from tests.proof.halves import inherited, tracked
-from tests.servers import ROOT, server_program, wait_until
+from tests.servers import server_program, wait_until
 
 WHERE = "set-up"
-SECTION = "### Without containers"
+SECTION = "Without containers"
 PORTS = ("6379", "6380")
 MARK = "@@ "
 INSTALLING = "make install && "
 FOR_PIP = ("PIP_", "SSL_", "REQUESTS_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 LONGEST_S, END_S = 1200, 120  # these end what hangs, not what a busy machine makes slow
 ERRORS = "errors"
-
-
-def block(heading: str, language: str) -> str:
-    """The first code block of a language under a heading of README.md."""
-    _, _, section = (ROOT / "README.md").read_text().partition(f"\n{heading}\n")
-    found = re.search(rf"^```{language}\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
-    assert found is not None, f"README has no {language} block under {heading}"
-    return found[1]
 
 
 def set_up(folder: Path, book: Book, *, is_quick: bool) -> None:
@@ -50,7 +43,7 @@ def set_up(folder: Path, book: Book, *, is_quick: bool) -> None:
         book: where they are noted.
         is_quick: the virtual environment of this process takes the place of ``make install``.
     """
-    text = block(SECTION, "sh")
+    text = first_block(QUICKSTART, SECTION, "sh")
     for port in (port for port in PORTS if is_taken(int(port))):
         other = str(free_port())
         book.note(WHERE, f"port {port}", None, f"is taken on this machine: {other} in its place")

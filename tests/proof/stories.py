@@ -1,4 +1,4 @@
-"""Stories: what is done with each half's commands, as README has them."""
+"""Stories: what is done with each half's commands, as the documents have them."""
 
 import base64
 import contextlib
@@ -18,8 +18,8 @@ from producer.contract.identifiers import Operation
 from producer.sealing import SealingKeys
 from tests.fake_iamport import CARDS
 from tests.ports import free_port
-from tests.proof import set_up
 from tests.proof.book import Book
+from tests.proof.documents import CARD_PAGE, README, first_block
 from tests.proof.halves import TIMEOUT_S, Half
 from tests.servers import wait_until
 from tests.stack import Stack
@@ -39,7 +39,6 @@ from fastapi import FastAPI
 from producer import BillingQueue
 app, queue, session_id = FastAPI(), BillingQueue.from_env(), "session"
 """
-PRINT = "\nprint(outcome.status)\n"
 
 
 class Proof(NamedTuple):
@@ -88,8 +87,8 @@ def enqueue(proof: Proof, run: str) -> str:
     half.run("python -m producer outcome nobody --wait 1", environ, code=5)
     order = f"--merchant-uid order-{run} --amount 9900 --name tea --wait 60"
     half.run(f"python -m producer onetime {order}", environ, given=CARD, says='"paid"')
-    lines = set_up.block("## Ten lines to use it", "python").replace("signup-8471", run)
-    half.run("python -", environ, given=(lines + PRINT).encode(), says="issued", shown="README's ten lines")
+    lines = first_block(README, "Ten lines to use it", "python").replace("signup-8471", run)
+    half.run("python -", environ, given=lines.encode(), says="issued", shown="README's ten lines")
     return job_id
 
 
@@ -172,7 +171,7 @@ def page(proof: Proof) -> None:
     """The card page: a ticket's and another backend's card handed in, to the outcome."""
     half, port = proof.halves["web"], free_port()
     half.run(
-        "python -", proof.producer(), given=(MOUNT + readme_mount()).encode(), shown="README's card_app and ticket"
+        "python -", proof.producer(), given=(MOUNT + mount()).encode(), shown="card_app and ticket of docs/card-page.md"
     )
     environ = proof.producer(LIMITS_URL=proof.stack.queue.url(1, "limits"), API_KEYS_FILE="api_keys.json")
     proof.book.users.add("limits")
@@ -188,9 +187,9 @@ def page(proof: Proof) -> None:
         expect(proof, f"{url}/subscription/issue-billing?wait=20", '"issued"', body, Authorization=f"Bearer {key}")
 
 
-def readme_mount() -> str:
-    """README's lines that mount the page and make a ticket."""
-    return set_up.block("## The customer's browser, other backends, and hearing the outcome", "python")
+def mount() -> str:
+    """The lines of docs/card-page.md that mount the page and make a ticket."""
+    return first_block(CARD_PAGE, "In your own app", "python")
 
 
 def expect(proof: Proof, url: str, says: str, body: dict[str, str] | None = None, **headers: str) -> None:

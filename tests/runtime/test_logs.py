@@ -1,13 +1,10 @@
 """What is written, whoever logs, and whatever goes wrong."""
 
 import json
-import os
 import re
 import subprocess
 import sys
 import textwrap
-
-from tests.servers import ROOT
 
 TIMESTAMP = re.compile(r'(?<="timestamp": ")[0-9T:.-]+Z(?=")')  # in which any two digits come by chance
 
@@ -17,7 +14,6 @@ def written(code: str) -> list[str]:
     begin = "import logging, threading\nfrom producer.runtime.logs import set_up_logs\nset_up_logs(logging.DEBUG)\n"
     done = subprocess.run(
         [sys.executable, "-c", begin + textwrap.dedent(code)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=240,

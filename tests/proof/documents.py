@@ -1,20 +1,30 @@
-"""The commands of README.md, as a reader would type them, and the variants that its words describe."""
+"""The commands of README.md and docs/, as a reader would type them, and the variants that their words describe."""
 
 import re
+from pathlib import Path
 
 from tests.servers import ROOT
 
+README, QUICKSTART, CARD_PAGE = ROOT / "README.md", ROOT / "docs/quickstart.md", ROOT / "docs/card-page.md"
+
 
 class Unclear(Exception):
-    """README does not say what the proof looked for there."""
+    """A document does not say what the proof looks for there."""
 
 
-def section(title: str) -> str:
-    """A section of README.md: what follows its heading, up to the next one."""
-    text = (ROOT / "README.md").read_text()
-    found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#+ )", text, re.DOTALL | re.MULTILINE)
+def section(document: Path, title: str) -> str:
+    """A section of a document: the text after its heading, up to the next one (a line with one ``#`` may be code)."""
+    found = re.search(rf"^##+ {re.escape(title)}\n(.*?)(?=^##|\Z)", document.read_text(), re.DOTALL | re.MULTILINE)
     if found is None:
-        raise Unclear(f"README has no section {title!r}")
+        raise Unclear(f"{document.name} has no section {title!r}")
+    return found[1]
+
+
+def first_block(document: Path, title: str, language: str) -> str:
+    """The first code block of a language in a section."""
+    found = re.search(rf"^```{language}\n(.*?)^```", section(document, title), re.DOTALL | re.MULTILINE)
+    if found is None:
+        raise Unclear(f"{document.name} has no {language} block under {title!r}")
     return found[1]
 
 
@@ -28,12 +38,12 @@ def inline(text: str, beginning: str) -> str:
     """A command in the midst of words."""
     found = re.search(rf"`({re.escape(beginning)}[^`]*)`", text)
     if found is None:
-        raise Unclear(f"README does not say `{beginning} …`")
+        raise Unclear(f"no document says `{beginning} …`")
     return " ".join(found[1].split())
 
 
 class Demo:
-    """What README's words put in place of its commands, for the fake i'mport.
+    """The quickstart's words that put other commands in place of its own, for the fake i'mport.
 
     Attributes:
         variable: the one that the commands need, and its value.
@@ -43,7 +53,7 @@ class Demo:
         words = r"With the fake[^`]+`(cp \S+ (\S+))`,\s+`(\w+)=(\S+)`,\s+and\s+`([^`]+)`\s+in\s+place\s+of\s+`([^`]+)`"
         found = re.search(words, text)
         if found is None:
-            raise Unclear("README does not say how to run with the fake i'mport")
+            raise Unclear("the quickstart does not say how to run with the fake i'mport")
         copy, target, name, value, command, usual = found.groups()
         self.variable = (name, value)
         self._instead = {f"cp {target}.example {target}": copy, usual: command}
