@@ -466,7 +466,7 @@ STOPPED, DONE, CANCELLED_RUN = (checkpoint(state) for state in (ledger.STOPPED, 
     [
         (None, False, False, 1),
         (checkpoint(ledger.STOPPED, run=1), True, False, 1),
-        (checkpoint(ledger.STOPPED, run=3), True, True, 3),
+        (STOPPED, True, True, 3),
         (DONE, False, True, 4),
         (CANCELLED_RUN, False, True, 4),
     ],
@@ -484,6 +484,8 @@ def test_a_run_has_the_number_that_makes_its_job_ids(
         (None, True, True, "m has nothing to resume"),
         (DONE, True, False, "m has nothing to resume"),
         (CANCELLED_RUN, True, True, "m has nothing to resume"),
+        (STOPPED, True, False, "run 3 of m was begun with --only-failed"),
+        (checkpoint(ledger.STOPPED, run=1), True, True, "run 1 of m was begun without --only-failed"),
         (STOPPED, False, False, "m was stopped at line 1,234; go on with --resume"),
         (STOPPED, False, True, "m was stopped at line 1,234; go on with --resume"),
         (DONE, False, False, "m is done; take another --name, or --only-failed REPORT for another run"),
@@ -497,11 +499,6 @@ def test_what_cannot_be_done_now_is_refused_with_what_can(
         run_number("m", known, is_resume=is_resume, is_again=is_again)
 
     assert str(caught.value) == words
-
-
-def test_a_run_of_what_failed_does_not_go_on_with_all() -> None:
-    with pytest.raises(WrongState):
-        run_number("m", checkpoint(ledger.STOPPED, run=3), is_resume=True, is_again=False)
 
 
 # Progress
