@@ -10,18 +10,18 @@ from typing import Any, BinaryIO
 
 import click
 
-from producer.cli.shared import before_cards, open_queue, plainly, print_json, stop
-from producer.contract.job import DEADLINE_LIMIT_S
-from producer.errors import BrokerUnavailable, SettingsError
-from producer.migrate import ledger
-from producer.migrate.ledger import Checkpoint, Control
-from producer.migrate.progress import Progress
-from producer.migrate.rows import EXPIRY_FORMATS
-from producer.migrate.run import Stopped
-from producer.migrate.session import Options, Session, WrongState, lies_on_a_disk, look
-from producer.migrate.source import FIELDS, CutOff, SourceError
-from producer.migrate.work_file import WorkFileError
-from producer.settings import ProducerSettings, refuse_worker_secrets
+from ..contract.job import DEADLINE_LIMIT_S
+from ..errors import BrokerUnavailable, SettingsError
+from ..migrate import ledger
+from ..migrate.ledger import Checkpoint, Control
+from ..migrate.progress import Progress
+from ..migrate.rows import EXPIRY_FORMATS
+from ..migrate.run import Stopped
+from ..migrate.session import Options, Session, WrongState, lies_on_a_disk, look
+from ..migrate.source import FIELDS, CutOff, SourceError
+from ..migrate.work_file import WorkFileError
+from ..settings import ProducerSettings, refuse_worker_secrets
+from .shared import before_cards, open_queue, plainly, print_json, stop
 
 ENCRYPTED = {".gpg": "gpg --decrypt", ".pgp": "gpg --decrypt", ".asc": "gpg --decrypt", ".age": "age --decrypt"}
 PLAIN_TEXT = (

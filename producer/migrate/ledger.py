@@ -7,17 +7,17 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from producer.contract import redis_keys
-from producer.contract.outcome import Outcome
-from producer.store import Store
+from ..contract import redis_keys
+from ..contract.outcome import Outcome
+from ..store import Store
 
 MIGRATION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 HELD_FOR_S = 8
 OUTCOMES_AT_ONCE = 1000
-TICK = files("producer").joinpath("lua/migration_tick.lua").read_text()
+TICK = (Path(__file__).parents[1] / "lua/migration_tick.lua").read_text()
 RUNNING, STOPPED, CANCELLED, DONE = "running", "stopped", "cancelled", "done"
 RUN, PAUSE, CANCEL = "run", "pause", "cancel"
 _UNWRITTEN = {

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from producer.migrate.work_file import AWAITED, NOT_SENT
+from .work_file import AWAITED, NOT_SENT
 
 PLAIN_EVERY_S = 5.0
 NAMED = ("issued", "declined", "invalid", AWAITED, "in_doubt")

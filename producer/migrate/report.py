@@ -20,12 +20,12 @@ from pathlib import Path
 from string import Template
 from typing import NamedTuple, Self, TextIO
 
-from producer.contract.card import KOREA
-from producer.contract.identifiers import UID_CHARACTERS, job_id_of
-from producer.contract.outcome import Status
-from producer.migrate.rows import Row, key_prefix, reason
-from producer.migrate.source import Record, SourceError
-from producer.migrate.work_file import COLUMNS, NOT_SENT, ReportRow, WorkFile
+from ..contract.card import KOREA
+from ..contract.identifiers import UID_CHARACTERS, job_id_of
+from ..contract.outcome import Status
+from .rows import Row, key_prefix, reason
+from .source import Record, SourceError
+from .work_file import COLUMNS, NOT_SENT, ReportRow, WorkFile
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 WORTH_ANOTHER_TRY = {str(one) for one in (Status.EXPIRED, Status.LOST, Status.INVALID, Status.MISCONFIGURED)} | {
@@ -151,7 +151,7 @@ class Summary:
 
     def page(self) -> str:
         """One HTML page that needs nothing else."""
-        template = Template(files("producer.migrate").joinpath("summary.html").read_text(encoding="utf-8"))
+        template = Template(files(__package__).joinpath("summary.html").read_text(encoding="utf-8"))
         return template.substitute(
             title=escape(self.title),
             rows=f"{self.rows:,}",

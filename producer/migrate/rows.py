@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from producer.contract.card import Card
-from producer.contract.errors import InvalidInput
-from producer.contract.identifiers import Operation
-from producer.contract.job import Request
-from producer.enqueue import IssueRequest
-from producer.migrate.source import REQUEST_FIELDS, CutOff, Record, SourceError
-from producer.migrate.work_file import AWAITED, ReportRow
+from ..contract.card import Card
+from ..contract.errors import InvalidInput
+from ..contract.identifiers import Operation
+from ..contract.job import Request
+from ..enqueue import IssueRequest
+from .source import REQUEST_FIELDS, CutOff, Record, SourceError
+from .work_file import AWAITED, ReportRow
 
 ROWS_AT_ONCE = 100
 READ_AHEAD = 4 * ROWS_AT_ONCE

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from producer.billing_queue import BillingQueue
-from producer.contract.identifiers import job_id_of
-from producer.contract.outcome import Outcome, Status
-from producer.enqueue import IssueRequest
-from producer.errors import BrokerUnavailable, IdempotencyConflict
-from producer.migrate import ledger
-from producer.migrate.ledger import Control
-from producer.migrate.pace import Throttle, Window
-from producer.migrate.progress import Progress
-from producer.migrate.rows import ROWS_AT_ONCE, Reader, Row
-from producer.migrate.work_file import AWAITED, NOT_SENT, ReportRow, WorkFile
+from ..billing_queue import BillingQueue
+from ..contract.identifiers import job_id_of
+from ..contract.outcome import Outcome, Status
+from ..enqueue import IssueRequest
+from ..errors import BrokerUnavailable, IdempotencyConflict
+from . import ledger
+from .ledger import Control
+from .pace import Throttle, Window
+from .progress import Progress
+from .rows import ROWS_AT_ONCE, Reader, Row
+from .work_file import AWAITED, NOT_SENT, ReportRow, WorkFile
 
 TICK_S = 0.5
 CHECK_S, CHECKED = 1.0, 200  # open rows that are asked for every so often, in case their outcome was not heard

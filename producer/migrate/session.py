@@ -14,17 +14,17 @@ from typing import BinaryIO
 
 import click
 
-from producer.billing_queue import BillingQueue
-from producer.errors import BrokerUnavailable, SettingsError
-from producer.migrate import ledger
-from producer.migrate.ledger import Checkpoint, Control
-from producer.migrate.pace import Window
-from producer.migrate.progress import Display, Progress
-from producer.migrate.report import DryRun, Failed, Summary, replacing, write_report
-from producer.migrate.rows import Checker, Reader, key_prefix, rows_to_send
-from producer.migrate.run import Run, Stopped, stopped_by_signals
-from producer.migrate.source import CutOff, Record, SourceError, records
-from producer.migrate.work_file import WorkFile
+from ..billing_queue import BillingQueue
+from ..errors import BrokerUnavailable, SettingsError
+from . import ledger
+from .ledger import Checkpoint, Control
+from .pace import Window
+from .progress import Display, Progress
+from .report import DryRun, Failed, Summary, replacing, write_report
+from .rows import Checker, Reader, key_prefix, rows_to_send
+from .run import Run, Stopped, stopped_by_signals
+from .source import CutOff, Record, SourceError, records
+from .work_file import WorkFile
 
 TOLD_EVERY_S = 5.0
 TAKEN_OVER_S = ledger.HELD_FOR_S + 4

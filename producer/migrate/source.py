@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, filterfalse
 from typing import Any, BinaryIO, NamedTuple
 
-from producer.contract.card import Card
-from producer.contract.jose import DuplicateMember, loads
+from ..contract.card import Card
+from ..contract.jose import DuplicateMember, loads
 
 RECORD_LIMIT = 65_536  # bytes
 RECORD_LINES = 20  # of a CSV record with line ends in its fields

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from producer.contract.outcome import Outcome
+from ..contract.outcome import Outcome
 
 AWAITED, NOT_SENT = "open", "not_sent"
 
