@@ -61,6 +61,9 @@ web: install ## the card page in a real browser; needs chromium and npm
 fuzz: install ## a million mutated jobs and envelopes; the last line is one JSON object
 	@$(BIN)/python -m tests.fuzz
 
+wheels: install ## both distributions into dist/: iamport-billing for merchants, iamport-billing-worker
+	@$(BIN)/python wheels.py dist
+
 up: ## the docker compose stack
 	docker compose --profile "*" build
 	docker compose up --detach
@@ -72,4 +75,4 @@ lock: install ## write requirements.txt anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
 
-.PHONY: help install demo dev test check bench bench-endpoint chaos proof proof-install proof-compose canary fuzz web up down lock
+.PHONY: help install demo dev test check bench bench-endpoint chaos proof proof-install proof-compose canary fuzz web wheels up down lock

@@ -85,7 +85,7 @@ def _toml(value: object) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:  # noqa: PLR2004
+    if len(sys.argv) != 2:
         sys.exit("usage: python wheels.py DIRECTORY")
     for distribution in (MERCHANT, WORKER):
         print(build(distribution, Path(sys.argv[1])))

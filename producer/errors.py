@@ -9,9 +9,10 @@
     └── SettingsError        one line that names the setting
 """
 
+from .runtime.errors import BillingError
+from .runtime.settings import SettingsError
 
-class BillingError(Exception):
-    """Root of the producer's errors; its text holds no card data, no key and no password."""
+__all__ = ["BillingError", "BrokerUnavailable", "IdempotencyConflict", "SettingsError", "UnknownJob"]
 
 
 class BrokerUnavailable(BillingError):
@@ -61,7 +62,3 @@ class IdempotencyConflict(BillingError):
 
 class UnknownJob(BillingError):
     """No job of that id was ever accepted, or it was finished more than 7 days ago."""
-
-
-class SettingsError(BillingError):
-    """A setting is missing or wrong. Names the variable and the rule, never the value."""

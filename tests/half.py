@@ -2,8 +2,8 @@
 
     python -m tests.half [pytest's options]
 
-What a merchant installs must work without the other half, without a checkout, and under its own name; so these tests run
-there, and `make test` runs them nowhere else. They say ``producer``, as a checkout does: see ``tests/installed``.
+What a merchant installs must work without the other half, without a checkout, and under its own name; so these tests
+run there, and `make test` runs them nowhere else. They say ``producer``, as a checkout does; see `tests.installed`.
 """
 
 import os

@@ -1,6 +1,6 @@
 """The installed package under the name that it has in a checkout: ``producer`` is ``iamport_billing``.
 
-Becomes the ``sitecustomize`` of every process of :mod:`tests.half`. A module has one object, whichever name is asked for.
+Becomes the ``sitecustomize`` of every process of :mod:`tests.half`. A module is one object under both names.
 """
 
 import importlib

@@ -155,7 +155,7 @@ def _entry() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in WORKER_EXTRA:
             raise
-        click.echo('worker: needs the extra "worker": pip install "iamport-billing-key-worker[worker]"', err=True)
+        click.echo("worker: needs what its distribution brings: pip install iamport-billing-worker", err=True)
         sys.exit(1)
 
 

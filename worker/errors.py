@@ -2,25 +2,23 @@
 
 ::
 
-    WorkerError
-    ├── SettingsError      one line that names the setting
-    ├── UnknownKid         no key of that id here yet: the job waits
-    │   └── UnknownProducer  for a while only: it may be a forgery
-    └── TokenUnavailable   .reason, .delay_s: no i'mport token now: the job waits
-        └── LoginRefused   i'mport refuses IMP_KEY and IMP_SECRET
+    ProcessError
+    ├── SettingsError          one line that names the setting
+    └── WorkerError
+        ├── UnknownKid         no key of that id here yet: the job waits
+        │   └── UnknownProducer  for a while only: it may be a forgery
+        └── TokenUnavailable   .reason, .delay_s: no i'mport token now: the job waits
+            └── LoginRefused   i'mport refuses IMP_KEY and IMP_SECRET
 """
 
 from typing import Self
 
 from producer.runtime.errors import ProcessError
+from producer.runtime.settings import SettingsError as SettingsError  # noqa: PLC0414 — part of the tree above
 
 
 class WorkerError(ProcessError):
     """Root of the worker's own errors."""
-
-
-class SettingsError(WorkerError):
-    """A setting is missing or wrong. Names the variable and the rule, never the value."""
 
 
 class UnknownKid(WorkerError):

@@ -1,24 +1,17 @@
 """The worker's settings: environment variables, ``.env.worker``, and ``…_FILE`` for what is secret."""
 
-import os
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
 
-from producer.runtime.settings import BrokerUrl, SettingProblem, StoreUrl, explain, from_files, layered, rules_broken
-from worker.errors import SettingsError
-
-ENV_FILE = ".env.worker"
-SECRETS = ("BROKER_URL", "LEDGER_URL", "VAULT_URL", "IMP_KEY", "IMP_SECRET")
+from producer.runtime.settings import BrokerUrl, EnvironmentSettings, SettingsError, StoreUrl, split_url
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host of a URL is this machine."""
+    """True if a URL's host is this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -26,22 +19,24 @@ def is_loopback(host: str) -> bool:
 
 
 def _check_api_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        host = ""
-    if not host or parts.scheme not in {"https", "http"} or parts.username or parts.query or parts.fragment:
-        raise ValueError("must be an https URL of i'mport")
-    if parts.scheme == "http" and not is_loopback(host):
+    rule = "must be an https URL of i'mport"
+    parts = split_url(value, {"https", "http"}, rule, without=("username", "query", "fragment"))
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise ValueError("must be https; plain http carries cards in clear text and is for loopback addresses only")
     return value
 
 
-class WorkerSettings(BaseSettings):
-    """What a worker needs to know. Each field is the variable of the same name in capitals."""
+def _check_file(value: Path) -> Path:
+    if not value.is_file():
+        raise ValueError("there is no such file")
+    return value
 
-    model_config = SettingsConfigDict(env_file=ENV_FILE, extra="ignore", env_ignore_empty=True, frozen=True)
+
+class WorkerSettings(EnvironmentSettings):
+    """Stores, keys, login and limits of a worker. Each field is the variable of the same name in capitals."""
+
+    model_config = SettingsConfigDict(env_file=".env.worker")
+    SECRETS = ("BROKER_URL", "LEDGER_URL", "VAULT_URL", "IMP_KEY", "IMP_SECRET")
 
     broker_url: BrokerUrl = Field(default="redis://localhost:6379/0", repr=False)
     ledger_url: StoreUrl = Field(default="redis://localhost:6379/1", repr=False)
@@ -52,7 +47,7 @@ class WorkerSettings(BaseSettings):
     imp_key: Annotated[str, Field(min_length=1)] = Field(repr=False)
     imp_secret: SecretStr
     imp_api_url: Annotated[str, AfterValidator(_check_api_url)] = "https://api.iamport.kr"
-    imp_ca_file: Path | None = None
+    imp_ca_file: Annotated[Path, AfterValidator(_check_file)] | None = None
     imp_proxy_url: str | None = Field(default=None, repr=False)
     imp_connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5
     imp_read_timeout_s: Annotated[float, Field(gt=0, le=300)] = 60
@@ -63,56 +58,23 @@ class WorkerSettings(BaseSettings):
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
-    @classmethod
-    def from_env(cls) -> Self:
-        """Read the settings.
-
-        Raises:
-            SettingsError: one line that names the variable and the rule, never the value.
-        """
-        try:
-            given: dict[str, Any] = dict(from_files(layered(dotenv_values(ENV_FILE), os.environ), SECRETS))
-            settings = cls(**given)
-        except ValidationError as error:
-            line = explain(error)
-        except SettingProblem as error:
-            line = str(error)
-        else:
-            line = settings.problem()
-            if not line:
-                return settings
-        raise SettingsError(line)
+    @model_validator(mode="after")
+    def _check_opening_keys(self) -> Self:
+        if self.opening_keys_command and "opening_keys_file" in self.model_fields_set:
+            raise ValueError("opening_keys_command: is set together with OPENING_KEYS_FILE; keep one")
+        return self
 
     @classmethod
     def as_far_as_possible(cls) -> tuple[Self, dict[str, str]]:
         """The settings, with placeholders for what is missing or wrong; and what that is, by field."""
-        environ, wrong = layered(dotenv_values(ENV_FILE), os.environ), dict[str, str]()
-        given: dict[str, Any] = {}
-        for name in SECRETS:
-            try:
-                given |= from_files(environ, (name,))
-            except SettingProblem as error:
-                given[name.lower()], wrong[name.lower()] = cls._placeholder(name.lower()), str(error).partition(": ")[2]
+        wrong: dict[str, str] = {}
         while True:
             try:
-                settings = cls(**given)
-            except ValidationError as error:
-                broken = dict(rules_broken(error))
-                wrong |= broken
-                given |= {name: cls._placeholder(name) for name in broken}
-            else:
-                name, _, rule = settings.problem().partition(": ")
-                return settings, {**wrong, **({name.lower(): rule} if rule else {})}
+                return cls.from_env(**{name: cls._placeholder(name) for name in wrong}), wrong
+            except SettingsError as error:
+                wrong |= error.problems
 
     @classmethod
     def _placeholder(cls, name: str) -> Any:  # noqa: ANN401 — a field's
         field = cls.model_fields[name]
         return "unset" if field.is_required() else field.default
-
-    def problem(self) -> str:
-        """What is wrong with settings that are each well, in one line."""
-        if self.opening_keys_command and "opening_keys_file" in self.model_fields_set:
-            return "OPENING_KEYS_COMMAND: is set together with OPENING_KEYS_FILE; keep one"
-        if self.imp_ca_file is not None and not self.imp_ca_file.is_file():
-            return "IMP_CA_FILE: there is no such file"
-        return ""

@@ -1,13 +1,18 @@
-"""The commands of webhooks."""
+"""The commands of webhooks: deliver outcomes, list those that were given up, send them once more."""
 
 import contextlib
-from collections.abc import Iterator
+import logging
+import signal
 
 import click
 
-from producer.cli.shared import UNKNOWN_JOB, plainly, print_json, stop
-from producer.settings import ProducerSettings, refuse_worker_secrets
-from producer.webhooks.delivery_queue import WebhookLedger
+from ..outcome_stream import OutcomeReader
+from ..runtime.alive import alive_file
+from ..webhooks.delivery_queue import WebhookLedger
+from ..webhooks.settings import WebhookSettings
+from .shared import UNKNOWN_JOB, log_to_stderr, plainly, print_json, read_settings, stop
+
+log = logging.getLogger("webhooks")
 
 
 @click.group()
@@ -19,17 +24,41 @@ def webhooks() -> None:
 @plainly
 def webhooks_run() -> None:
     """Deliver until SIGTERM or Ctrl-C."""
-    from producer.webhooks.running import run  # noqa: PLC0415 — the other commands need no HTTP client
+    from ..webhooks.delivery import GROUP, Deliverer  # noqa: PLC0415 — the other commands need no HTTP client
+    from ..webhooks.http import WebhookClient  # noqa: PLC0415 — as above
 
-    refuse_worker_secrets()
-    run(ProducerSettings.from_env())
+    ledger_url, settings = read_settings().ledger_url, WebhookSettings.from_env()
+    log_to_stderr()
+    client = WebhookClient(
+        settings.webhook_url,
+        settings.webhook_secrets,
+        timeout_s=settings.webhook_timeout_s,
+        allow_private=settings.webhook_allow_private,
+    )
+    deliverer = Deliverer(
+        OutcomeReader(ledger_url, GROUP, GROUP),
+        WebhookLedger(ledger_url),
+        client,
+        tell=_log_failure,
+        tell_trouble=log.warning,
+        alive=alive_file("webhooks").touch,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: deliverer.stop())
+    log.info("delivering")
+    deliverer.run()
+    log.info("ended")
+
+
+def _log_failure(job_id: str, word: str, given_up: bool) -> None:
+    log.warning("job %s: %s; %s", job_id, word, "given up" if given_up else "again later")
 
 
 @webhooks.command("list")
 @plainly
 def webhooks_list() -> None:
     """List what was given up, a line of JSON each; and how much waits, on stderr."""
-    with _webhook_ledger() as ledger:
+    with _open_ledger() as ledger:
         for result, at, answer in ledger.failed():
             row = {"job_id": result.job_id, "customer_uid": result.customer_uid, "status": result.status}
             print_json({**row, "given_up_at": round(at, 3), "answer": answer})
@@ -44,19 +73,13 @@ def webhooks_resend(job_ids: tuple[str, ...], *, everything: bool) -> None:
     """Deliver outcomes once more: those named, or all that were given up."""
     if everything == bool(job_ids):
         raise click.UsageError("name job ids, or give --all")
-    with _webhook_ledger() as ledger:
-        wanted = [result.job_id for result, _, _ in ledger.failed()] if everything else job_ids
+    with _open_ledger() as ledger:
+        wanted = job_ids or ledger.failed_ids()
         unknown = [job_id for job_id in wanted if not ledger.resend(job_id, ledger.now())]
         click.echo(f"producer: {len(wanted) - len(unknown)} to be sent once more", err=True)
         if unknown:
             stop(f"not known any more, or waiting already: {', '.join(unknown)}", UNKNOWN_JOB)
 
 
-@contextlib.contextmanager
-def _webhook_ledger() -> Iterator[WebhookLedger]:
-    refuse_worker_secrets()
-    ledger = WebhookLedger(ProducerSettings.from_env().ledger_url)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
+def _open_ledger() -> contextlib.closing[WebhookLedger]:
+    return contextlib.closing(WebhookLedger(read_settings().ledger_url))

@@ -3,13 +3,19 @@
 ::
 
     ProcessError
-    ├── KeyFileError      a key file is missing or unusable
-    └── StoreUnavailable  a store does not answer or refuses
+    ├── KeyFileError       a key file is missing or unusable
+    ├── StoreUnavailable   a store does not answer or refuses
+    └── BillingError       the root of a producer's errors
+        └── SettingsError  a setting is missing or wrong, of a worker, too
 """
 
 
 class ProcessError(Exception):
     """Root of these errors; the text holds no card data, no key and no password."""
+
+
+class BillingError(ProcessError):
+    """Root of the errors of a producer's calls."""
 
 
 class StoreUnavailable(ProcessError):

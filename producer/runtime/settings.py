@@ -1,12 +1,18 @@
-"""What the settings of both halves share: kinds of URLs, ``…_FILE`` variables, and errors without values."""
+"""Settings of any process: environment variables, a ``.env`` file, ``…_FILE`` for secrets; errors without values."""
 
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from .errors import BillingError
 
 STORE_SCHEMES = ("redis", "rediss")
 BROKER_SCHEMES = (*STORE_SCHEMES, "amqp", "amqps")
@@ -19,21 +25,77 @@ TLS_OPTIONS = {
 }
 
 
-class SettingProblem(Exception):
-    """A setting that cannot be used; names the variable and the rule."""
+class SettingsError(BillingError):
+    """A setting is missing or wrong. Names the variable and the rule, never the value.
+
+    Args:
+        line: all that is wrong, in one line.
+        problems: fields and the rules that they break.
+    """
+
+    def __init__(self, line: str, problems: Mapping[str, str] | None = None) -> None:
+        self.problems = dict(problems or {})
+        super().__init__(line)
+
+
+class EnvironmentSettings(BaseSettings):
+    """Settings of one kind of process. Each field is the variable of the same name in capitals.
+
+    A kind names its ``.env`` file in ``model_config``, and in ``SECRETS`` the variables that may be given as files.
+    """
+
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
+    SECRETS: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def environment(cls) -> dict[str, str | None]:
+        """The environment over the ``.env`` file of this kind."""
+        return layered(dotenv_values(str(cls.model_config.get("env_file"))), os.environ)
+
+    @classmethod
+    def from_env(cls, **given: Any) -> Self:  # noqa: ANN401 — any field's
+        """Read the settings.
+
+        Args:
+            given: fields that are not to be read.
+
+        Raises:
+            SettingsError: one line that names the variable and the rule, never the value.
+        """
+        secrets = (name for name in cls.SECRETS if name.lower() not in given)
+        given |= from_files(cls.environment(), secrets)
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            problems = rules_broken(error)
+        raise SettingsError("; ".join(f"{name.upper()}: {rule}" for name, rule in problems.items()), problems)
+
+
+def split_url(value: str, schemes: Collection[str], rule: str, without: Iterable[str] = ()) -> SplitResult:
+    """A URL's parts.
+
+    Args:
+        value: the URL.
+        schemes: those that it may have.
+        rule: the error's text.
+        without: parts that it must not have.
+
+    Raises:
+        ValueError: it has another scheme, no host, an impossible port or one of the parts that it must not have.
+    """
+    with suppress(ValueError):
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+        if host and parts.scheme in schemes and not any(getattr(parts, name) for name in without):
+            return parts
+    raise ValueError(rule)
 
 
 def _url(schemes: tuple[str, ...]) -> AfterValidator:
     rule = "must be a URL that begins with " + ", ".join(f"{scheme}://" for scheme in schemes)
 
     def check(value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            usable = parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ValueError(rule)
+        parts = split_url(value, schemes, rule)
         if parts.scheme in STORE_SCHEMES:
             _check_redis_url(parts)
         return value
@@ -42,7 +104,7 @@ def _url(schemes: tuple[str, ...]) -> AfterValidator:
 
 
 def _check_redis_url(parts: SplitResult) -> None:
-    """What clients would stumble over later, or quote in a traceback, or silently take for something else."""
+    """Refuse what clients would stumble over later, or quote in a traceback, or silently take for something else."""
     if not re.fullmatch(r"(/[0-9]{0,3})?", parts.path):
         raise ValueError("must end in /NUMBER, the number of the database")
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
@@ -63,7 +125,7 @@ def layered(dotenv: Mapping[str, str | None], environ: Mapping[str, str]) -> dic
 
 
 def from_files(environ: Mapping[str, str | None], names: Iterable[str]) -> dict[str, str]:
-    """The values of variables that are given as files: ``NAME_FILE`` names the file that holds ``NAME``.
+    """Values of variables that are given as files: ``NAME_FILE`` names the file that holds ``NAME``.
 
     Args:
         environ: the environment.
@@ -73,33 +135,40 @@ def from_files(environ: Mapping[str, str | None], names: Iterable[str]) -> dict[
         Field names in lower case with the files' content, trailing newlines removed.
 
     Raises:
-        SettingProblem: a file cannot be read, or both forms are given.
+        SettingsError: a file cannot be read, or both forms are given.
     """
     values = {}
     for name in names:
         path = environ.get(f"{name}_FILE")
-        if not path:
-            continue
-        if environ.get(name):
-            raise SettingProblem(f"{name}: is set together with {name}_FILE; keep one")
-        try:
-            values[name.lower()] = Path(path).read_text().rstrip("\r\n")
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not text"
-            raise SettingProblem(f"{name}_FILE: the file cannot be read ({reason})") from None
+        if path and environ.get(name):
+            line = f"{name}: is set together with {name}_FILE; keep one"
+            raise SettingsError(line, {name.lower(): line.partition(": ")[2]})
+        if path:
+            values[name.lower()] = _content(name, Path(path))
     return values
 
 
-def explain(error: ValidationError) -> str:
-    """One line for a settings error: variables and rules, without the values that pydantic carries."""
-    return "; ".join(f"{name.upper()}: {rule}" for name, rule in rules_broken(error))
+def _content(name: str, path: Path) -> str:
+    try:
+        return path.read_text().rstrip("\r\n")
+    except OSError as error:
+        reason = error.strerror
+    except ValueError:
+        reason = "not text"
+    rule = f"the file cannot be read ({reason})"
+    raise SettingsError(f"{name}_FILE: {rule}", {name.lower(): rule})
 
 
-def rules_broken(error: ValidationError) -> list[tuple[str, str]]:
-    """Fields and the rules that they break, without values."""
-    found = []
+def rules_broken(error: ValidationError) -> dict[str, str]:
+    """Fields and the rules that they break, without the values that pydantic carries.
+
+    A rule of several fields is worded ``field: rule`` and goes to that field.
+    """
+    found = {}
     for item in error.errors(include_url=False, include_input=False, include_context=False):
-        name = ".".join(str(part) for part in item["loc"]) or "settings"
         rule = "is not set" if item["type"] == "missing" else item["msg"].removeprefix("Value error, ")
-        found.append((name, rule[0].lower() + rule[1:]))
+        name = ".".join(str(part) for part in item["loc"])
+        if not name:
+            name, _, rule = rule.partition(": ")
+        found[name] = rule[0].lower() + rule[1:]
     return found

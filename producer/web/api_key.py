@@ -6,27 +6,42 @@
 
 import hmac
 import json
-import os
-import re
 import secrets
-import tempfile
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any
 
-from producer.contract.identifiers import Operation
-from producer.runtime.key_file import KeyFileError, read_jwk
+from pydantic import BaseModel, Field, ValidationError
 
-SETTING = "API_KEYS_FILE"
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+from ..contract.identifiers import Operation
+from ..runtime import private_file
+from ..runtime.key_file import KeyFileError, read_jwk
+
+RULES = {
+    "keys": "holds no keys",
+    "name": "each key needs a name of up to 32 of a-z, 0-9 and -",
+    "sha256": "each key needs 'sha256', its digest in hex",
+    "may": f"each key needs 'may', a list of {', '.join(Operation)}",
+}
 
 
-class Caller(NamedTuple):
-    """Who called, and what it may ask for."""
+class Caller(BaseModel):
+    """Another backend.
 
-    name: str
-    may: frozenset[str]
+    Args:
+        name: in the idempotency keys of its jobs.
+        sha256: digest of its key.
+        may: the operations that it may ask for.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    may: Annotated[list[Operation], Field(min_length=1)]
+
+
+class _Content(BaseModel):
+    keys: list[Caller]
 
 
 class ApiKeys:
@@ -37,31 +52,23 @@ class ApiKeys:
     """
 
     def __init__(self, members: dict[str, Any]) -> None:
-        self._callers: dict[str, Caller] = {}
-        entries = members.get("keys")
-        if not isinstance(entries, list):
-            raise KeyFileError(f"{SETTING}: holds no keys")
-        for entry in entries:
-            name, digest, may = (
-                entry.get(part) if isinstance(entry, dict) else None for part in ("name", "sha256", "may")
-            )
-            if not isinstance(name, str) or not NAME.fullmatch(name):
-                raise KeyFileError(f"{SETTING}: each key needs a name of up to 32 of a-z, 0-9 and -")
-            if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
-                raise KeyFileError(f"{SETTING}: each key needs 'sha256', its digest in hex")
-            if not isinstance(may, list) or not may or not all(one in list(Operation) for one in may):
-                raise KeyFileError(f"{SETTING}: each key needs 'may', a list of {', '.join(Operation)}")
-            self._callers[digest] = Caller(name, frozenset(may))
+        try:
+            self._callers = _Content.model_validate(members).keys
+        except ValidationError as error:
+            named = [part for part in error.errors()[0]["loc"] if part in RULES]
+        else:
+            return
+        raise KeyFileError(f"API_KEYS_FILE: {RULES[str(named[-1])]}")
 
     @classmethod
     def load(cls, path: Path) -> "ApiKeys":
-        """Read ``API_KEYS_FILE``."""
-        return cls(read_jwk(SETTING, path, private=False))
+        """The callers that ``API_KEYS_FILE`` names."""
+        return cls(read_jwk("API_KEYS_FILE", path, private=False))
 
     def caller(self, key: str) -> Caller | None:
-        """Whose key that is."""
+        """The caller that a key belongs to."""
         digest = sha256(key.encode()).hexdigest()
-        return next((caller for known, caller in self._callers.items() if hmac.compare_digest(known, digest)), None)
+        return next((caller for caller in self._callers if hmac.compare_digest(caller.sha256, digest)), None)
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:
@@ -71,21 +78,17 @@ def bearer(headers: Mapping[str, str]) -> str | None:
 
 
 def add_api_key(path: Path, name: str, may: Sequence[str]) -> str:
-    """Make a key for a caller, and note its digest in the file.
+    """Make a key for a caller, and keep its digest in the file.
 
     Raises:
         KeyFileError: the caller is there already, or the file cannot be used.
     """
-    members = read_jwk(SETTING, path, private=False) if path.exists() else {"keys": []}
+    members = read_jwk("API_KEYS_FILE", path, private=False) if path.exists() else {"keys": []}
     entries = members.get("keys")
     if not isinstance(entries, list) or any(isinstance(one, dict) and one.get("name") == name for one in entries):
-        raise KeyFileError(f"{SETTING}: has a key of that name already; take it out first")
+        raise KeyFileError("API_KEYS_FILE: has a key of that name already; take it out first")
     key = "bk_" + secrets.token_urlsafe(32)
-    entry = {"name": name, "sha256": sha256(key.encode()).hexdigest(), "may": list(may)}
-    ApiKeys({"keys": [*entries, entry]})  # before anything is written
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w") as file:
-        file.write(json.dumps({"keys": [*entries, entry]}, indent=1) + "\n")
-    Path(beside).rename(path)
+    after = {"keys": [*entries, {"name": name, "sha256": sha256(key.encode()).hexdigest(), "may": list(may)}]}
+    ApiKeys(after)  # before anything is written
+    private_file.replace(path, json.dumps(after, indent=1) + "\n")
     return key

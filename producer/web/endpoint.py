@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import FastAPI, Query
 from fastapi.exceptions import RequestValidationError
@@ -22,19 +22,21 @@ from fastapi.staticfiles import StaticFiles
 from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from producer.billing_queue import BillingQueue
-from producer.contract.errors import ContractError, Refused
-from producer.contract.identifiers import Operation
-from producer.contract.outcome import Status
-from producer.errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
-from producer.runtime.key_file import WatchedFile
-from producer.web import described, page
-from producer.web.answer import Accepted, Problem, problem_of
-from producer.web.api_key import ApiKeys, bearer
-from producer.web.form import SubmittedCard, read_handed
-from producer.web.middleware import Guard, Limits, check_site
-from producer.web.settings import WebSettings
-from producer.web.ticket import Ticket, Tickets
+from ..billing_queue import BillingQueue
+from ..contract.card import Card
+from ..contract.errors import ContractError, Refused
+from ..contract.identifiers import Operation
+from ..contract.job import Request
+from ..contract.outcome import Outcome, Status
+from ..errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
+from ..runtime.key_file import WatchedFile
+from . import page, schema
+from .api_key import ApiKeys, bearer
+from .middleware import Guard, check_site
+from .rate_limit import Limits
+from .schema import ERRORS, EndpointError, OpenJob, PageBody, SettledJob, post_card
+from .settings import WebSettings
+from .ticket import Ticket, Tickets
 
 STATIC = Path(__file__).parent / "static"
 KEYS_LIFE_S = 300  # how long a key set may be cached; `worker retire` waits that out
@@ -47,7 +49,7 @@ SessionOf = Callable[[HttpRequest], str | None]
 def card_app(
     queue: BillingQueue, settings: WebSettings | None = None, *, session_of: SessionOf | None = None
 ) -> FastAPI:
-    """The app.
+    """The card page and its endpoint as an app.
 
     Args:
         queue: where the jobs go.
@@ -58,39 +60,55 @@ def card_app(
     Raises:
         SettingsError, KeyFileError: a setting or key file cannot be used.
     """
-    desk = CardEndpoint(queue, settings or WebSettings.from_env(), session_of)
+    endpoint = CardEndpoint(queue, settings or WebSettings.from_env(), session_of)
     app = FastAPI(title="Card registration", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.add_middleware(Guard)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    _add_routes(app, desk)
-    for error, answer in _ANSWERS.items():
-        app.add_exception_handler(error, answer)
+    _add_routes(app, endpoint)
+    for kind, error_of in _ERRORS.items():
+        app.add_exception_handler(kind, _handler(error_of))
     return app
 
 
-def _add_routes(app: FastAPI, desk: "CardEndpoint") -> None:
-    @app.get("/card", response_class=HTMLResponse, responses=described.PAGE, summary="The card page")
+def _add_routes(app: FastAPI, endpoint: "CardEndpoint") -> None:
+    @app.get("/card", response_class=HTMLResponse, responses=schema.errors(422), summary="The card page")
     async def card(request: HttpRequest, ticket: str = "") -> Response:
-        return await asyncio.to_thread(desk.show, request, ticket)
+        return await asyncio.to_thread(endpoint.show, request, ticket)
 
     @app.get(
-        "/keys", responses=described.KEYS, summary="The key set that cards are sealed to (JWKS), and the server's clock"
+        "/keys",
+        responses={200: {"model": schema.KeySet, "description": "The key set."}},
+        summary="The key set that cards are sealed to (JWKS), and the server's clock",
     )
     async def keys() -> JSONResponse:
-        members = {**desk.queue.sealing_keys(), "now": desk.now()}
+        members = {**endpoint.queue.sealing_keys(), "now": endpoint.tickets.now()}
         return JSONResponse(members, headers={"Cache-Control": f"private, max-age={KEYS_LIFE_S}"})
 
-    @app.post("/issue-billing", **described.post(Operation.ISSUE), summary="Register a card that was sealed elsewhere")
+    @app.post("/issue-billing", **post_card(Operation.ISSUE), summary="Register a card that was sealed elsewhere")
     async def issue_billing(request: HttpRequest, wait: Wait = 0) -> JSONResponse:
-        return await desk.take(request, Operation.ISSUE, wait)
+        return await endpoint.take(request, Operation.ISSUE, wait)
 
-    @app.post("/onetime", **described.post(Operation.ONETIME), summary="Pay with a card that was sealed elsewhere")
+    @app.post("/onetime", **post_card(Operation.ONETIME), summary="Pay with a card that was sealed elsewhere")
     async def onetime(request: HttpRequest, wait: Wait = 0) -> JSONResponse:
-        return await desk.take(request, Operation.ONETIME, wait)
+        return await endpoint.take(request, Operation.ONETIME, wait)
 
-    @app.get("/jobs/{job_id}", **described.GET, summary="What became of the job of a ticket (header X-Ticket)")
+    @app.get("/jobs/{job_id}", **schema.GET_JOB, summary="What became of the job of a ticket (header X-Ticket)")
     async def job(request: HttpRequest, job_id: str, wait: Wait = 0) -> JSONResponse:
-        return await desk.tell(request, job_id, wait)
+        return await endpoint.tell(request, job_id, wait)
+
+
+class SubmittedCard(NamedTuple):
+    """A card that was handed in.
+
+    Args:
+        ticket: the job that the card is for.
+        card: a sealed one, or that of a plain form, which lives until it is sealed, a moment later.
+        address: the customer's, if a page handed it in.
+    """
+
+    ticket: Ticket
+    card: str | Card
+    address: str | None
 
 
 class CardEndpoint:
@@ -111,118 +129,114 @@ class CardEndpoint:
         path = settings.api_keys_file
         self._api_keys = None if path is None else WatchedFile(path, ApiKeys.load)
 
-    def now(self) -> float:
-        """The server's clock, Unix seconds."""
-        return self.tickets.now()
-
     def show(self, request: HttpRequest, text: str) -> Response:
         """The page; it goes on where the ticket's job is, also after a reload or on another device."""
         ticket, job_id = None, ""
         with contextlib.suppress(Refused, BrokerUnavailable):
-            ticket = self.tickets.read(text, is_for_reading=True, any_session=True)
+            ticket = self.tickets.parse(text)
             job_id = "" if self._is_new(ticket) else ticket.job_id
         return page.render(self.settings, text, ticket, job_id, request)
 
     async def take(self, request: HttpRequest, operation: Operation, wait_s: float) -> JSONResponse:
         """Take a card in, from a page or from another backend."""
         key = bearer(request.headers)
-        if key is None:
-            check_site(request.headers)
-        plain = self.settings.allow_plain_form
-        handed = await read_handed(request, operation, allow_plain=plain, is_backend=key is not None)
-        ticket = self._ticket(request, handed) if key is None else self._own_ticket(key, handed, operation)
-        if ticket.request.operation is not operation:
-            raise Problem("ticket_invalid", "the ticket is for something else")
-        address = request.client.host if request.client and key is None else None
-        is_new = await asyncio.to_thread(self._enqueue, ticket, handed, address)
-        return await self._answer(request, ticket, wait_s, is_open=is_new and not wait_s)
+        submitted = await (
+            self._of_page(request, operation) if key is None else self._of_backend(request, operation, key)
+        )
+        is_new = await asyncio.to_thread(self._enqueue, submitted)
+        outcome = None if is_new and not wait_s else await self._outcome(submitted.ticket.job_id, wait_s)
+        return self._answer(request, submitted.ticket, outcome)
 
     async def tell(self, request: HttpRequest, job_id: str, wait_s: float) -> JSONResponse:
-        """Tell the holder of a ticket what became of its job."""
+        """Tell the holder of a ticket its job's outcome."""
         text = request.headers.get("x-ticket", "")
         ticket = self.tickets.read(text, session=self._session_of(request), is_for_reading=True)
         if job_id != ticket.job_id:
-            raise Problem("unknown_job")
-        return await self._answer(request, ticket, wait_s)
+            raise EndpointError("unknown_job")
+        return self._answer(request, ticket, await self._outcome(job_id, wait_s))
 
-    def _ticket(self, request: HttpRequest, handed: SubmittedCard) -> Ticket:
-        return self.tickets.read(handed.ticket, session=self._session_of(request))
+    async def _of_page(self, request: HttpRequest, operation: Operation) -> SubmittedCard:
+        """The card of a customer's page: all else stands in its ticket."""
+        check_site(request.headers)
+        card: str | Card
+        if self.settings.allow_plain_form and schema.media_type(request) == schema.FORM:
+            text, card = await schema.read_form(request, operation)
+        else:
+            body = await schema.read_json(request, PageBody)
+            text, card = body.ticket, body.envelope
+        ticket = self.tickets.read(text, session=self._session_of(request))
+        if ticket.request.operation is not operation:
+            raise EndpointError("ticket_invalid", "the ticket is for something else")
+        return SubmittedCard(ticket, card, request.client.host if request.client else None)
 
-    def _own_ticket(self, key: str, handed: SubmittedCard, operation: Operation) -> Ticket:
-        """Another backend says itself what it wants; its idempotency key makes the ticket."""
+    async def _of_backend(self, request: HttpRequest, operation: Operation, key: str) -> SubmittedCard:
+        """The card of another backend, which says itself what it wants; its idempotency key makes the ticket."""
         caller = self._api_keys.get().caller(key) if self._api_keys else None
         if caller is None:
-            raise Problem("api_key_invalid")
+            raise EndpointError("api_key_invalid", headers={"WWW-Authenticate": "Bearer"})
         if operation not in caller.may:
-            raise Problem("not_allowed")
-        return self.tickets.for_caller(caller.name, handed.request(operation), handed.idempotency_key)
+            raise EndpointError("not_allowed")
+        body = await schema.read_json(request, schema.BACKEND_BODIES[operation])
+        asked = Request(**{name: getattr(body, name) for name in Request.model_fields})
+        return SubmittedCard(self.tickets.for_caller(caller.name, asked, body.idempotency_key), body.envelope, None)
 
-    def _enqueue(self, ticket: Ticket, handed: SubmittedCard, address: str | None) -> bool:
-        """Enqueue the ticket's job; whether this is the first time that it is asked for."""
+    def _enqueue(self, submitted: SubmittedCard) -> bool:
+        """Enqueue the ticket's job; True if this is the first time that it is asked for."""
+        ticket = submitted.ticket
         is_new = self._is_new(ticket)
         if is_new:
             customer = ticket.request.customer_uid or ticket.request.merchant_uid
-            self._limits.count(address=address, customer=customer)
-        arguments = {name: value for name, value in ticket.request.fields().items() if name != "operation"}
-        arguments["idempotency_key"] = ticket.idempotency_key
+            self._limits.count(address=submitted.address, customer=customer)
+        arguments = {**ticket.request.fields(), "idempotency_key": ticket.idempotency_key}
+        operation = arguments.pop("operation")
+        form = "card" if isinstance(submitted.card, Card) else "envelope"
+        sends: dict[str, Callable[..., Any]]
+        sends = {"issue card": self.queue.issue, "issue envelope": self.queue.issue_sealed}
+        send = sends.get(f"{operation} {form}", self.queue.onetime)
         try:
-            if ticket.request.operation is Operation.ONETIME:
-                self.queue.onetime(**arguments, card=handed.card, envelope=handed.envelope)
-            elif handed.envelope is not None:
-                self.queue.issue_sealed(**arguments, envelope=handed.envelope)
-            else:
-                assert handed.card is not None  # noqa: S101 — one of the two is there
-                self.queue.issue(**arguments, card=handed.card)
+            send(**arguments, **{form: submitted.card})
         except BrokerUnavailable as error:
             if not error.accepted:
                 raise
         return is_new
 
     def _is_new(self, ticket: Ticket) -> bool:
-        """Whether this is the first time that its job is asked for: repeating it is no second card."""
+        """True if its job is asked for the first time: repeating it is no second card."""
         try:
             self.queue.outcome(ticket.job_id)
         except UnknownJob:
             return True
         return False
 
-    async def _answer(
-        self, request: HttpRequest, ticket: Ticket, wait_s: float, *, is_open: bool = False
-    ) -> JSONResponse:
-        outcome = None
-        if wait_s:
-            with contextlib.suppress(TimeoutError):
-                outcome = await self.queue.await_outcome(ticket.job_id, wait_s)
-        elif not is_open:
-            outcome = await self.queue.aoutcome(ticket.job_id)
-        may_retry = outcome is not None and outcome.status in TRY_AGAIN
-        renewed = self.tickets.renewed(ticket) if may_retry else None
-        text = self.tickets.text(ticket)
-        return Accepted(ticket.job_id, outcome, text, renewed).response(request.scope.get("root_path", ""))
+    async def _outcome(self, job_id: str, wait_s: float) -> Outcome | None:
+        if not wait_s:
+            return await self.queue.aoutcome(job_id)
+        with contextlib.suppress(TimeoutError):
+            return await self.queue.await_outcome(job_id, wait_s)
+        return None
+
+    def _answer(self, request: HttpRequest, ticket: Ticket, outcome: Outcome | None) -> JSONResponse:
+        if outcome is None:
+            where = f"{request.scope.get('root_path', '')}/jobs/{ticket.job_id}"
+            text = self.tickets.text(ticket)
+            return OpenJob(job_id=ticket.job_id, status_url=where, status_ticket=text).response()
+        renewed = self.tickets.renewed(ticket) if outcome.status in TRY_AGAIN else None
+        return SettledJob.response(outcome, renewed or "")
 
 
-async def _contract(_request: HttpRequest, error: Exception) -> JSONResponse:
-    assert isinstance(error, ContractError)  # noqa: S101 — registered for it
-    return problem_of(error).response()
-
-
-def _always(code: str) -> Callable[[HttpRequest, Exception], Awaitable[JSONResponse]]:
-    async def answer(_request: HttpRequest, _error: Exception) -> JSONResponse:
-        return Problem(code, "the request is not as it should be" if code == "refused" else None).response()
-
-    return answer
-
-
-async def _problem(_request: HttpRequest, error: Exception) -> JSONResponse:
-    assert isinstance(error, Problem)  # noqa: S101 — registered for it
-    return error.response()
-
-
-_ANSWERS: dict[type[Exception], Callable[[HttpRequest, Exception], Awaitable[JSONResponse]]] = {
-    Problem: _problem,
-    ContractError: _contract,
-    BrokerUnavailable: _always("unavailable"),
-    IdempotencyConflict: _always("ticket_used"),
-    UnknownJob: _always("unknown_job"),
-    RequestValidationError: _always("refused"),
+_ERRORS: dict[type[Exception], Callable[[Any], EndpointError]] = {
+    EndpointError: lambda error: error,
+    Refused: lambda error: EndpointError(error.code) if error.code in ERRORS else EndpointError("refused", error.code),
+    ContractError: lambda error: EndpointError("refused", str(error)),
+    BrokerUnavailable: lambda _error: EndpointError("unavailable"),
+    IdempotencyConflict: lambda _error: EndpointError("ticket_used"),
+    UnknownJob: lambda _error: EndpointError("unknown_job"),
+    RequestValidationError: lambda _error: EndpointError("refused"),
 }
+
+
+def _handler(error_of: Callable[[Any], EndpointError]) -> Callable[[HttpRequest, Exception], Awaitable[JSONResponse]]:
+    async def handle(_request: HttpRequest, error: Exception) -> JSONResponse:
+        return error_of(error).response()
+
+    return handle

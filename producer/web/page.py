@@ -7,8 +7,8 @@ from pathlib import Path
 from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse
 
-from producer.web.settings import WebSettings
-from producer.web.ticket import Ticket
+from .settings import WebSettings
+from .ticket import Ticket
 
 TEMPLATE = Path(__file__).parent / "static" / "page.html"
 

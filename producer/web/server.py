@@ -1,4 +1,4 @@
-"""Serving: the card page as a process of its own."""
+"""The card page and its endpoint as a process of their own."""
 
 import logging
 import signal
@@ -10,16 +10,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from producer.billing_queue import BillingQueue
-from producer.errors import SettingsError
-from producer.runtime.redaction import Redacting
-from producer.web.endpoint import card_app
-from producer.web.settings import WebSettings
+from ..billing_queue import BillingQueue
+from ..errors import SettingsError
+from .endpoint import card_app
+from .settings import WebSettings
 
 KEEP_ALIVE_S = 75  # longer than proxies keep an idle connection, so that they do not send on one that we end
 
 
-def run(queue: BillingQueue, host: str, port: int, prefix: str, behind: str | None) -> None:
+def run_server(queue: BillingQueue, host: str, port: int, prefix: str, behind: str | None) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
@@ -33,9 +32,6 @@ def run(queue: BillingQueue, host: str, port: int, prefix: str, behind: str | No
     """
     if not prefix.startswith("/") or prefix.endswith("/"):
         raise SettingsError("--prefix: must begin with / and not end with it")
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Redacting(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
     settings = WebSettings.from_env()
     for name in {"terms_url", "privacy_url"} - settings.model_fields_set:
         logging.getLogger(__name__).warning("%s: is not set; customers agree to a placeholder", name.upper())

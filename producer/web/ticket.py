@@ -1,4 +1,4 @@
-"""Ticket: what a merchant's app lets one customer's page do: one job, for a while, in one session.
+"""Ticket: a merchant's app lets one customer's page do one job, for a while, in one session.
 
 A compact JWS of the producer's own signing key, ``typ`` ``ticket+jws``. Its payload is the request but for the card,
 and ``jti attempt session iat exp`` (Unix seconds of the server's clock). The ticket is the idempotency key: the same
@@ -13,25 +13,25 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, NamedTuple, Self
 
-from producer.billing_queue import BillingQueue
-from producer.contract.errors import InvalidRequest, Refused
-from producer.contract.identifiers import Operation, job_id_of
-from producer.contract.job import Request
-from producer.contract.jose import DuplicateMember, loads
-from producer.sealing import SigningKey
+from ..billing_queue import BillingQueue
+from ..contract.errors import InvalidRequest, Refused
+from ..contract.identifiers import Operation, job_id_of
+from ..contract.job import Request
+from ..contract.jose import DuplicateMember, loads
+from ..sealing import SigningKey
 
-TYP = "ticket+jws"
-LIFE_S, LIFE_LIMIT_S = 1800, 86_400
+TICKET_TYP = "ticket+jws"
+LIFE_S, TICKET_LIFE_LIMIT_S = 1800, 86_400
 RENEWED_LIFE_S = 600  # at least so long a renewed ticket is good
 ATTEMPTS = 5  # cards that may be tried with one ticket and what renews it: enough for a customer, few for a card tester
 OWN = ("jti", "attempt", "session", "iat", "exp")
 
 
 class Ticket(NamedTuple):
-    """A ticket, read.
+    """A ticket that was read.
 
     Args:
-        request: what is asked, all but the card.
+        request: all but the card.
         jti: unique; the root of the idempotency key.
         attempt: 1, or one more for each declined card before.
         session: SHA-256 of the session it is bound to, or None.
@@ -47,16 +47,16 @@ class Ticket(NamedTuple):
 
     @property
     def idempotency_key(self) -> str:
-        """Makes the job that the ticket is good for."""
+        """The key that makes the ticket's job."""
         return f"ticket:{self.jti}:{self.attempt}"
 
     @property
     def job_id(self) -> str:
-        """That job's id."""
+        """The id of the ticket's job."""
         return job_id_of(self.idempotency_key)
 
     def renewed(self, now: float) -> Self | None:
-        """The one that a declined card leads to; always the same one. None after the last attempt."""
+        """The ticket that a declined card leads to, always the same one; None after the last attempt."""
         if self.attempt >= ATTEMPTS:
             return None
         return self._replace(attempt=self.attempt + 1, exp=max(self.exp, int(now) + RENEWED_LIFE_S))
@@ -90,19 +90,19 @@ class Tickets:
     def mint(
         self, request: Request, *, session: str | None = None, life_s: int = LIFE_S, jti: str | None = None
     ) -> str:
-        """A new ticket.
+        """Make a ticket.
 
         Args:
-            request: what the customer may do with it, all but the card.
-            session: what the app knows the customer's session by; a page in another session cannot use it.
+            request: the job that the customer may begin, all but the card.
+            session: the app's name for the customer's session; a page in another session cannot use it.
             life_s: seconds for which a card may be handed in, 1 to 86400.
             jti: at most 150 characters; the same one is the same job. Random by default.
 
         Raises:
             InvalidRequest: ``life_s`` or ``jti`` breaks its rule.
         """
-        if not 1 <= life_s <= LIFE_LIMIT_S:
-            raise InvalidRequest([("life_s", f"must be 1 to {LIFE_LIMIT_S} seconds")])
+        if not 1 <= life_s <= TICKET_LIFE_LIMIT_S:
+            raise InvalidRequest([("life_s", f"must be 1 to {TICKET_LIFE_LIMIT_S} seconds")])
         if jti is not None and not 0 < len(jti) <= 150:
             raise InvalidRequest([("jti", "must be 1 to 150 characters")])
         now = int(self._clock())
@@ -114,28 +114,21 @@ class Tickets:
         members = {"purpose": str(ticket.request.operation), **ticket.request.fields()}
         del members["operation"]
         members |= {name: value for name in OWN if (value := getattr(ticket, name)) is not None}
-        return self._signing().sign_as(TYP, json.dumps(members, separators=(",", ":")).encode())
+        return self._signing().sign_as(TICKET_TYP, json.dumps(members, separators=(",", ":")).encode())
 
-    def read(
-        self, text: str, *, session: str | None = None, is_for_reading: bool = False, any_session: bool = False
-    ) -> Ticket:
-        """A ticket that holds.
+    def read(self, text: str, *, session: str | None = None, is_for_reading: bool = False) -> Ticket:
+        """A ticket that holds in this session, now.
 
         Args:
             text: as it came.
             session: the session that it came in, if the app knows one.
             is_for_reading: to ask for an outcome, which a ticket is good for after its end, too.
-            any_session: do not look at the session.
 
         Raises:
             Refused: ``ticket_invalid``, ``ticket_expired`` or ``ticket_of_another_session``.
         """
-        ticket = self._parse(text)
-        if (
-            ticket.session is not None
-            and not any_session
-            and not hmac.compare_digest(ticket.session, digest_of(session or ""))
-        ):
+        ticket = self.parse(text)
+        if ticket.session is not None and not hmac.compare_digest(ticket.session, digest_of(session or "")):
             raise Refused("ticket_of_another_session")
         if self._clock() > ticket.exp and not is_for_reading:
             raise Refused("ticket_expired")
@@ -146,9 +139,14 @@ class Tickets:
         again = ticket.renewed(self._clock())
         return None if again is None else self.text(again)
 
-    def _parse(self, text: str) -> Ticket:
+    def parse(self, text: str) -> Ticket:
+        """A ticket of ours, whatever its session and its end.
+
+        Raises:
+            Refused: ``ticket_invalid``.
+        """
         try:
-            members: Any = loads(self._signing().verify_as(TYP, text))
+            members: Any = loads(self._signing().verify_as(TICKET_TYP, text))
             own = {name: members.pop(name, None) for name in OWN}
             request = Request(operation=Operation(members.pop("purpose")), **members)
             return Ticket(request, **own)
@@ -158,5 +156,5 @@ class Tickets:
 
 
 def digest_of(session: str) -> str:
-    """What a ticket holds of the session that it is bound to."""
+    """The trace that a session leaves in its tickets."""
     return sha256(b"session:" + session.encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""Delivery: from the stream into lines, and from the lines to the merchant's server.
+"""Delivery of outcomes: from the stream into lines, and from the lines to the merchant's server.
 
-1. What is new in the stream is put in line, behind the others of its customer_uid, and acknowledged.
+1. A new outcome of the stream is put in line, behind the others of its customer_uid, and acknowledged.
 2. The first of each line that is due is posted, several lines at once.
 3. Delivered: the next of the line is due. Refused or silent: once more later, for 24 h; then it is given up, listed as
    failed, and the line goes on.
@@ -15,53 +15,53 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from producer.errors import BrokerUnavailable
-from producer.outcome_stream import OutcomeReader
-from producer.webhooks.delivery_queue import Due, WebhookLedger
-from producer.webhooks.http import Answer, WebhookClient
+from ..errors import BrokerUnavailable
+from ..outcome_stream import OutcomeReader
+from .delivery_queue import Due, WebhookLedger
+from .http import PostResult, WebhookClient
 
-BACKOFF_S = (5, 30, 120, 600, 1800, 3600, 7200)  # the last one again and again
+RETRIES_AFTER_S = (5, 30, 120, 600, 1800, 3600, 7200)  # the last one again and again
 GIVEN_UP_AFTER_S = 86_400.0
-BATCH, IDLE_S, AWAY_S = 32, 0.2, 1.0
+AT_ONCE, IDLE_S, AWAY_S = 32, 0.2, 1.0
 GROUP = "webhooks"
 
 
-def backoff_s(attempts: int, jitter: Callable[[], float] = random.random) -> float:
+def retry_after_s(attempts: int, jitter: Callable[[], float] = random.random) -> float:
     """Seconds until the next attempt, with a tenth of jitter.
 
     Args:
-        attempts: how many there were.
+        attempts: their number so far.
         jitter: uniform in [0, 1).
     """
-    return BACKOFF_S[min(attempts, len(BACKOFF_S)) - 1] * (0.95 + 0.1 * jitter())
+    return RETRIES_AFTER_S[min(attempts, len(RETRIES_AFTER_S)) - 1] * (0.95 + 0.1 * jitter())
 
 
 class Deliverer:
     """Delivers outcomes until it is stopped.
 
     Args:
-        reader: the stream's reader, in the group of the webhooks; every courier has the same consumer's name, and one
-            at a time takes in.
-        ledger: what waits.
-        poster: posts one.
+        reader: the stream's reader, in the group of the webhooks; all deliverers share one consumer's name, and one at
+            a time takes in.
+        ledger: the outcomes that wait.
+        client: posts one.
         clock: Unix seconds; the ledger's by default.
-        tell: told of each attempt that failed: job id, answer, whether it was given up.
-        tell_trouble: told of a ledger that cannot be used, once for each reason.
-        alive: called each time the loop went round.
+        tell: called for each attempt that failed: job id, answer in a word, True if it was given up.
+        tell_trouble: called when the ledger cannot be used, once for each reason.
+        alive: called each time the loop goes round.
     """
 
     def __init__(
         self,
         reader: OutcomeReader,
         ledger: WebhookLedger,
-        poster: WebhookClient,
+        client: WebhookClient,
         *,
         clock: Callable[[], float] | None = None,
         tell: Callable[[str, str, bool], None] = lambda _id, _word, _given_up: None,
         tell_trouble: Callable[[str], None] = lambda _words: None,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
-        self._reader, self._ledger, self._poster, self._tell = reader, ledger, poster, tell
+        self._reader, self._ledger, self._client, self._tell = reader, ledger, client, tell
         self._clock = clock or ledger.now
         self._stopping, self._owner, self._has_begun = threading.Event(), secrets.token_hex(8), False
         self._tell_trouble, self._alive = tell_trouble, alive
@@ -76,7 +76,7 @@ class Deliverer:
         """
         taking = threading.Thread(target=self._take_in_always, name="webhooks-intake", daemon=True)
         taking.start()
-        with ThreadPoolExecutor(BATCH, thread_name_prefix="webhooks") as pool:
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhooks") as pool:
             while not self._stopping.is_set():
                 self._alive()
                 self._stopping.wait(0 if self.deliver(pool) else IDLE_S)
@@ -85,13 +85,13 @@ class Deliverer:
             raise self._fatal
 
     def stop(self) -> None:
-        """End after what is in hand; safe to call from a signal handler."""
+        """End after the deliveries in hand; safe to call from a signal handler."""
         self._stopping.set()
 
     def deliver(self, pool: ThreadPoolExecutor) -> int:
-        """Post what is due now; how many."""
+        """Post the deliveries that are due; gives their number."""
         try:
-            due = self._ledger.due(self._clock(), BATCH)
+            due = self._ledger.due(self._clock(), AT_ONCE)
             list(pool.map(self._deliver_one, due))
         except BrokerUnavailable as error:
             self._wait_for_ledger(error)
@@ -99,7 +99,7 @@ class Deliverer:
         return len(due)
 
     def take_in(self) -> int:
-        """Put one batch of the stream in line, if this is the one that does; how many."""
+        """Put one batch of the stream in line, if this is the deliverer that does; gives its size."""
         if not self._ledger.holds_intake(self._owner):
             self._has_begun = False
             return 0
@@ -122,7 +122,7 @@ class Deliverer:
                 self._wait_for_ledger(error)
 
     def _wait_for_ledger(self, error: BrokerUnavailable) -> None:
-        """Say why, once, and wait; what only a person can mend ends the courier."""
+        """Say why, once, and wait; a trouble that only a person can mend ends the deliverer."""
         if error.is_lasting:
             self._fatal = error
             self._stopping.set()
@@ -138,15 +138,15 @@ class Deliverer:
             ensure_ascii=False,
             separators=(",", ":"),
         ).encode()
-        answer = self._poster.post(job_id, int(now), body)
-        self._note(due, answer, self._clock())
+        result = self._client.post(job_id, int(now), body)
+        self._note(due, result, self._clock())
 
-    def _note(self, due: Due, answer: Answer, now: float) -> None:
+    def _note(self, due: Due, result: PostResult, now: float) -> None:
         job_id = due.outcome.job_id
-        if answer.is_delivered:
-            self._ledger.settle(job_id, "delivered", now, answer.word)
+        if result.is_delivered:
+            self._ledger.settle(job_id, "delivered", now, result.word)
             return
-        given_up = answer.is_final or now - due.since >= GIVEN_UP_AFTER_S
-        again_at = now + max(backoff_s(due.attempts + 1), answer.retry_after_s)
-        self._ledger.settle(job_id, "failed" if given_up else "waiting", now, answer.word, again_at=again_at)
-        self._tell(job_id, answer.word, given_up)
+        given_up = result.is_final or now - due.since >= GIVEN_UP_AFTER_S
+        again_at = now + max(retry_after_s(due.attempts + 1), result.retry_after_s)
+        self._ledger.settle(job_id, "failed" if given_up else "waiting", now, result.word, again_at=again_at)
+        self._tell(job_id, result.word, given_up)

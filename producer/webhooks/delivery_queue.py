@@ -1,19 +1,20 @@
-"""The webhooks' part of the ledger: what waits for delivery, in lines by customer_uid.
+"""The webhooks' part of the ledger: outcomes that wait for delivery, in lines by customer_uid.
 
 Keys: ``billing:webhook:…``; see :mod:`producer.contract.redis_keys`.
 """
 
 from collections.abc import Iterator
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from producer.contract import redis_keys
-from producer.contract.outcome import Outcome
-from producer.store import Store
+from ..contract import redis_keys
+from ..contract.outcome import Outcome
+from ..contract.redis_keys import KEPT_S
+from ..store import Store
 
-LEASE_S = 120.0  # a delivery in hand is due again after this, should its process die
+LUA = Path(__file__).parents[1] / "lua"
+IN_HAND_S = 120.0  # a delivery in hand is due again after this, should its process die
 INTAKE_S = 15
-KEPT_S = redis_keys.KEPT_S
 
 
 class Due(NamedTuple):
@@ -30,7 +31,7 @@ class Due(NamedTuple):
 
 
 class WebhookLedger:
-    """What waits for delivery. Every call raises BrokerUnavailable if the ledger cannot be reached or refuses it.
+    """Outcomes that wait for delivery. Calls raise BrokerUnavailable if the ledger cannot be reached or refuses.
 
     Args:
         ledger_url: ``LEDGER_URL``.
@@ -39,15 +40,13 @@ class WebhookLedger:
     def __init__(self, ledger_url: str) -> None:
         self._store = Store("ledger", ledger_url)
         self._take, self._next, self._settle = (
-            self._store.client.register_script(files("producer").joinpath(f"lua/webhook_{name}.lua").read_text())
+            self._store.client.register_script((LUA / f"webhook_{name}.lua").read_text())
             for name in ("take", "next", "settle")
         )
 
     def now(self) -> float:
         """The ledger's clock, Unix seconds."""
-        with self._store.reading() as ledger:
-            seconds, microseconds = ledger.time()
-        return float(seconds) + float(microseconds) / 1e6
+        return self._store.now()
 
     def take_in(self, outcome: Outcome, now: float, *, once_more: bool = False) -> bool:
         """Put an outcome in line; False if it was there already, or with ``once_more`` if it waits there."""
@@ -62,7 +61,7 @@ class WebhookLedger:
             return bool(self._take(keys, [outcome.job_id, outcome.model_dump_json(), now, KEPT_S, int(once_more)]))
 
     def holds_intake(self, owner: str) -> bool:
-        """Whether this owner is the one that puts outcomes in line: two would mix up their order."""
+        """True for the one owner that puts outcomes in line: two would mix up their order."""
         with self._store.reading() as ledger:
             if ledger.set(redis_keys.WEBHOOK_INTAKE, owner, nx=True, ex=INTAKE_S):
                 return True
@@ -72,14 +71,18 @@ class WebhookLedger:
             return True
 
     def due(self, now: float, most: int) -> list[Due]:
-        """Deliveries that are due, in hand for :data:`LEASE_S`."""
+        """Deliveries that are due, in hand for :data:`IN_HAND_S`."""
         with self._store.reading():
-            answer: Any = self._next([redis_keys.WEBHOOK_DUE], [now, most, LEASE_S, redis_keys.WEBHOOK])
+            answer: Any = self._next([redis_keys.WEBHOOK_DUE], [now, most, IN_HAND_S, redis_keys.WEBHOOK])
         groups = zip(answer[1::4], answer[2::4], answer[3::4], strict=True)
         return [Due(Outcome.from_json(text), int(attempts), float(since)) for text, attempts, since in groups]
 
     def settle(self, job_id: str, state: str, now: float, answer: str, *, again_at: float = 0.0) -> bool:
-        """Note what came of an attempt: ``delivered``, ``failed``, or ``waiting`` until ``again_at``."""
+        """Note an attempt's end: ``delivered``, ``failed``, or ``waiting`` until ``again_at``.
+
+        Returns:
+            False if the delivery was settled already.
+        """
         keys = [redis_keys.WEBHOOK + job_id, redis_keys.WEBHOOK_DUE, redis_keys.WEBHOOK_FAILED]
         with self._store.reading():
             return bool(self._settle(keys, [job_id, state, now, again_at, answer, KEPT_S, redis_keys.WEBHOOK]))
@@ -91,12 +94,12 @@ class WebhookLedger:
         return text is not None and self.take_in(Outcome.from_json(text), now, once_more=True)
 
     def waiting(self) -> int:
-        """How many lines have a delivery that waits."""
+        """The number of lines that have a delivery that waits."""
         with self._store.reading() as ledger:
             return int(ledger.zcard(redis_keys.WEBHOOK_DUE))
 
     def failed(self) -> Iterator[tuple[Outcome, float, str]]:
-        """What was given up: outcome, when, and the last answer; the oldest first."""
+        """Deliveries that were given up: outcome, Unix seconds, and the last answer; the oldest first."""
         with self._store.reading() as ledger:
             entries: Any = ledger.zrange(redis_keys.WEBHOOK_FAILED, 0, -1, withscores=True)
             for job_id, at in entries:
@@ -105,6 +108,10 @@ class WebhookLedger:
                     ledger.zrem(redis_keys.WEBHOOK_FAILED, job_id)
                 else:
                     yield Outcome.from_json(text), float(at), answer or ""
+
+    def failed_ids(self) -> list[str]:
+        """Job ids of the deliveries that were given up."""
+        return [outcome.job_id for outcome, _, _ in self.failed()]
 
     def close(self) -> None:
         """Give the connections back."""

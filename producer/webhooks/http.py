@@ -1,4 +1,4 @@
-"""Post: one delivery over HTTP, signed, to no address that it should not reach.
+"""One delivery over HTTP, signed, to public addresses only.
 
 The address is checked where the connection is made, so a name that changes its mind in between gains nothing. Redirects
 are not followed, cookies and proxies not used, and an answer's body is not read.
@@ -18,17 +18,17 @@ import httpcore
 from pydantic import SecretStr
 
 GONE, CONNECTIONS, RETRY_LIMIT_S = 410, 32, 3600.0
-FAILURES = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
+NETWORK_FAILURES = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
 
 
-class Answer(NamedTuple):
-    """What came of a delivery.
+class PostResult(NamedTuple):
+    """Result of posting one delivery.
 
     Args:
         is_delivered: the server took it (2xx).
         is_final: it wants no more of it (410).
-        word: for the list: a status, or what went wrong, in a word.
-        retry_after_s: what the server asked for.
+        word: for the list: the HTTP status, or the failure in a word.
+        retry_after_s: the server's wish, at most an hour.
     """
 
     is_delivered: bool
@@ -52,9 +52,10 @@ class WebhookClient:
     """Delivers to one URL. Safe to share between threads.
 
     Args:
-        url, secrets: where to, and signed with what.
-        timeout_s: for connecting, and for an answer.
-        allow_private: whether the host may lead to a private or loopback address.
+        url: of the merchant's server.
+        secrets: keys of the signatures, with spaces between.
+        timeout_s: seconds for connecting, and for an answer.
+        allow_private: True if the host may lead to a private or loopback address.
     """
 
     def __init__(self, url: str, secrets: SecretStr, *, timeout_s: float = 10, allow_private: bool = False) -> None:
@@ -66,8 +67,8 @@ class WebhookClient:
             network_backend=httpcore.SyncBackend() if allow_private else _PublicOnly(),
         )
 
-    def post(self, message_id: str, timestamp: int, body: bytes) -> Answer:
-        """Deliver once."""
+    def post(self, message_id: str, timestamp: int, body: bytes) -> PostResult:
+        """Post one delivery; a failure is a result, too."""
         headers: dict[bytes | str, bytes | str] = {
             "Host": self._host,
             "Content-Length": str(len(body)),
@@ -83,19 +84,19 @@ class WebhookClient:
             ) as response:
                 return _read(response)
         except PrivateAddress:
-            return Answer(is_delivered=False, is_final=False, word="private address")
-        except (OSError, *FAILURES) as error:
-            return Answer(is_delivered=False, is_final=False, word=type(error).__name__)
+            return PostResult(is_delivered=False, is_final=False, word="private address")
+        except (OSError, *NETWORK_FAILURES) as error:
+            return PostResult(is_delivered=False, is_final=False, word=type(error).__name__)
 
     def close(self) -> None:
         """Give the connections back."""
         self._pool.close()
 
 
-def _read(response: httpcore.Response) -> Answer:
+def _read(response: httpcore.Response) -> PostResult:
     headers = {name.lower(): value for name, value in response.headers}
     after = headers.get(b"retry-after", b"").decode("ascii", "replace")
-    return Answer(
+    return PostResult(
         is_delivered=200 <= response.status < 300,
         is_final=response.status == GONE,
         word=str(response.status),

@@ -97,9 +97,18 @@ def test_producer_process_that_enqueues_loads_no_worker() -> None:
 
 def test_producers_commands_load_no_worker() -> None:
     modules = modules_after("import producer.__main__")
+    every_command = modules_after(
+        "import producer.cli.jobs, producer.cli.migrate, producer.cli.web, producer.cli.webhooks"
+    )
 
     assert "producer.billing_queue" in modules
-    assert "worker" not in roots(modules)
+    assert "worker" not in roots(every_command | modules)
+    assert not roots(every_command) & {
+        "fastapi",
+        "httpcore",
+        "starlette",
+        "uvicorn",
+    }  # until `serve` runs
 
 
 def test_contracts_of_import_linter_are_kept() -> None:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from producer import BillingQueue, Card
-from producer.__main__ import main
+from producer.cli.main import main
 from producer.settings import NOT_FOR_PRODUCERS
 from tests.fake_iamport.cards import CARDS
 from tests.producer.stage import Keys, Run, Stage

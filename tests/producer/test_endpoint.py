@@ -1,10 +1,11 @@
 """The endpoint over HTTP, on real Redis; workers are played by writing outcomes into the ledger."""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
 import httpx
 import pytest
@@ -21,7 +22,7 @@ from producer.errors import BrokerUnavailable
 from producer.sealing import SealingKeys
 from producer.web import Tickets, WebSettings, card_app
 from producer.web.api_key import add_api_key
-from producer.web.middleware import BODY_LIMIT
+from producer.web.middleware import REQUEST_LIMIT, Guard
 from producer.web.ticket import ATTEMPTS
 from tests.producer.stage import Stage
 
@@ -187,7 +188,7 @@ def test_tickets_of_a_session_come_with_the_merchants_cookie(stage: Stage, queue
         (b'{"ticket": "a", "envelope": "c", "customer_uid": "x"}', "application/json", (422, "refused")),
         (b"ticket=a&envelope=c", "application/x-www-form-urlencoded", (415, "not_json")),
         (b"{}", "text/plain", (415, "not_json")),
-        (b"x" * (BODY_LIMIT + 1), "application/json", (413, "too_large")),
+        (b"x" * (REQUEST_LIMIT + 1), "application/json", (413, "too_large")),
     ],
 )
 def test_a_body_that_is_not_as_it_should_be_is_refused(
@@ -208,6 +209,15 @@ def test_a_body_without_a_length_is_bounded_too(shop: Shop) -> None:
     )
 
     assert error(answer) == (413, "too_large")
+
+
+def test_a_body_whose_sender_is_gone_goes_no_further() -> None:
+    app, send = AsyncMock(), AsyncMock()
+    receive = AsyncMock(return_value={"type": "http.disconnect"})
+
+    asyncio.run(Guard(app)({"type": "http", "path": "/", "headers": []}, receive, send))
+
+    assert (app.await_count, send.await_count) == (0, 0)
 
 
 def test_every_answer_has_its_headers(shop: Shop) -> None:

@@ -24,7 +24,7 @@ from producer.contract.job import Request
 from producer.contract.outcome import Status
 from producer.web import Tickets, WebSettings, card_app
 from producer.web.api_key import add_api_key
-from producer.web.middleware import BODY_LIMIT
+from producer.web.middleware import REQUEST_LIMIT
 from tests.producer.stage import Stage
 
 ISSUE, ONETIME, JOB = "POST /issue-billing", "POST /onetime", "GET /jobs/{job_id}"
@@ -94,6 +94,13 @@ def test_every_operation_is_asked(api: Api) -> None:
     paths = api.description.raw_schema["paths"].items()
 
     assert {f"{method.upper()} {path}" for path, operations in paths for method in operations} == set(OPERATIONS)
+
+
+def test_every_error_is_described_as_json(api: Api) -> None:
+    operations = [one for path in api.description.raw_schema["paths"].values() for one in path.values()]
+    errors = [answer for one in operations for status, answer in one["responses"].items() if int(status) >= 400]
+
+    assert {tuple(answer["content"]) for answer in errors} == {("application/json",)}
 
 
 @pytest.mark.parametrize(
@@ -198,7 +205,7 @@ def test_every_answer_that_is_described_for_a_card_is_given(
         403: hand_in(body={"ticket": api.ticket(session="s-1")}),
         409: by_key() and by_key(pg="nice"),
         410: hand_in(body={"ticket": api.ticket(since_s=-7200)}),
-        413: hand_in(body={"ticket": "x" * BODY_LIMIT}),
+        413: hand_in(body={"ticket": "x" * REQUEST_LIMIT}),
         415: hand_in(headers={"Content-Type": "text/plain"}),
         422: hand_in(body={"envelope": "x"}),
     }

@@ -3,8 +3,10 @@
 import base64
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -15,10 +17,12 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from producer.contract import redis_keys
 from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.outcome import Outcome, Status
+from producer.errors import SettingsError
 from producer.outcome_stream import OutcomeReader
-from producer.webhooks.delivery import BACKOFF_S, GIVEN_UP_AFTER_S, Deliverer, backoff_s
-from producer.webhooks.delivery_queue import LEASE_S, WebhookLedger
+from producer.webhooks.delivery import GIVEN_UP_AFTER_S, RETRIES_AFTER_S, Deliverer, retry_after_s
+from producer.webhooks.delivery_queue import IN_HAND_S, WebhookLedger
 from producer.webhooks.http import WebhookClient
+from producer.webhooks.settings import WebhookSettings
 from tests.producer.stage import Stage
 
 OLD, NEW = ("whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
@@ -71,13 +75,13 @@ class Scene:
         self.stage, self.server, self.now = stage, server, 1_000_000.0
         self.ledger = WebhookLedger(stage.url(1))
         self.told: list[tuple[str, str, bool]] = []
-        self.courier = self.another()
+        self.deliverer = self.another()
 
     def another(self, url: str = "") -> Deliverer:
-        poster = WebhookClient(url or self.server.url, SECRETS, timeout_s=60, allow_private=True)
+        client = WebhookClient(url or self.server.url, SECRETS, timeout_s=60, allow_private=True)
         reader = OutcomeReader(self.stage.url(1), "webhooks", "webhooks", block_ms=1)
         return Deliverer(
-            reader, self.ledger, poster, clock=lambda: self.now, tell=lambda *attempt: self.told.append(attempt)
+            reader, self.ledger, client, clock=lambda: self.now, tell=lambda *attempt: self.told.append(attempt)
         )
 
     def end(self, key: str, uid: str | None = "gildong", status: Status = Status.ISSUED) -> str:
@@ -97,9 +101,9 @@ class Scene:
         self.stage.ledger.xadd(redis_keys.OUTCOMES, {"outcome": outcome.model_dump_json()})
         return job_id
 
-    def work(self, courier: Deliverer | None = None) -> int:
+    def work(self, deliverer: Deliverer | None = None) -> int:
         """Take in all there is, and post all that is due."""
-        at_work, posted = courier or self.courier, 0
+        at_work, posted = deliverer or self.deliverer, 0
         while at_work.take_in():
             pass
         with ThreadPoolExecutor(8) as pool:
@@ -133,30 +137,15 @@ def test_an_outcome_is_told_once_and_signed_with_every_secret(scene: Scene) -> N
 
     (received,) = scene.server.received
     assert received.headers["webhook-id"] == job_id
+    at = datetime.fromtimestamp(int(received.headers["webhook-timestamp"]), tz=UTC)
     for secret in (OLD, NEW):
-        timely = {**received.headers, "webhook-timestamp": received.headers["webhook-timestamp"]}
-        signed = Webhook(secret)
-        content = f"{job_id}.{timely['webhook-timestamp']}.".encode() + received.body
-        assert (
-            signed.sign(job_id, _instant(timely["webhook-timestamp"]), received.body.decode())
-            in timely["webhook-signature"]
-        )
-        assert content
+        assert Webhook(secret).sign(job_id, at, received.body.decode()) in received.headers["webhook-signature"]
     body = json.loads(received.body)
-    assert body["type"] == "billing.outcome"
-    assert body["data"]["status"] == "issued"
-
-
-def _instant(seconds: str) -> Any:
-    from datetime import UTC, datetime  # noqa: PLC0415 — only here
-
-    return datetime.fromtimestamp(int(seconds), tz=UTC)
+    assert (body["type"], body["data"]["status"]) == ("billing.outcome", "issued")
 
 
 def test_the_signature_is_what_the_standards_own_library_accepts(scene: Scene) -> None:
-    import time  # noqa: PLC0415 — the library looks at the clock
-
-    scene.now = time.time()
+    scene.now = time.time()  # the library looks at the clock
     scene.end("k")
     scene.work()
 
@@ -202,11 +191,11 @@ def test_a_customer_whose_delivery_fails_holds_up_nobody_else(scene: Scene) -> N
 
 def test_what_a_crash_left_in_hand_is_delivered_again_with_the_same_id(scene: Scene) -> None:
     job_id = scene.end("k")
-    scene.courier.take_in()
+    scene.deliverer.take_in()
     assert len(scene.ledger.due(scene.now, 10)) == 1  # taken, and then its process died
 
     assert scene.work() == 0
-    scene.now += LEASE_S + 1
+    scene.now += IN_HAND_S + 1
     assert scene.work() == 1
     assert scene.ids == [job_id]
 
@@ -222,11 +211,11 @@ def test_what_was_read_and_not_put_in_line_is_read_again(scene: Scene) -> None:
 
 
 def test_one_courier_at_a_time_puts_outcomes_in_line(scene: Scene) -> None:
-    scene.courier.take_in()
+    scene.deliverer.take_in()
     scene.end("k")
 
     assert scene.another().take_in() == 0
-    assert scene.courier.take_in() == 1
+    assert scene.deliverer.take_in() == 1
 
 
 def test_after_a_day_it_is_given_up_listed_and_the_line_goes_on(scene: Scene) -> None:
@@ -298,9 +287,9 @@ def test_a_server_that_nobody_answers_at_is_said_so(scene: Scene) -> None:
 
 
 def test_attempts_come_ever_more_rarely() -> None:
-    waits = [backoff_s(n, lambda: 0.5) for n in range(1, 10)]
+    waits = [retry_after_s(n, lambda: 0.5) for n in range(1, 10)]
 
-    assert waits == [*map(float, BACKOFF_S), 7200.0, 7200.0]
+    assert waits == [*map(float, RETRIES_AFTER_S), 7200.0, 7200.0]
 
 
 def test_payments_without_a_customer_are_told_too(scene: Scene) -> None:
@@ -308,3 +297,38 @@ def test_payments_without_a_customer_are_told_too(scene: Scene) -> None:
     scene.work()
 
     assert sorted(scene.ids) == sorted(ids)
+
+
+@pytest.fixture
+def settings_say(monkeypatch: pytest.MonkeyPatch) -> Callable[..., WebhookSettings]:
+    def say(**changes: str) -> WebhookSettings:
+        well = {"WEBHOOK_URL": "https://shop.example/hooks", "WEBHOOK_SECRETS": f"{NEW} {OLD}"}
+        for name, value in {**well, **changes}.items():
+            monkeypatch.setenv(name, value)
+        return WebhookSettings.from_env()
+
+    return say
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"WEBHOOK_URL": ""}, "WEBHOOK_URL: is not set"),
+        ({"WEBHOOK_URL": "https://user:sesame@shop.example"}, "WEBHOOK_URL: must be a URL of your server"),
+        ({"WEBHOOK_URL": "http://shop.example"}, "WEBHOOK_URL: must be https; plain http is for private addresses"),
+        ({"WEBHOOK_SECRETS": f"{NEW} whsec_sesame"}, "WEBHOOK_SECRETS: must be whsec_ and"),
+    ],
+)
+def test_a_wrong_setting_is_named_without_its_value(
+    settings_say: Callable[..., WebhookSettings], changes: dict[str, str], line: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"^{line}") as caught:
+        settings_say(**changes)
+
+    assert "sesame" not in str(caught.value)
+
+
+def test_plain_http_is_for_private_addresses(settings_say: Callable[..., WebhookSettings]) -> None:
+    settings = settings_say(WEBHOOK_URL="http://10.0.0.1/hooks", WEBHOOK_ALLOW_PRIVATE="1")
+
+    assert settings.webhook_url == "http://10.0.0.1/hooks"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import click
 
-from producer.__main__ import main as producer
+from producer.cli.main import main as producer
 from tests.fake_iamport import CARDS
 from tests.proof.containers import Project, first_line
 from worker.__main__ import main as worker

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import click
 
-import producer.__main__
 import worker.__main__
+from producer.cli.main import main as producer_commands
 from producer.cli.shared import WEB_EXTRA
 from tests.ports import free_port
 from tests.proof import set_up, stories
@@ -104,7 +104,7 @@ def imports(proof: Proof) -> None:
 
 def helps(proof: Proof) -> None:
     """Every command says what it does; nobody has to have a setting for that."""
-    commands = [("web", f"python -m producer {words}") for words in words_of(producer.__main__.main)]
+    commands = [("web", f"python -m producer {words}") for words in words_of(producer_commands)]
     if not proof.is_quick:
         commands += [("producer", command) for _, command in commands]
     commands += [("worker", f"python -m worker {words}") for words in words_of(worker.__main__.main)]

@@ -15,7 +15,7 @@ from celery.result import AsyncResult
 from producer import BillingQueue, Card
 from producer.contract import redis_keys
 from producer.contract.job import QUEUES
-from producer.web.middleware import Limits
+from producer.web.rate_limit import Limits
 from tests.fake_iamport import CARDS
 from tests.ports import free_port
 from tests.servers import ROOT, environment, wait_until

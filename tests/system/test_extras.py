@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from producer.__main__ import main
+from producer.cli.main import main
 from producer.cli.shared import WEB_EXTRA
 from tests.servers import ROOT
 from worker.__main__ import WORKER_EXTRA
@@ -42,7 +42,7 @@ def without(modules: Iterable[str], folder: Path, *arguments: str, **environ: st
 def test_command_that_needs_the_web_extra_says_so_in_one_line(command: str, tmp_path: Path) -> None:
     done = without(WEB_EXTRA, tmp_path, "producer", *command.split())
 
-    line = f'producer: {command} needs the extra "web": pip install "iamport-billing-key-worker[web]"\n'
+    line = f'producer: {command} needs the extra "web": pip install "iamport-billing[web]"\n'
     assert (done.returncode, done.stdout, done.stderr) == (1, "", line)
 
 
@@ -61,7 +61,7 @@ def test_ticket_and_api_key_do_without_the_web_extra(tmp_path: Path) -> None:
 def test_worker_that_needs_its_extra_says_so_in_one_line(command: str, tmp_path: Path) -> None:
     done = without(WORKER_EXTRA, tmp_path, "worker", command)
 
-    line = 'worker: needs the extra "worker": pip install "iamport-billing-key-worker[worker]"\n'
+    line = "worker: needs what its distribution brings: pip install iamport-billing-worker\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", line)
 
 

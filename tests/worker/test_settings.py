@@ -5,6 +5,9 @@ import pytest
 from worker.errors import SettingsError
 from worker.settings import WorkerSettings
 
+NO_FILE = "the file cannot be read (No such file or directory)"
+TWO_KEYRINGS = {"OPENING_KEYS_COMMAND": "get keys", "OPENING_KEYS_FILE": "keys/worker/opening.private.jwks.json"}
+
 
 @pytest.fixture(autouse=True)
 def _plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -30,12 +33,6 @@ def test_defaults_are_those_that_are_promised() -> None:
     assert settings.imp_api_url == "https://api.iamport.kr"
     assert (settings.imp_connect_timeout_s, settings.imp_read_timeout_s) == (5, 60)
     assert settings.imp_auth_style == "bearer"
-
-
-def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("IMP_KEY")
-
-    assert problem() == "IMP_KEY: is not set"
 
 
 @pytest.mark.parametrize(
@@ -75,19 +72,6 @@ def test_secrets_may_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert WorkerSettings.from_env().imp_secret.get_secret_value() == "from the file"
 
 
-def test_a_secret_given_twice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IMP_SECRET_FILE", "somewhere")
-
-    assert problem() == "IMP_SECRET: is set together with IMP_SECRET_FILE; keep one"
-
-
-def test_a_secret_file_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("IMP_SECRET")
-    monkeypatch.setenv("IMP_SECRET_FILE", "nowhere")
-
-    assert problem() == "IMP_SECRET_FILE: the file cannot be read (No such file or directory)"
-
-
 def test_settings_come_from_the_file_beside_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("IMP_KEY")
     (tmp_path / ".env.worker").write_text("IMP_KEY=from-the-file\n")
@@ -97,3 +81,41 @@ def test_settings_come_from_the_file_beside_the_process(monkeypatch: pytest.Monk
 
 def test_settings_do_not_show_their_secrets() -> None:
     assert "very-secret" not in repr(WorkerSettings.from_env())
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"IMP_KEY": ""}, "IMP_KEY: is not set"),
+        ({"IMP_SECRET_FILE": "x"}, "IMP_SECRET: is set together with IMP_SECRET_FILE; keep one"),
+        ({"IMP_SECRET": "", "IMP_SECRET_FILE": "nowhere"}, f"IMP_SECRET_FILE: {NO_FILE}"),
+        ({"IMP_CA_FILE": "nowhere"}, "IMP_CA_FILE: there is no such file"),
+        (TWO_KEYRINGS, "OPENING_KEYS_COMMAND: is set together with OPENING_KEYS_FILE; keep one"),
+    ],
+)
+def test_a_setting_that_is_missing_or_does_not_fit_the_others_or_this_machine_is_named(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], line: str
+) -> None:
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+
+    assert problem() == line
+
+
+def test_settings_are_read_as_far_as_they_can_be_and_everything_that_is_wrong_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changes = {"VAULT_URL_FILE": "nowhere", "IMP_KEY": "", "METRICS_PORT": "0", "IMP_RATE_PER_S": "7"}
+    for name, value in {**changes, **TWO_KEYRINGS}.items():
+        monkeypatch.setenv(name, value)
+
+    settings, wrong = WorkerSettings.as_far_as_possible()
+
+    assert wrong == {
+        "vault_url": NO_FILE,
+        "imp_key": "is not set",
+        "metrics_port": "input should be greater than or equal to 1",
+        "opening_keys_command": "is set together with OPENING_KEYS_FILE; keep one",
+    }
+    assert (settings.imp_rate_per_s, settings.imp_key) == (7, "unset")
+    assert settings.vault_url == "redis://localhost:6380/0"
