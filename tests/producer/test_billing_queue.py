@@ -1,6 +1,7 @@
 """Jobs that are accepted: what of them lies where, and how they are ordered."""
 
 import asyncio
+import gc
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -249,6 +250,7 @@ def test_closed_queue_has_given_its_connections_back(stage: Stage, card: Card) -
         return sum(client.info("clients")["connected_clients"] for client in (ledger, vault))
 
     ledger, vault = stage.ledger, stage.vault
+    gc.collect()  # the queues of tests before, who may not have closed theirs
     assert soon(lambda: connections() <= 2)
     queue = BillingQueue(stage.settings())
     queue.issue(customer_uid="gildong", card=card)

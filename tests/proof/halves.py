@@ -1,7 +1,7 @@
-"""Halves: what each image of the Dockerfile holds, as a virtual environment and a folder of code beside it.
+"""Halves: the two distributions, installed as their users do, each in a virtual environment of its own.
 
-Extras and copied files are read off the Dockerfile. The dependencies come from a folder of wheels that all share; the
-environments hold neither pip nor setuptools, which hide what is not declared.
+All wheels come from one folder; the environments hold neither pip nor setuptools, which hide what is not declared, and
+run in an empty folder, with no checkout on the path.
 """
 
 import json
@@ -15,17 +15,23 @@ import time
 import tomllib
 import venv
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import wheels
 from tests.proof.book import Book
 from tests.servers import ROOT, wait_until
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-NAME = str(PROJECT["name"])
+INSTALLED = {  # what each installs, and its packages
+    "producer": (wheels.MERCHANT, ("iamport_billing",)),
+    "web": (f"{wheels.MERCHANT}[web]", ("iamport_billing",)),
+    "worker": (wheels.WORKER, ("worker", "producer", "celeryconfig")),
+    "flower": (f"{wheels.WORKER}[flower]", ("flower",)),
+}
 TIMEOUT_S = 300  # ends what hangs, not what a busy machine makes slow
 FROM_OUTSIDE = ("PATH", "HOME", "LANG")
 IMPORT_ALL = """
@@ -61,14 +67,15 @@ def tracked(folder: Path) -> Path:
     return folder
 
 
-def wheelhouse(source: Path, extras: Iterable[str], folder: Path) -> Path:
-    """Wheels of the project and of all that these extras need, in the versions of requirements.txt."""
+def wheelhouse(source: Path, folder: Path) -> Path:
+    """Wheels of both distributions and of all that they need, in the versions of requirements.txt."""
     optional = PROJECT["optional-dependencies"]
-    needed = {*PROJECT["dependencies"], *(one for extra in extras for one in optional[extra])}
+    needed = {*PROJECT["dependencies"], *(one for extra in ("web", "worker", "flower") for one in optional[extra])}
     with ThreadPoolExecutor() as pool:
-        built = pool.submit(pip, "wheel", "--no-deps", "-w", str(folder), str(source))
+        built = [pool.submit(wheels.build, name, folder) for name in (wheels.MERCHANT, wheels.WORKER)]
         pip("wheel", "-w", str(folder), "-c", str(source / "requirements.txt"), *sorted(needed))
-        built.result()
+        for one in built:
+            one.result()
     return folder
 
 
@@ -79,10 +86,10 @@ def pip(*arguments: str, python: Path | None = None) -> None:
     subprocess.run([sys.executable, "-m", "pip", *options, *arguments], env=environ, check=True)
 
 
-def left_out(source: Path, wheels: Path) -> list[str]:
-    """Tracked files of both halves that the project's wheel does not hold."""
-    (wheel,) = wheels.glob(f"{NAME.replace('-', '_')}-*.whl")
-    held = set(zipfile.ZipFile(wheel).namelist())
+def left_out(source: Path, folder: Path) -> list[str]:
+    """Tracked files of both halves that neither wheel holds."""
+    held = {name for wheel in folder.glob("iamport_billing*.whl") for name in zipfile.ZipFile(wheel).namelist()}
+    held |= {re.sub("^iamport_billing/", "producer/", name) for name in held}
     paths = (path for half in ("producer", "worker") for path in (source / half).rglob("*") if path.is_file())
     return sorted({str(path.relative_to(source)) for path in paths} - held)
 
@@ -93,49 +100,40 @@ def inherited() -> dict[str, str]:
 
 
 class Half:
-    """One image: its dependencies, its code, and an empty folder to run in.
+    """One distribution with an extra, and an empty folder to run in.
 
     Args:
-        name: its stage of the Dockerfile.
+        name: of :data:`INSTALLED`.
         folder: where all that goes.
         book: where its commands are noted.
     """
 
     def __init__(self, name: str, folder: Path, book: Book) -> None:
         self.name, self._book = name, book
-        self._root, self._code, self.empty = folder / "venv", folder / "app", folder / "empty"
+        self._root, self.empty = folder / "venv", folder / "empty"
         self._python = self._root / "bin" / "python"
-        stages = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", _dockerfile(), re.MULTILINE | re.DOTALL))
-        self.copied = re.findall(r"^COPY (?:--from=code /app/)?(\S+) /app/\S*$", stages[name], re.MULTILINE)
-        found = re.search(r'"\.\[([a-z,]+)\]"', stages[f"{name}-dependencies"])
-        assert found is not None, f"what the image {name} installs cannot be read off the Dockerfile"
-        self.extras = found[1].split(",")
+        self._distribution, self._packages = INSTALLED[name]
 
-    def install(self, source: Path, wheels: Path) -> None:
-        """Make it, as the Dockerfile does: the project's dependencies, then the code of this half."""
-        for folder in (self._code, self.empty):
-            folder.mkdir(parents=True)
+    def install(self, source: Path, folder: Path) -> None:
+        """Install it, from a folder of wheels."""
+        self.empty.mkdir(parents=True)
         venv.create(self._root, symlinks=True)
-        offline = ("--no-index", "--no-compile", "--find-links", str(wheels), "-c", str(source / "requirements.txt"))
-        pip("install", *offline, f"{NAME}[{','.join(self.extras)}]", python=self._python)
+        offline = ("--no-index", "--no-compile", "--find-links", str(folder), "-c", str(source / "requirements.txt"))
+        pip("install", *offline, self._distribution, python=self._python)
         try:
             pip("check", python=self._python)
         except subprocess.CalledProcessError as error:
             self._book.note(self.name, "pip check", error.returncode, "", problem="a dependency is missing")
         else:
             self._book.note(self.name, "pip check", 0, "")
-        pip("uninstall", "--yes", NAME, python=self._python)
-        for name in self.copied:
-            copy = shutil.copytree if (source / name).is_dir() else shutil.copy2
-            (self._code / name).parent.mkdir(parents=True, exist_ok=True)
-            copy(source / name, self._code / name)
 
     def missing(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Import every module of it; those that cannot be, with the module that each lacks."""
-        roots = sorted({Path(name).parts[0].removesuffix(".py") for name in self.copied} or {self.name})
-        done = self._run(["python", "-c", IMPORT_ALL, *roots], b"", environ)
+        done = self._run(["python", "-c", IMPORT_ALL, *self._packages], b"", environ)
         found: dict[str, str] = json.loads(done.output) if done.code == 0 else {"": done.errors}
-        self._book.note(self.name, f"import every module of {', '.join(roots)}", done.code, f"missing: {found or '-'}")
+        self._book.note(
+            self.name, f"import every module of {', '.join(self._packages)}", done.code, f"missing: {found or '-'}"
+        )
         return found
 
     def run(
@@ -151,7 +149,7 @@ class Half:
         """Run a command to its end.
 
         Args:
-            command: as a person types it.
+            command: as a person types it in a checkout; installed, the producer has another name.
             environ: its settings.
             given: its stdin.
             code: the exit code that it should have.
@@ -161,7 +159,7 @@ class Half:
         Returns:
             What it printed on stdout.
         """
-        done = self._run(command.split(), given, environ or {})
+        done = self._run(self._installed(command), given, environ or {})
         problem = None
         if done.code != code:
             problem = f"exit code {done.code}, not {code}"
@@ -192,7 +190,7 @@ class Half:
         log = self.empty.parent / f"{time.monotonic_ns()}.log"
         with log.open("ab") as out:
             process = subprocess.Popen(
-                command.split(),
+                self._installed(command),
                 cwd=self.empty,
                 env=self._environ(environ),
                 stdin=subprocess.PIPE,
@@ -227,7 +225,11 @@ class Half:
 
     def _environ(self, environ: Mapping[str, str]) -> dict[str, str]:
         path = f"{self._python.parent}{os.pathsep}{os.environ['PATH']}"
-        return {**inherited(), "PATH": path, "PYTHONPATH": str(self._code), "PYTHONUNBUFFERED": "1", **environ}
+        return {**inherited(), "PATH": path, "PYTHONUNBUFFERED": "1", **environ}
+
+    def _installed(self, command: str) -> list[str]:
+        name = "producer" if "producer" in self._packages else "iamport_billing"
+        return command.replace("-m producer", f"-m {name}").split()
 
 
 def _end(process: "subprocess.Popen[bytes]") -> int:
@@ -241,7 +243,3 @@ def _end(process: "subprocess.Popen[bytes]") -> int:
     finally:
         assert process.stdin is not None
         process.stdin.close()  # not before: the end of a source is an end, too
-
-
-def _dockerfile() -> str:
-    return (ROOT / "Dockerfile").read_text()

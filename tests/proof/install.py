@@ -2,7 +2,7 @@
 
     python -m tests.proof.install [--quick]
 
-Four virtual environments, as the images of the Dockerfile: producer, web, worker, flower. In each every command that
+Four virtual environments with the two distributions: producer, web, worker, flower. In each every command that
 the documents promise starts, in an empty folder, against the stores of docker-compose.yml with the fake i'mport, logged
 in as its own Redis user; jobs go from the producer's environment through the worker's, run both ways. Then a shell runs
 the quickstart without containers. Rows go to stderr; the last line is one JSON object; exit 1 if anything does not
@@ -76,7 +76,7 @@ def halves_proved(folder: Path, stack: Stack, book: Book, *, is_quick: bool) -> 
 
 def in_between(proof: Proof) -> None:
     """What needs no worker that runs."""
-    for story in (imports, helps, stories.keys):
+    for story in (imports, merchants_names, helps, stories.keys):
         attempt(proof.book, story, proof)
 
 
@@ -84,11 +84,11 @@ def prepare(folder: Path, book: Book) -> dict[str, Half]:
     """The four environments, from one folder of wheels."""
     source = tracked(folder / "source")
     halves = {name: Half(name, folder / name, book) for name in NAMES}
-    wheels = wheelhouse(source, {one for half in halves.values() for one in half.extras}, folder / "wheels")
-    for name in left_out(source, wheels):
-        book.fail(f"wheel: does not hold {name}")
+    found = wheelhouse(source, folder / "wheels")
+    for name in left_out(source, found):
+        book.fail(f"no wheel holds {name}")
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(lambda half: half.install(source, wheels), halves.values()))
+        list(pool.map(lambda half: half.install(source, found), halves.values()))
     return halves
 
 
@@ -100,6 +100,25 @@ def imports(proof: Proof) -> None:
         for module, lacks in missing.items():
             if lacks.partition(".")[0] not in allowed:
                 proof.book.fail(f"{name}: {module} needs {lacks}, which nothing declares")
+
+
+SHOP = """
+import producer, worker
+from iamport_billing import BillingQueue, Card
+print(producer.OURS, worker.OURS, BillingQueue.__module__)
+"""
+
+
+def merchants_names(proof: Proof) -> None:
+    """A merchant's own packages may be named as our folders are."""
+    half = proof.halves["producer"]
+    shop = half.empty / "shop"
+    for name in ("producer", "worker"):
+        (shop / name).mkdir(parents=True)
+        (shop / name / "__init__.py").write_text(f"OURS = 'the merchant\\'s {name}'\n")
+    (shop / "shop.py").write_text(SHOP)
+    says = "the merchant's producer the merchant's worker iamport_billing.billing_queue"
+    half.run("python shop/shop.py", proof.producer(), says=says)
 
 
 def helps(proof: Proof) -> None:
