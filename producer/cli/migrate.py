@@ -4,24 +4,31 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
-from producer.cli.shared import before_cards, open_queue, plainly, print_json, stop
-from producer.errors import BrokerUnavailable, SettingsError
-from producer.migrate import ledger
-from producer.migrate.ledger import Checkpoint, Control
-from producer.migrate.progress import line
-from producer.migrate.rows import EXPIRY_FORMATS
-from producer.migrate.run import Progress, Stopped
-from producer.migrate.session import NotNow, Options, Session, look, opened
-from producer.migrate.source import CutOff, SourceError
-from producer.migrate.work_file import WorkFileError
-from producer.settings import ProducerSettings, refuse_worker_secrets
+from ..contract.job import DEADLINE_LIMIT_S
+from ..errors import BrokerUnavailable, SettingsError
+from ..migrate import ledger
+from ..migrate.ledger import Checkpoint, Control
+from ..migrate.progress import Progress
+from ..migrate.rows import EXPIRY_FORMATS
+from ..migrate.run import Stopped
+from ..migrate.session import Options, Session, WrongState, lies_on_a_disk, look
+from ..migrate.source import FIELDS, CutOff, SourceError
+from ..migrate.work_file import WorkFileError
+from ..settings import ProducerSettings, refuse_worker_secrets
+from .shared import before_cards, open_queue, plainly, print_json, stop
 
+ENCRYPTED = {".gpg": "gpg --decrypt", ".pgp": "gpg --decrypt", ".asc": "gpg --decrypt", ".age": "age --decrypt"}
+PLAIN_TEXT = (
+    "this is a plain-text file on a disk; encrypt it, and pipe it in: "
+    "gpg --decrypt export.csv.pgp | python -m producer migrate - --name NAME "
+    "(or --i-know-this-file-holds-card-data)"
+)
 NOT_ALL, USAGE, RESUMABLE = 1, 2, 3  # exit codes; 0 all issued
 
 
@@ -34,6 +41,11 @@ class Finite(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is no number.", param, ctx)
         return number
+
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+OLD_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+DEADLINE = Finite(60, DEADLINE_LIMIT_S)
 
 
 class _Migrate(click.Group):
@@ -50,69 +62,42 @@ def migrate() -> None:
     """Move customers' cards to billing keys: migrate SOURCE [OPTIONS], see migrate run --help."""
 
 
-@migrate.command("run")
+@migrate.command("run", context_settings={"show_default": True})
 @click.argument("source", metavar="SOURCE")
 @click.option("--name", metavar="NAME", help="Of the migration; job ids follow from it. By default the file's.")
 @click.option("--dry-run", "is_dry", is_flag=True, help="Look at every row and send nothing.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped. Give it the same source.")
 @click.option(
-    "--only-failed",
-    "failed",
-    type=click.Path(dir_okay=False, exists=True, path_type=Path),
-    metavar="REPORT",
-    help="A new run of what an earlier report lists as worth another try.",
+    "--only-failed", "failed", type=OLD_FILE, metavar="REPORT", help="A new run of what is worth another try."
 )
-@click.option(
-    "--report",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="One row for each row of the source; JSON Lines if it ends in .jsonl. NAME.report.csv by default.",
-)
+@click.option("--report", type=FILE, metavar="FILE", help="CSV, or JSON Lines if .jsonl; NAME.report.csv by default.")
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), help="By the first character, if not given.")
-@click.option(
-    "--map", "mapped", multiple=True, metavar="COLUMN=FIELD", help="The export's column for one of our fields."
-)
-@click.option(
-    "--encoding", default="utf-8", show_default=True, metavar="E", help="Of the source: utf-8, cp949, euc-kr …"
-)
-@click.option("--expiry-format", type=click.Choice(list(EXPIRY_FORMATS)), default="YYYY-MM", show_default=True)
+@click.option("--map", "mapped", multiple=True, metavar="COLUMN=FIELD", help="The export's column for a field of ours.")
+@click.option("--encoding", default="utf-8", metavar="E", help="Of the source: utf-8, cp949, euc-kr …")
+@click.option("--expiry-format", type=click.Choice(list(EXPIRY_FORMATS)), default="YYYY-MM")
 @click.option("--pg", metavar="P", help="Gateway for rows that do not say: {provider} or {provider}.{MID}.")
 @click.option("--channel-key", metavar="K", help="The channel's key, for rows that do not say.")
 @click.option(
-    "--rows",
-    "expected",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="How many rows there are: for the progress, and to notice a source that was cut off.",
+    "--rows", "expected", type=click.IntRange(0), metavar="N", help="Of the source; one that was cut off is noticed."
 )
-@click.option(
-    "--deadline",
-    "deadline_s",
-    type=Finite(60, 604_800),
-    metavar="S",
-    help="Seconds until a job is given up; JOB_DEADLINE_S by default.",
-)
-@click.option(
-    "--window",
-    type=click.IntRange(1, 1_000_000),
-    default=10_000,
-    show_default=True,
-    metavar="N",
-    help="Jobs that may be open at once, at most.",
-)
+@click.option("--deadline", "deadline_s", type=DEADLINE, metavar="S", help="For each job; JOB_DEADLINE_S by default.")
+@click.option("--window", type=click.IntRange(1, 1_000_000), default=10_000, metavar="N", help="Open jobs, at most.")
 @click.option("--throttle", type=Finite(min=0, min_open=True), metavar="N", help="Rows a second, at most.")
 @click.option(
-    "--memory-mark",
-    type=Finite(0, 100),
-    default=80,
-    show_default=True,
-    metavar="PERCENT",
-    help="How full a Redis may be before nothing more is sent.",
+    "--memory-mark", type=Finite(0, 100), default=80, metavar="PERCENT", help="Send nothing to a fuller Redis."
 )
 @click.option("--accept-unterminated", is_flag=True, help="A last line without a line end is whole.")
 @click.option("--i-know-this-file-holds-card-data", "is_plain_allowed", is_flag=True, help="Read a plain-text file.")
 @plainly
-def run(source: str, *, name: str | None, is_dry: bool, is_plain_allowed: bool, **given: Any) -> None:  # noqa: ANN401 — Options
+def migrate_source(
+    source: str,
+    name: str | None,
+    mapped: tuple[str, ...],
+    *,
+    is_dry: bool,
+    is_plain_allowed: bool,
+    **given: Any,  # noqa: ANN401 — Options
+) -> None:
     """Migrate SOURCE: a CSV with a header or JSON Lines, - for stdin.
 
     Columns: customer_uid card_number expiry birth pwd_2digit, and what else an issue takes (pg, customer_name …).
@@ -120,8 +105,8 @@ def run(source: str, *, name: str | None, is_dry: bool, is_plain_allowed: bool, 
     Exit 0: every row is issued. 1: some are not. 2: usage or source. 3: stopped, and --resume goes on.
     """
     before_cards()
-    options = Options(**given)
     try:
+        options = Options(names=columns_of(mapped), **given)
         with opened(source, is_plain_allowed=is_plain_allowed) as file:
             if is_dry:
                 is_good = look(file, options)
@@ -131,11 +116,46 @@ def run(source: str, *, name: str | None, is_dry: bool, is_plain_allowed: bool, 
                     is_good = Session(queue, control, found, options).migrate(file)
     except (Stopped, CutOff) as error:
         stop(str(error), USAGE if is_dry else RESUMABLE)
-    except (NotNow, SourceError, WorkFileError, SettingsError, BrokerUnavailable) as error:
+    except (WrongState, SourceError, WorkFileError, SettingsError, BrokerUnavailable) as error:
         stop(str(error), USAGE)
     except OSError as error:
         stop(f"{error.filename}: {error.strerror}", USAGE)
     sys.exit(0 if is_good else NOT_ALL)
+
+
+@contextlib.contextmanager
+def opened(source: str, *, is_plain_allowed: bool) -> Iterator[BinaryIO]:
+    """The source's bytes; from a disk only if that is allowed, since what lies there in plain text is not ours to read.
+
+    Raises:
+        SourceError: it is encrypted, a terminal, or lies in plain text.
+        OSError: it cannot be opened.
+    """
+    if decrypt := ENCRYPTED.get(Path(source).suffix):
+        raise SourceError(f"pipe it in: {decrypt} {source} | python -m producer migrate - --name NAME")
+    is_stdin = source == "-"
+    # Not buffered: closing would wait for the thread that reads.
+    with open(0 if is_stdin else source, "rb", 0, closefd=not is_stdin) as file:
+        if file.isatty():
+            raise SourceError("stdin is a terminal; pipe the export in")
+        if lies_on_a_disk(file) and not is_plain_allowed:
+            raise SourceError(PLAIN_TEXT)
+        yield file
+
+
+def columns_of(texts: Iterable[str]) -> dict[str, str]:
+    """Read ``--map``: our field by the export's column.
+
+    Raises:
+        SourceError: one is no such pair, or names a field that we do not have.
+    """
+    found = {}
+    for text in texts:
+        column, _, name = text.rpartition("=")
+        if not column or name not in FIELDS:
+            raise SourceError(f"--map: must be COLUMN=FIELD, with a field of: {', '.join(FIELDS)}")
+        found[column.strip()] = name
+    return found
 
 
 def name_of(source: str, name: str | None) -> str:
@@ -147,7 +167,7 @@ def name_of(source: str, name: str | None) -> str:
     if name is None and source == "-":
         raise SourceError("--name: is needed for what comes by stdin")
     found = Path(source).stem if name is None else name
-    if not ledger.NAME.fullmatch(found):
+    if not ledger.MIGRATION_NAME.fullmatch(found):
         raise SourceError("--name: must be 1 to 60 of A-Z a-z 0-9 _ . -")
     return found
 
@@ -163,25 +183,9 @@ def status(name: str, *, as_json: bool) -> None:
     if as_json:
         print_json(found._asdict())
         return
-    click.echo(line(Progress(**found.progress)) if found.progress else name)
+    click.echo(Progress(**found.progress).text() if found.progress else name)
     asked = "" if found.asked == ledger.RUN else f", asked to {found.asked}"
     click.echo(f"run {found.run}, {found.state}{asked}, {max(time.time() - found.updated_at, 0):.0f} s ago")
-
-
-@migrate.command()
-@click.argument("name")
-@plainly
-def pause(name: str) -> None:
-    """Send nothing more until it is resumed. What is open goes on."""
-    _ask(name, asked=ledger.PAUSE)
-
-
-@migrate.command()
-@click.argument("name")
-@plainly
-def resume(name: str) -> None:
-    """Go on after a pause; a run whose process ended goes on with migrate SOURCE --resume."""
-    _ask(name, asked=ledger.RUN)
 
 
 @migrate.command()
@@ -193,12 +197,17 @@ def throttle(name: str, rate: float) -> None:
     _ask(name, throttle="" if rate == 0 else repr(rate))
 
 
-@migrate.command()
-@click.argument("name")
-@plainly
-def cancel(name: str) -> None:
-    """Send nothing more for good. What is open goes on; the report lists the rest as not_sent."""
-    _ask(name, asked=ledger.CANCEL)
+def _order(command: str, asked: str, words: str) -> None:
+    @migrate.command(command, help=words)
+    @click.argument("name")
+    @plainly
+    def order(name: str) -> None:
+        _ask(name, asked=asked)
+
+
+_order("pause", ledger.PAUSE, "Send nothing more until it is resumed. What is open goes on.")
+_order("resume", ledger.RUN, "Go on after a pause; a run whose process ended goes on with migrate SOURCE --resume.")
+_order("cancel", ledger.CANCEL, "Send nothing more for good. What is open goes on; the rest is reported as not_sent.")
 
 
 @contextlib.contextmanager
@@ -226,7 +235,7 @@ def _known(control: Control, name: str) -> Checkpoint:
 def _ask(name: str, **fields: str) -> None:
     with _control(name) as control:
         known = _known(control, name)
-        if known.state in {ledger.DONE, ledger.CANCELLED}:
+        if known.has_ended:
             stop(f"{name} has ended", USAGE)
         control.ask(**fields)
     click.echo("noted" if known.is_held else f"noted; nobody runs {name} now, it is heeded by --resume")

@@ -30,11 +30,12 @@ BRANDS = (  # of a number's first four digits
     (range(3800, 4000), "diners"),
     (range(6200, 6300), "unionpay"),
 )
+BRAND_OF = {number: brand for numbers, brand in BRANDS for number in numbers}
 
 
 def brand_of(digits: str) -> str:
     """``visa``, ``mastercard``, ``amex``, ``jcb``, ``diners``, ``unionpay`` or ``domestic``."""
-    return next((brand for numbers, brand in BRANDS if int(digits[:4]) in numbers), "domestic")
+    return BRAND_OF.get(int(digits[:4]), "domestic")
 
 
 def business_number_holds(digits: str) -> bool:

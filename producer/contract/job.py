@@ -99,19 +99,19 @@ class Request(BaseModel):
         return sha256(json.dumps(members, sort_keys=True).encode()).hexdigest()
 
 
-NEEDED = {Operation.ISSUE: {"customer_uid"}, Operation.ONETIME: {"merchant_uid", "amount", "name"}}
+NEEDED = {Operation.ISSUE: ("customer_uid",), Operation.ONETIME: ("merchant_uid", "amount", "name")}
 UNUSED = {
-    Operation.ISSUE: {"merchant_uid", "amount", "name", "card_quota", "vat_amount", "tax_free", "product_type"},
-    Operation.ONETIME: {"customer_id"},
+    Operation.ISSUE: ("merchant_uid", "amount", "name", "card_quota", "vat_amount", "tax_free", "product_type"),
+    Operation.ONETIME: ("customer_id",),
 }
 INSTALMENTS_FROM = 50_000  # KRW
 
 
 def _misfits(request: Request) -> list[tuple[str, str]]:
     """Fields that the operation needs and that are missing, or that it has no use for."""
-    given = {name for name, value in request if value is not None}
-    found = [(name, "is required") for name in sorted(NEEDED[request.operation] - given)]
-    found += [(name, "is not used here") for name in sorted(UNUSED[request.operation] & given)]
+    needed, unused = NEEDED[request.operation], UNUSED[request.operation]
+    found = [(name, "is required") for name in needed if getattr(request, name) is None]
+    found += [(name, "is not used here") for name in unused if getattr(request, name) is not None]
     if (request.card_quota or 0) > 1 and (request.amount or 0) < INSTALMENTS_FROM:
         found.append(("card_quota", "instalments need an amount of 50000 or more"))
     return found

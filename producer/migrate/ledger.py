@@ -1,4 +1,4 @@
-"""Control: a migration in the ledger: its checkpoint, who runs it, what is asked of it; and outcomes as they come.
+"""Control of a migration by way of the ledger: checkpoint, lease, instructions; and outcomes as they come.
 
 Key: ``billing:migration:{name}``; see :mod:`producer.contract.redis_keys`.
 """
@@ -7,23 +7,32 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from producer.contract import redis_keys
-from producer.contract.outcome import Outcome
-from producer.store import Store
+from ..contract import redis_keys
+from ..contract.outcome import Outcome
+from ..store import Store
 
-NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
-LEASE_S = 8
-BATCH = 1000
-TICK = files("producer").joinpath("lua/migration_tick.lua").read_text()
+MIGRATION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
+HELD_FOR_S = 8
+OUTCOMES_AT_ONCE = 1000
+TICK = (Path(__file__).parents[1] / "lua/migration_tick.lua").read_text()
 RUNNING, STOPPED, CANCELLED, DONE = "running", "stopped", "cancelled", "done"
 RUN, PAUSE, CANCEL = "run", "pause", "cancel"
+_UNWRITTEN = {
+    "run": "",
+    "state": "",
+    "held_until": "0",
+    "asked": RUN,
+    "throttle": "",
+    "progress": "{}",
+    "updated_at": "0",
+}
 
 
-class Order(NamedTuple):
-    """What is asked of whoever runs a migration.
+class Instructions(NamedTuple):
+    """For the process that runs a migration.
 
     Args:
         is_ours: False when another process runs it.
@@ -58,6 +67,11 @@ class Checkpoint(NamedTuple):
     progress: dict[str, Any]
     updated_at: float
 
+    @property
+    def has_ended(self) -> bool:
+        """True once no process can go on with it."""
+        return self.state in {DONE, CANCELLED}
+
 
 class Control:
     """One migration in the ledger.
@@ -65,6 +79,9 @@ class Control:
     Args:
         ledger_url, vault_url: the stores.
         name: of the migration.
+
+    Raises:
+        BrokerUnavailable: from every call, if a store does not answer or this user may not ask.
     """
 
     def __init__(self, ledger_url: str, vault_url: str, name: str) -> None:
@@ -74,79 +91,55 @@ class Control:
         self._holder = secrets.token_hex(8)
         self._after = "0"
 
-    def tick(self, fields: Mapping[str, str | int], *, lease_s: float = LEASE_S) -> Order:
-        """Renew the lease, write fields, hear what is asked; with ``lease_s`` 0 give the lease back.
-
-        Raises:
-            BrokerUnavailable: the ledger does not answer.
-        """
+    def tick(self, fields: Mapping[str, str | int], *, lease_s: float = HELD_FOR_S) -> Instructions:
+        """Renew the lease, write fields, hear what is asked; with ``lease_s`` 0 give the lease back."""
         flat = [text for pair in fields.items() for text in pair]
         with self._ledger.reading():
             held, asked, throttle, now = self._tick(keys=[self._key], args=[self._holder, lease_s, *flat])
-        return Order(bool(held), asked.decode() or RUN, float(throttle) if throttle else None, float(now))
+        return Instructions(bool(held), asked.decode() or RUN, _rate(throttle), float(now))
 
     def checkpoint(self) -> Checkpoint | None:
-        """Where the migration is; None if the ledger does not know it.
-
-        Raises:
-            BrokerUnavailable: the ledger does not answer.
-        """
-        names = ["run", "state", "held_until", "asked", "throttle", "progress", "updated_at"]
+        """Where the migration is; None if the ledger does not know it."""
         with self._ledger.reading() as store:
-            known = store.hmget(self._key, names)
-        now = self.now()
-        run, state, until, asked, throttle, progress, updated = ((one or b"").decode() for one in known)  # type: ignore[union-attr]
-        if not run:
+            found = cast("list[bytes | None]", store.hmget(self._key, list(_UNWRITTEN)))
+        known = _UNWRITTEN | {name: text.decode() for name, text in zip(_UNWRITTEN, found, strict=True) if text}
+        if not known["run"]:
             return None
-        is_held = float(until or 0) > now
-        state = STOPPED if state == RUNNING and not is_held else state
-        rate = float(throttle) if throttle else None
+        is_held = float(known["held_until"]) > self.now()
         return Checkpoint(
-            int(run), state, is_held, asked or RUN, rate, json.loads(progress or "{}"), float(updated or 0)
+            run=int(known["run"]),
+            state=STOPPED if known["state"] == RUNNING and not is_held else known["state"],
+            is_held=is_held,
+            asked=known["asked"],
+            throttle=_rate(known["throttle"]),
+            progress=json.loads(known["progress"]),
+            updated_at=float(known["updated_at"]),
         )
 
     def ask(self, **fields: str) -> None:
-        """Write ``asked`` or ``throttle`` for the process that runs it.
-
-        Raises:
-            BrokerUnavailable: the ledger does not answer.
-        """
+        """Write ``asked`` or ``throttle`` for the process that runs it."""
         with self._ledger.reading() as store:
             store.hset(self._key, mapping=cast("dict[Any, Any]", fields))
 
     def now(self) -> float:
-        """Unix seconds of the ledger's clock.
-
-        Raises:
-            BrokerUnavailable: the ledger does not answer.
-        """
-        with self._ledger.reading() as store:
-            seconds, micros = store.time()
-        return float(seconds + micros / 1e6)
+        """Unix seconds of the ledger's clock."""
+        return self._ledger.now()
 
     def listen_from(self, now: float) -> None:
         """Hear outcomes from then on."""
         self._after = f"{int(now * 1000)}-0"
 
     def heard(self, *, wait_ms: int) -> list[Outcome]:
-        """Outcomes that were not heard yet, of whatever job; after a moment none.
-
-        Raises:
-            BrokerUnavailable: the ledger does not answer.
-        """
+        """Outcomes that were not heard yet, of whatever job; after a moment none."""
         with self._ledger.reading() as store:
-            answer: Any = store.xread({redis_keys.OUTCOMES: self._after}, count=BATCH, block=wait_ms)
-        entries = [entry for _, found in (answer.items() if isinstance(answer, dict) else answer) for entry in found]
+            answer: Any = store.xread({redis_keys.OUTCOMES: self._after}, count=OUTCOMES_AT_ONCE, block=wait_ms)
+        entries = [entry for _, found in answer for entry in found]
         if entries:
             self._after = entries[-1][0].decode()
         return [Outcome.from_json(fields[b"outcome"]) for _, fields in entries]
 
     def outcomes(self, job_ids: Sequence[str]) -> dict[str, Outcome | None]:
-        """The outcomes of those jobs that are known, None while one is open.
-
-        Raises:
-            BrokerUnavailable: the ledger does not answer.
-        """
+        """The outcomes of those jobs that are known, None while one is open."""
         with self._ledger.reading() as store, store.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.hmget(redis_keys.JOB + job_id, ["digest", "outcome"])
@@ -158,11 +151,7 @@ class Control:
         }
 
     def memory_used(self) -> dict[str, float | None]:
-        """How full ledger and vault are, 0 to 1 by ``maxmemory``; None where there is no limit.
-
-        Raises:
-            BrokerUnavailable: one of them does not answer, or this user may not ask.
-        """
+        """The fullness of ledger and vault, 0 to 1 by ``maxmemory``; None where there is no limit."""
         found: dict[str, float | None] = {}
         for store in (self._ledger, self._vault):
             with store.reading() as client:
@@ -174,3 +163,7 @@ class Control:
         """Give the connections back."""
         self._ledger.close()
         self._vault.close()
+
+
+def _rate(text: str | bytes) -> float | None:
+    return float(text) if text else None

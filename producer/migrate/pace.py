@@ -1,4 +1,4 @@
-"""Pace: how many jobs may be open, and how many rows a second may be sent. Pure; clocks are arguments."""
+"""Pace: the number of jobs that may be open, and of rows that may be sent a second. Pure; clocks are arguments."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ MEASURED_S = 10.0
 
 @dataclass
 class Window:
-    """How many jobs may be open: what the workers can do in a thirtieth of the deadline, as they did lately.
+    """The number of jobs that may be open: as many as the workers lately finished in a thirtieth of the deadline.
 
     So a job waits far shorter than its deadline, the vault stays small, and a pause soon shows.
 
@@ -27,7 +27,7 @@ class Window:
     _sum: int = 0
 
     def finished(self, now: float, count: int) -> None:
-        """So many jobs had their outcome."""
+        """Count jobs that had their outcome."""
         if count:
             self._ends.append((now, count))
             self._sum += count
@@ -39,13 +39,13 @@ class Window:
         return self._sum / min(max(now - self.began_at, 1.0), MEASURED_S)
 
     def size(self, now: float) -> int:
-        """How many may be open."""
+        """The number of jobs that may be open."""
         wanted = int(self.rate(now) * self.deadline_s / WINDOW_PART)
         return min(max(wanted, WINDOW_FIRST), self.limit)
 
 
 @dataclass
-class SharedRate:
+class Throttle:
     """At most so many rows a second, evenly.
 
     Args:
@@ -56,13 +56,13 @@ class SharedRate:
     _free_at: float = 0.0
 
     def room(self, now: float, wanted: int) -> int:
-        """How many rows may be sent now, of so many."""
+        """The number of rows that may be sent now, of those wanted."""
         if self.rate is None:
             return wanted
         self._free_at = max(self._free_at, now - max(1.0, 2 / self.rate))  # what was not used is lost
         return max(min(wanted, int((now - self._free_at) * self.rate)), 0)
 
     def sent(self, count: int) -> None:
-        """So many were sent."""
+        """Count rows that were sent."""
         if self.rate:
             self._free_at += count / self.rate

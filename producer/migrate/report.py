@@ -1,6 +1,7 @@
-"""Report: one row for each row of the source, and a summary in text and as a page. No card number is in any of them.
+"""Report: one row for each row of the source, and a summary in text and as a page; or a dry run's.
 
-Each file is written under a temporary name and renamed, so that it is whole or not there.
+No card number is in any of them. Each file is written under a temporary name and renamed, so that it is whole or not
+there.
 """
 
 import contextlib
@@ -10,28 +11,36 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
 from html import escape
 from importlib.resources import files
+from operator import attrgetter
 from pathlib import Path
 from string import Template
-from typing import TextIO
+from typing import NamedTuple, Self, TextIO
 
-from producer.contract.identifiers import UID_CHARACTERS, job_id_of
-from producer.contract.outcome import Status
-from producer.migrate.rows import key_prefix, reason
-from producer.migrate.source import Record
-from producer.migrate.work_file import COLUMNS, NOT_SENT, ReportRow, WorkFile
+from ..contract.card import KOREA
+from ..contract.identifiers import UID_CHARACTERS, job_id_of
+from ..contract.outcome import Status
+from .rows import Row, key_prefix, reason
+from .source import Record, SourceError
+from .work_file import COLUMNS, NOT_SENT, ReportRow, WorkFile
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-AGAIN = {str(one) for one in (Status.EXPIRED, Status.LOST, Status.INVALID, Status.MISCONFIGURED)} | {NOT_SENT}
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+WORTH_ANOTHER_TRY = {str(one) for one in (Status.EXPIRED, Status.LOST, Status.INVALID, Status.MISCONFIGURED)} | {
+    NOT_SENT
+}
 SENT_AS_SHOWN = re.compile(UID_CHARACTERS + "{1,79}")  # a longer one may have been cut
 REASONS = 30  # that a summary lists
 TONES = {"issued": "good", "superseded": "calm", "in_doubt": "calm", "not_sent": "calm"}
+SOON_MONTHS = 3
+TWICE = "customer_uid: stands on an earlier line, too"
 
 
-def cell(text: str) -> str:
+def cell(text: object) -> object:
     """A text as a cell that no spreadsheet takes for a formula: an apostrophe before what could begin one."""
-    return f"'{text}" if text.startswith((*FORMULA, "'")) else text
+    return f"'{text}" if isinstance(text, str) and text.startswith(FORMULA) else text
 
 
 def write_report(path: Path, rows: Iterable[ReportRow]) -> None:
@@ -42,14 +51,12 @@ def write_report(path: Path, rows: Iterable[ReportRow]) -> None:
     """
     with replacing(path) as file:
         if path.suffix == ".jsonl":
-            for row in rows:
-                file.write(json.dumps(row._asdict(), ensure_ascii=False) + "\n")
+            file.writelines(json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in rows)
             return
         file.write("\ufeff")  # or Excel takes it for the encoding of its country
         writer = csv.writer(file, lineterminator="\r\n")
         writer.writerow(COLUMNS)
-        for row in rows:
-            writer.writerow(["" if one is None else cell(one) if isinstance(one, str) else one for one in row])
+        writer.writerows(map(cell, row) for row in rows)
 
 
 @contextlib.contextmanager
@@ -68,13 +75,17 @@ def replacing(path: Path) -> Iterator[TextIO]:
         new.unlink(missing_ok=True)
 
 
-def _reported(path: Path) -> Iterator[tuple[int, str, str, str | None]]:
-    """Line, customer_uid, status and job id of each row of a report."""
+def read_report(path: Path) -> Iterator[ReportRow]:
+    """The rows of a report, as far as another run needs them."""
     is_json = path.suffix == ".jsonl"
     with path.open(encoding="utf-8-sig", newline="") as file:
         for row in map(json.loads, file) if is_json else csv.DictReader(file):
-            uid = row["customer_uid"]
-            yield int(row["line"]), uid.removeprefix("" if is_json else "'"), row["status"], row["job_id"]
+            uid = row["customer_uid"].removeprefix("" if is_json else "'")
+            yield ReportRow(int(row["line"]), uid, row["status"], job_id=row["job_id"])
+
+
+def _found(path: Path, *, is_worth_it: bool = True) -> Iterator[ReportRow]:
+    return (row for row in read_report(path) if (row.status in WORTH_ANOTHER_TRY) == is_worth_it)
 
 
 class Failed:
@@ -84,36 +95,37 @@ class Failed:
         path: of the report, CSV or JSON Lines.
 
     Raises:
-        OSError, ValueError, KeyError: it is no report of a migration.
+        SourceError: it is no report of a migration.
     """
 
     def __init__(self, path: Path) -> None:
-        self._uids: set[str] = set()
-        self._lines: set[int] = set()
-        self._sent: tuple[str, str] | None = None  # the first row that was sent: its customer_uid and job
         try:
-            for line, uid, status, job_id in _reported(path):
-                self._sent = self._sent or ((uid, job_id) if job_id else None)
-                if status in AGAIN and uid and "***" not in uid:
-                    self._uids.add(uid)
-                if status in AGAIN and not SENT_AS_SHOWN.fullmatch(uid):
-                    self._lines.add(line)
-            for _, uid, status, _ in _reported(path):
-                if status not in AGAIN:  # its customer stood in the source twice
-                    self._uids.discard(uid)
-        except (TypeError, AttributeError, csv.Error):
-            raise ValueError("is no report") from None
+            self._lines = {row.line for row in _found(path) if not SENT_AS_SHOWN.fullmatch(row.customer_uid)}
+            self._uids = {row.customer_uid for row in _found(path) if "***" not in row.customer_uid} - {""}
+            others = map(attrgetter("customer_uid"), _found(path, is_worth_it=False))
+            self._uids.difference_update(others)  # a customer among them stands there twice
+            self._sent = next(filter(attrgetter("job_id"), read_report(path)), None)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error):
+            raise SourceError(f"{path}: is no report of a migration") from None
 
     def is_of(self, name: str, run: int) -> bool:
-        """Whether it is the report of that run: what a run between issued must not be sent again."""
-        return self._sent is None or self._sent[1] == job_id_of(key_prefix(name, run) + self._sent[0])
+        """True for the report of that run: a card that a run between issued must not be sent again."""
+        return self._sent is None or self._sent.job_id == job_id_of(key_prefix(name, run) + self._sent.customer_uid)
 
     def __len__(self) -> int:
         return len(self._uids) + len(self._lines)
 
     def has(self, record: Record) -> bool:
-        """Whether a row of the source is one of them: by its customer_uid, or by its line if it had none."""
+        """True for a row of the source that is one of them: by customer_uid, or by line if the report shows none."""
         return record.fields.get("customer_uid") in self._uids or record.line in self._lines
+
+
+class Bar(NamedTuple):
+    """A line of a summary: so many rows, and what they have in common."""
+
+    rows: int
+    words: str
+    status: str = ""
 
 
 class Summary:
@@ -126,50 +138,111 @@ class Summary:
 
     def __init__(self, title: str, work: WorkFile) -> None:
         self.title, self.rows = title, work.rows
-        self.statuses = work.tally(["status"])
-        reasons = work.tally(["status", "code", "pg_code", "message"], limit=1000)
-        counts: Counter[tuple[str, ...]] = Counter()
-        for (status, *rest, message), count in reasons:
-            if status != Status.ISSUED:
-                counts[status, *rest, reason(message)] += count
-        self.reasons = counts.most_common(REASONS)
-        self.companies = work.tally(["card_name", "status"])
+        self.statuses = [Bar(count, status, status) for (status,), count in work.tally("status")]
+        self.reasons = _reasons(work)
+        companies = work.tally("card_name", "status")
+        self.companies = [Bar(count, f"{name or '(none)'}, {status}", status) for (name, status), count in companies]
 
     def text(self) -> str:
         """For a terminal or a mail."""
-        lines = [self.title, f"{self.rows:,} rows", ""]
-        lines += [f"{count:>12,}  {status}" for (status,), count in self.statuses]
-        if self.reasons:
-            lines += ["", "By reason", *(f"{count:>12,}  {_joined(rest)}" for rest, count in self.reasons)]
-        lines += ["", "By card company"]
-        lines += [f"{count:>12,}  {company or '(none)'}, {status}" for (company, status), count in self.companies]
-        return "\n".join(lines) + "\n"
+        by_reason = ["", "By reason", *_lines(self.reasons)] if self.reasons else []
+        lines = [self.title, f"{self.rows:,} rows", "", *_lines(self.statuses), *by_reason]
+        return "\n".join([*lines, "", "By card company", *_lines(self.companies), ""])
 
     def page(self) -> str:
         """One HTML page that needs nothing else."""
-        template = Template(files("producer.migrate").joinpath("summary.html").read_text(encoding="utf-8"))
-        reasons = [(_joined(rest), rest[0], count) for rest, count in self.reasons]
-        companies = [(f"{company or '(none)'}, {status}", status, count) for (company, status), count in self.companies]
+        template = Template(files(__package__).joinpath("summary.html").read_text(encoding="utf-8"))
         return template.substitute(
             title=escape(self.title),
             rows=f"{self.rows:,}",
-            statuses=_bars([(status, status, count) for (status,), count in self.statuses], self.rows),
-            reasons=_bars(reasons, self.rows),
-            companies=_bars(companies, self.rows),
+            statuses=_chart(self.statuses, self.rows),
+            reasons=_chart(self.reasons, self.rows),
+            companies=_chart(self.companies, self.rows),
         )
 
 
-def _joined(parts: Iterable[str]) -> str:
-    return " · ".join(str(part) for part in parts if part)
+def _reasons(work: WorkFile) -> list[Bar]:
+    counts: Counter[tuple[str, ...]] = Counter()
+    for (status, *rest, message), count in work.tally("status", "code", "pg_code", "message", limit=1000):
+        if status != Status.ISSUED:
+            counts[status, *rest, reason(message)] += count
+    return [Bar(count, " · ".join(filter(None, why)), why[0]) for why, count in counts.most_common(REASONS)]
 
 
-def _bars(items: Iterable[tuple[str, str, int]], whole: int) -> str:
+def _lines(bars: Iterable[Bar]) -> list[str]:
+    return [f"{bar.rows:>12,}  {bar.words}" for bar in bars]
+
+
+def _chart(bars: Iterable[Bar], whole: int) -> str:
     """Rows of a chart: words, and a bar as long as its part of the whole."""
-    parts = [(words, TONES.get(status, "bad"), count, count / max(whole, 1)) for words, status, count in items]
-    rows = [
-        f'<tr><th scope="row">{escape(words)}</th><td class="number">{count:,}</td>'
-        f'<td><svg width="100%" height="12" role="img" aria-label="{part:.1%}">'
-        f'<rect class="{tone}" width="{max(part * 100, 0.3):.2f}%" height="12" rx="2"/></svg></td></tr>'
-        for words, tone, count, part in parts
-    ]
+    rows = []
+    for count, words, status in bars:
+        part, tone = count / max(whole, 1), TONES.get(status, "bad")
+        rows.append(
+            f'<tr><th scope="row">{escape(words)}</th><td class="number">{count:,}</td>'
+            f'<td><svg width="100%" height="12" role="img" aria-label="{part:.1%}">'
+            f'<rect class="{tone}" width="{max(part * 100, 0.3):.2f}%" height="12" rx="2"/></svg></td></tr>'
+        )
     return "\n".join(rows) or '<tr><td colspan="3">none</td></tr>'
+
+
+@dataclass
+class DryRun:
+    """The rows of a source, counted: nothing is sent, and neither Redis nor i'mport is asked.
+
+    Args:
+        soon: cards that expire within three months, ``YYYY-MM`` of the last one of them.
+    """
+
+    soon: str
+    rows: int = 0
+    good: int = 0
+    expiring_soon: int = 0
+    problems: Counter[str] = field(default_factory=Counter)
+    brands: Counter[str] = field(default_factory=Counter)
+    _seen: set[int] = field(default_factory=set, repr=False)  # hashes of 64 bits, about 70 bytes a row
+
+    @property
+    def bad(self) -> int:
+        """Rows that would not be accepted."""
+        return self.rows - self.good
+
+    @classmethod
+    def of(cls, rows: Iterable[Row], now: float, report: TextIO) -> Self:
+        """Look at all rows.
+
+        Args:
+            rows: of the source.
+            now: Unix seconds.
+            report: gets a line for each row that would not be accepted, as CSV.
+        """
+        today = datetime.fromtimestamp(now, KOREA)
+        year, month = divmod(today.year * 12 + today.month - 1 + SOON_MONTHS, 12)
+        found = cls(soon=f"{year}-{month + 1:02}")
+        writer = csv.writer(report, lineterminator="\n")
+        writer.writerow(("line", "customer_uid", "problem"))
+        for row in rows:
+            if problem := row.problem or found._accept(row):
+                found.problems[reason(problem)] += 1
+                writer.writerow((row.line, cell(row.customer_uid), problem))
+        found.rows = found.good + found.problems.total()
+        return found
+
+    def _accept(self, row: Row) -> str | None:
+        """Count a row that would be sent, or say why it would not."""
+        mark = hash(row.customer_uid)
+        if mark in self._seen or row.card is None:
+            return TWICE
+        self._seen.add(mark)
+        self.good += 1
+        self.brands[row.card.brand] += 1
+        self.expiring_soon += row.card.expiry.get_secret_value() <= self.soon
+        return None
+
+    def text(self) -> str:
+        """For a terminal."""
+        lines = [Bar(self.rows, "rows"), Bar(self.good, "would be sent"), Bar(self.bad, "would not")]
+        lines += [Bar(count, f"  {problem}") for problem, count in self.problems.most_common(REASONS)]
+        lines += [Bar(self.expiring_soon, f"of those to be sent expire within {SOON_MONTHS} months (by {self.soon})")]
+        lines += [Bar(count, brand) for brand, count in self.brands.most_common()]
+        return "\n".join(_lines(lines))

@@ -1,54 +1,43 @@
 """Session: one process's part in a run, from taking it in hand to its report, or to where another one can go on."""
 
 import contextlib
-import itertools
-import json
 import os
 import shlex
-import signal
 import sqlite3
 import stat
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
-from producer.billing_queue import BillingQueue
-from producer.errors import BrokerUnavailable, SettingsError
-from producer.migrate import ledger
-from producer.migrate.dry_run import dry_run
-from producer.migrate.ledger import Checkpoint, Control
-from producer.migrate.pace import Window
-from producer.migrate.progress import Display
-from producer.migrate.report import Failed, Summary, replacing, write_report
-from producer.migrate.rows import Checker, key_prefix
-from producer.migrate.run import Progress, Reader, Run, Stopped, rows_to_send
-from producer.migrate.source import CutOff, Record, SourceError, pairs, records
-from producer.migrate.work_file import WorkFile
+from ..billing_queue import BillingQueue
+from ..errors import BrokerUnavailable, SettingsError
+from . import ledger
+from .ledger import Checkpoint, Control
+from .pace import Window
+from .progress import Display, Progress
+from .report import DryRun, Failed, Summary, replacing, write_report
+from .rows import Checker, Reader, key_prefix, rows_to_send
+from .run import Run, Stopped, stopped_by_signals
+from .source import CutOff, Record, SourceError, records
+from .work_file import WorkFile
 
-ENCRYPTED = {".gpg": "gpg --decrypt", ".pgp": "gpg --decrypt", ".asc": "gpg --decrypt", ".age": "age --decrypt"}
-PLAIN_TEXT = (
-    "this is a plain-text file on a disk; encrypt it, and pipe it in: "
-    "gpg --decrypt export.csv.pgp | python -m producer migrate - --name NAME "
-    "(or --i-know-this-file-holds-card-data)"
-)
-SIGNS = '\n\r",{}:'  # what tells records and fields apart
 TOLD_EVERY_S = 5.0
-TAKEN_OVER_S = ledger.LEASE_S + 4
+TAKEN_OVER_S = ledger.HELD_FOR_S + 4
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command was given; see its help.
+    """The command's options; see its help.
 
     Args:
         failed: the report of an earlier run.
         form: ``csv``, ``jsonl`` or None.
-        mapped: ``COLUMN=FIELD``.
+        names: our field by the export's column.
         expected: rows.
     """
 
@@ -56,7 +45,7 @@ class Options:
     failed: Path | None
     report: Path | None
     form: str | None
-    mapped: tuple[str, ...]
+    names: Mapping[str, str]
     encoding: str
     expiry_format: str
     pg: str | None
@@ -75,58 +64,57 @@ class Options:
         return {name: value for name, value in given.items() if value is not None}
 
     def check_count(self, rows: int) -> None:
-        """Fewer or more rows than there should be.
+        """Compare with ``--rows``.
 
         Raises:
-            CutOff: so it is.
+            CutOff: the row count differs.
         """
         if self.expected not in (None, rows):
             raise CutOff(f"{self.expected:,} rows were expected, {rows:,} came")
 
 
-class NotNow(Exception):
-    """The migration is not in a state for what is asked; says which."""
+class WrongState(Exception):
+    """The migration is not in a state for this; says in which it is."""
 
 
 def read(file: BinaryIO, options: Options) -> Iterator[Record]:
-    """The source's records.
+    """The source's records, of which there is one at least.
 
     Raises:
-        SourceError: an option or the header does not hold.
+        SourceError: an option or the header does not hold, or there are no rows.
     """
-    try:
-        is_usable = SIGNS.encode(options.encoding) == SIGNS.encode()
-    except (LookupError, UnicodeError):
-        is_usable = False
-    if not is_usable:
-        raise SourceError("--encoding: is not known, or its line ends and commas are not those of ASCII")
-    return records(
+    found = records(
         file,
         is_json=None if options.form is None else options.form == "jsonl",
         encoding=options.encoding,
-        names=pairs(options.mapped),
-        must_end=not options.accept_unterminated and not stat.S_ISREG(os.fstat(file.fileno()).st_mode),
+        names=options.names,
+        must_end=not (options.accept_unterminated or lies_on_a_disk(file)),
     )
+    for first in found:
+        return chain([first], found)
+    raise SourceError("the source has a header and no rows")
 
 
 def look(file: BinaryIO, options: Options) -> bool:
-    """A dry run; whether every row would be sent.
+    """A dry run.
+
+    Returns:
+        True if every row would be sent.
 
     Raises:
         SourceError, CutOff, OSError: of the source, of the report.
     """
     checker = Checker(time.time, options.expiry_format, options.defaults)
-    with contextlib.nullcontext() if options.report is None else replacing(options.report) as report:
-        tally = dry_run(counted(read(file, options)), checker, report)
-    if not tally.rows:
-        raise SourceError("the source has a header and no rows")
+    found = read(file, options)
+    with Path(os.devnull).open("w") if options.report is None else replacing(options.report) as report:
+        tally = DryRun.of(map(checker.check, counted(found)), time.time(), report)
     click.echo(tally.text())
     options.check_count(tally.rows)
     return not tally.bad
 
 
 def counted(records: Iterable[Record]) -> Iterator[Record]:
-    """The same; how far it came is told every few seconds, on stderr."""
+    """The same records; their number so far is told every few seconds, on stderr."""
     tell_at = time.monotonic() + TOLD_EVERY_S
     for count, record in enumerate(records, 1):
         if not count % 1000 and time.monotonic() >= tell_at:
@@ -152,47 +140,45 @@ class Session:
     options: Options
 
     def migrate(self, file: BinaryIO) -> bool:
-        """Run to the end; whether every row is issued.
+        """Run to the end.
+
+        Returns:
+            True if every row is issued.
 
         Raises:
-            NotNow, SourceError, WorkFileError: nothing was sent.
+            WrongState, SourceError, WorkFileError: nothing was sent.
             Stopped, CutOff: it can be resumed.
         """
-        options = self.options
-        failed = None if options.failed is None else _failed(options.failed)
-        found = read(file, options)
-        first = list(itertools.islice(found, 1))  # a header that does not hold is told before anything begins
-        if not first:
-            raise SourceError("the source has a header and no rows")
-        known = self._free()
-        number = run_number(self.name, known, is_resume=options.resume, is_again=failed is not None)
-        if failed is not None and known is not None and not failed.is_of(self.name, number - 1):
-            raise NotNow(f"{options.failed} is not the report of run {number - 1}, which was the last one")
-        report = options.report or Path(f"{self.name}.{f'run{number}.' if number > 1 else ''}report.csv")
-        unlimited = self._unlimited()
-        work = self._work_file(report, number)
+        options, wanted = self.options, read(file, self.options)
+        expected, failed = options.expected, None
+        if options.failed is not None:
+            failed = Failed(options.failed)
+            expected, wanted = len(failed), filter(failed.has, wanted)
+        number = self._number(failed)
+        warnings = self._warnings()
+        work = self._work_file(number)
         self._take(number)
-        for store in unlimited:
-            click.echo(f"producer: warning: the {store} has no maxmemory, so it has no --memory-mark", err=True)
-        wanted: Iterator[Record] = itertools.chain(first, found)
-        if failed is not None:
-            wanted = filter(failed.has, wanted)
-        progress = Progress(self.name, number, options.expected if failed is None else len(failed))
-        deadline_s = options.deadline_s or self.queue.settings.job_deadline_s
-        checker = Checker(time.time, options.expiry_format, options.defaults, key_prefix(self.name, number), deadline_s)
-        window = Window(deadline_s, options.window, time.monotonic())
+        click.echo(warnings, err=True, nl=False)
+        progress = Progress(self.name, number, expected)
         with self._ending_well(work, progress), stopped_by_signals() as is_stopping:
-            self._go(work, window, progress, Reader(rows_to_send(wanted, checker, iter(work))), is_stopping)
+            self._run(work, progress, wanted, is_stopping)
             if failed is None:
                 options.check_count(work.rows)
-            return self._finish(work, progress, report)
+            return self._finish(work, progress)
+
+    def _number(self, failed: Failed | None) -> int:
+        known = self._free()
+        number = run_number(self.name, known, is_resume=self.options.resume, is_again=failed is not None)
+        if failed is not None and known is not None and not failed.is_of(self.name, number - 1):
+            raise WrongState(f"{self.options.failed} is not the report of run {number - 1}, which was the last one")
+        return number
 
     def _free(self) -> Checkpoint | None:
-        """What the ledger knows, once no other process runs the migration; one that was killed holds it a while."""
+        """The ledger's checkpoint, once no other process runs the migration; a killed one holds it a while."""
         until = time.monotonic() + (TAKEN_OVER_S if self.options.resume else 0)
         while (known := self.control.checkpoint()) is not None and known.is_held:
             if time.monotonic() >= until:
-                raise NotNow(f"{self.name} is run by another process")
+                raise WrongState(f"{self.name} is run by another process")
             time.sleep(0.5)
         return known
 
@@ -203,32 +189,38 @@ class Session:
         if self.options.throttle:
             fields["throttle"] = repr(self.options.throttle)
         if not self.control.tick(fields).is_ours:
-            raise NotNow(f"{self.name} is run by another process")
+            raise WrongState(f"{self.name} is run by another process")
 
-    def _unlimited(self) -> list[str]:
-        return [store for store, used in self.control.memory_used().items() if used is None]
+    def _warnings(self) -> str:
+        unlimited = (store for store, used in self.control.memory_used().items() if used is None)
+        words = "producer: warning: the {} has no maxmemory, so it has no --memory-mark\n"
+        return "".join(map(words.format, unlimited))
 
-    def _work_file(self, report: Path, number: int) -> WorkFile:
+    def _work_file(self, number: int) -> WorkFile:
+        run = f"run{number}." * (number > 1)
+        report = self.options.report or Path(f"{self.name}.{run}report.csv")
         words = "is there already; move it away, or name another --report"
         if report.exists() and not self.options.resume:
-            raise NotNow(f"{report} {words}")
+            raise WrongState(f"{report} {words}")
         work = WorkFile(report.with_name(report.name + ".partial"), self.name, number)
         if work.rows and not self.options.resume:
             work.close()
-            raise NotNow(f"{work.path} {words}")
+            raise WrongState(f"{work.path} {words}")
         return work
 
-    def _go(
-        self, work: WorkFile, window: Window, progress: Progress, reader: Reader, is_stopping: Callable[[], bool]
+    def _run(
+        self, work: WorkFile, progress: Progress, wanted: Iterable[Record], is_stopping: Callable[[], bool]
     ) -> None:
-        display = Display()
-        try:
+        options = self.options
+        deadline_s = options.deadline_s or self.queue.settings.job_deadline_s
+        prefix = key_prefix(self.name, progress.run)
+        checker = Checker(time.time, options.expiry_format, options.defaults, prefix, deadline_s)
+        window = Window(deadline_s, options.window, time.monotonic())
+        reader = Reader(rows_to_send(wanted, checker, iter(work)))
+        mark = options.memory_mark / 100
+        with Display() as display:
             reader.start()
-            mark = self.options.memory_mark / 100
-            run = Run(self.queue, self.control, work, window, progress, mark, display.show, is_stopping)
-            run.go(reader)
-        finally:
-            display.close()
+            Run(self.queue, self.control, work, window, progress, mark, display.show, is_stopping).go(reader)
 
     @contextlib.contextmanager
     def _ending_well(self, work: WorkFile, progress: Progress) -> Iterator[None]:
@@ -239,108 +231,70 @@ class Session:
             with contextlib.suppress(sqlite3.Error):
                 work.close()
             with contextlib.suppress(BrokerUnavailable, SettingsError):
-                self.control.tick({"state": ledger.STOPPED, "progress": _json(progress)}, lease_s=0)
+                self.control.tick({"state": ledger.STOPPED, "progress": progress.json()}, lease_s=0)
             if isinstance(error, Stopped | CutOff | BrokerUnavailable | sqlite3.Error):
                 kind = CutOff if isinstance(error, CutOff) else Stopped
                 raise kind(f"{error}; rows read so far: {work.rows:,}; go on with {self._again()}") from None
             raise
 
     def _again(self) -> str:
-        """How to go on."""
+        """The command that goes on."""
         options = {"--only-failed": self.options.failed, "--report": self.options.report}
         given = [f" {name} {shlex.quote(str(path))}" for name, path in options.items() if path is not None]
         return f"migrate SOURCE --name {self.name}{''.join(given)} --resume"
 
-    def _finish(self, work: WorkFile, progress: Progress, report: Path) -> bool:
+    def _finish(self, work: WorkFile, progress: Progress) -> bool:
         """Write the report and the summary, and say so in the ledger."""
         work.commit()
-        summary = Summary(f"{progress.name}, run {progress.run}", work)
+        summary, report = Summary(f"{progress.name}, run {progress.run}", work), work.path.with_suffix("")
+        beside = {
+            report.with_suffix(".summary.txt"): summary.text(),
+            report.with_suffix(".summary.html"): summary.page(),
+        }
         try:
             write_report(report, work)
-            for suffix, text in ((".summary.txt", summary.text()), (".summary.html", summary.page())):
-                with replacing(report.with_suffix(suffix)) as file:
+            for path, text in beside.items():
+                with replacing(path) as file:
                     file.write(text)
         except OSError as error:
             raise Stopped(f"{report}: {error.strerror}") from None
         asked = self.control.tick({}).asked
         state = ledger.CANCELLED if asked == ledger.CANCEL else ledger.DONE
-        self.control.tick({"state": state, "progress": _json(progress)}, lease_s=0)
+        self.control.tick({"state": state, "progress": progress.json()}, lease_s=0)
         work.remove()
-        beside = (report.with_suffix(suffix) for suffix in (".summary.txt", ".summary.html"))
         click.echo(f"{summary.text()}\nReport: {', '.join(map(str, (report, *beside)))}")
         return work.counts["issued"] == work.rows
 
 
-def _json(progress: Progress) -> str:
-    return json.dumps(asdict(progress))
-
-
 def run_number(name: str, known: Checkpoint | None, *, is_resume: bool, is_again: bool) -> int:
-    """Which run this is.
+    """The number of the run that is asked for.
 
     Args:
-        known: what the ledger has of the migration.
-        is_resume, is_again: what was asked: to go on, or another run of what failed.
+        known: the migration as the ledger has it.
+        is_resume, is_again: to go on, or another run of what failed.
 
     Raises:
-        NotNow: that is not possible now.
+        WrongState: that is not possible now.
     """
-    is_stopped = known is not None and known.state not in {ledger.DONE, ledger.CANCELLED}
-    if known is None or (is_resume and not is_stopped):
-        if is_resume:
-            raise NotNow(f"{name} has nothing to resume")
-        return 2 if is_again else 1
     if is_resume:
-        if is_again != (known.run > 1):  # run 1 sends the whole source, all others what failed
-            raise NotNow(f"run {known.run} of {name} was begun {'with' * (not is_again) or 'without'} --only-failed")
-        return known.run
-    if is_stopped:
-        raise NotNow(f"{name} was stopped at line {known.progress.get('line', 0):,}; go on with --resume")
+        return _stopped_run(name, known, is_again=is_again)
+    if known is None:
+        return 2 if is_again else 1
+    if not known.has_ended:
+        raise WrongState(f"{name} was stopped at line {known.progress.get('line', 0):,}; go on with --resume")
     if not is_again:
-        raise NotNow(f"{name} is {known.state}; take another --name, or --only-failed REPORT for another run")
+        raise WrongState(f"{name} is {known.state}; take another --name, or --only-failed REPORT for another run")
     return known.run + 1
 
 
-@contextlib.contextmanager
-def stopped_by_signals() -> Iterator[Callable[[], bool]]:
-    """Whether SIGINT or SIGTERM came; the second one ends the process at once."""
-    came: list[int] = []
-
-    def on_signal(number: int, _frame: object) -> None:
-        came.append(number)
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(came)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _stopped_run(name: str, known: Checkpoint | None, *, is_again: bool) -> int:
+    if known is None or known.has_ended:
+        raise WrongState(f"{name} has nothing to resume")
+    if is_again != (known.run > 1):  # run 1 sends the whole source, all others what failed
+        raise WrongState(f"run {known.run} of {name} was begun {'without' if is_again else 'with'} --only-failed")
+    return known.run
 
 
-def _failed(path: Path) -> Failed:
-    try:
-        return Failed(path)
-    except (OSError, ValueError, KeyError):
-        raise SourceError(f"{path}: is no report of a migration") from None
-
-
-@contextlib.contextmanager
-def opened(source: str, *, is_plain_allowed: bool) -> Iterator[BinaryIO]:
-    """The source's bytes; from a disk only if that is allowed, since what lies there in plain text is not ours to read.
-
-    Raises:
-        SourceError: it cannot be opened, or lies in plain text.
-    """
-    if decrypt := ENCRYPTED.get(Path(source).suffix):
-        raise SourceError(f"pipe it in: {decrypt} {source} | python -m producer migrate - --name NAME")
-    if source == "-" and sys.stdin.isatty():
-        raise SourceError("stdin is a terminal; pipe the export in")
-    try:
-        # Not buffered: closing would wait for the thread that reads.
-        with open(0 if source == "-" else source, "rb", 0, closefd=source != "-") as file:
-            if stat.S_ISREG(os.fstat(file.fileno()).st_mode) and not is_plain_allowed:
-                raise SourceError(PLAIN_TEXT)
-            yield file
-    except IsADirectoryError as error:
-        raise SourceError(f"{source}: {error.strerror}") from None
+def lies_on_a_disk(file: BinaryIO) -> bool:
+    """True for a regular file, False for a pipe."""
+    return stat.S_ISREG(os.fstat(file.fileno()).st_mode)

@@ -4,28 +4,33 @@ A record that cannot be read is one record with a problem, and the next one is r
 :data:`RECORD_LIMIT` bytes of the source are held at a time, whatever is in it. Never quotes what it read.
 """
 
+import codecs
+import contextlib
 import csv
 import select
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import BinaryIO, NamedTuple
+from itertools import chain, filterfalse
+from typing import Any, BinaryIO, NamedTuple
 
-from producer.contract.card import Card
-from producer.contract.jose import DuplicateMember, loads
+from ..contract.card import Card
+from ..contract.jose import DuplicateMember, loads
 
 RECORD_LIMIT = 65_536  # bytes
 RECORD_LINES = 20  # of a CSV record with line ends in its fields
 PIECE = 65_536
+REQUEST_FIELDS = ("customer_uid", "pg", "channel_key", "customer_id")
+FIELDS = (*REQUEST_FIELDS, *Card.model_fields)
+REQUIRED = ("customer_uid", "card_number", "expiry")
+SIGNS = '\n\r",{}:'  # they tell records and fields apart, and are looked for before the text is decoded
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
 TOO_LONG, NOT_CSV, NOT_JSON = f"is longer than {RECORD_LIMIT} bytes", "is no CSV", "is no JSON object"
+OPEN_QUOTE, SAME_MEMBER = "has a quote that does not end", "names a member twice"
 UNENDED = (
     "line {}: the last line has no line end; the source may have been cut off there "
     "(if it is whole, say so with --accept-unterminated)"
 )
-UTF_8_BOM = b"\xef\xbb\xbf"
-REQUEST_FIELDS = ("customer_uid", "pg", "channel_key", "customer_id")
-FIELDS = (*REQUEST_FIELDS, *Card.model_fields)
-NEEDED = ("customer_uid", "card_number", "expiry")
-BOMS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
 class SourceError(Exception):
@@ -77,44 +82,51 @@ def records(
         must_end: a last CSV record without a line end counts as cut off: a pipe may have broken in its middle.
 
     Raises:
-        SourceError: there is nothing to read, the header does not hold, or the source breaks.
+        SourceError: there is nothing to read, the encoding or header does not hold, or the source breaks.
         CutOff: it ended in the middle of a record.
     """
     csv.field_size_limit(RECORD_LINES * RECORD_LIMIT)
+    encoding = encoding.removesuffix("-sig")
+    _refuse_unlike_ascii(encoding)
     lines = _Lines(source, encoding)
-    first = lines.peek()
+    first = lines.begin()
     if not first:
         raise SourceError("line 1: the source is empty")
-    for mark, what in BOMS.items():
-        if first.startswith(mark):
-            raise SourceError(f"line 1: looks like {what}; convert it to UTF-8")
+    if first.startswith(UTF_16):
+        raise SourceError("line 1: looks like UTF-16; convert it to UTF-8")
     if is_json is None:
-        is_json = first.removeprefix(UTF_8_BOM).lstrip().startswith(b"{")
+        is_json = first.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"{")
     names = names or {}
     return _json_records(lines, names) if is_json else _csv_records(lines, names, must_end=must_end)
 
 
-class _Lines:
-    """The lines of a source. What is too long, or no text, is a line with a problem, and the next one follows."""
+def _refuse_unlike_ascii(encoding: str) -> None:
+    with contextlib.suppress(LookupError, UnicodeError):
+        if SIGNS.encode(encoding) == SIGNS.encode():
+            return
+    raise SourceError("--encoding: is not known, or its line ends and commas are not those of ASCII")
+
+
+class _Lines(Iterator[_Line]):
+    """The lines of a source. One that is too long, or no text, is a line with a problem, and the next one follows."""
 
     def __init__(self, source: BinaryIO, encoding: str) -> None:
-        self._source, self._encoding = source, encoding.removesuffix("-sig")
-        self._buffer, self._at, self.number = b"", 0, 0
+        self._source, self._encoding = source, encoding
+        self._buffer, self._at, self._number = b"", 0, 0
         self._returned: deque[_Line] = deque()
 
-    def peek(self) -> bytes:
-        """The first bytes, enough to tell what it is, which stay to be read."""
-        while (len(self._buffer) < 4 or not self._buffer.removeprefix(UTF_8_BOM).strip()) and len(self._buffer) < 4096:
-            if not self._fill():
-                break
-        return self._buffer[:4096]
+    def begin(self) -> bytes:
+        """The first bytes, enough to tell their kind. All but UTF-8's byte order mark stay to be read."""
+        text = b""
+        while (len(self._buffer) < 4 or not text) and len(self._buffer) < 4096 and self._fill():
+            text = self._buffer.removeprefix(codecs.BOM_UTF8).strip()
+        first = self._buffer[:4096]
+        self._buffer = self._buffer.removeprefix(codecs.BOM_UTF8)
+        return first
 
     def give_back(self, lines: Iterable[_Line]) -> None:
-        """These come next."""
+        """Put lines back, to be read next."""
         self._returned.extendleft(reversed(list(lines)))
-
-    def __iter__(self) -> Iterator[_Line]:
-        return self
 
     def __next__(self) -> _Line:
         if self._returned:
@@ -122,17 +134,19 @@ class _Lines:
         raw = self._next_raw()
         if not raw:
             raise StopIteration
-        self.number += 1
-        is_ended = raw.endswith(b"\n")
-        if len(raw) > RECORD_LIMIT:
-            return _Line(self.number, "", TOO_LONG, is_ended or self._skip_to_end())
-        if self.number == 1:
-            raw = raw.removeprefix(UTF_8_BOM)
+        self._number += 1
+        if len(raw) <= RECORD_LIMIT:
+            return _Line(self._number, *self._text(raw), is_ended=raw.endswith(b"\n"))
+        while raw and not raw.endswith(b"\n"):
+            raw = self._next_raw()
+        return _Line(self._number, "", TOO_LONG, is_ended=bool(raw))
+
+    def _text(self, raw: bytes) -> tuple[str, str | None]:
         try:
             text = raw.decode(self._encoding)
         except UnicodeError:
-            return _Line(self.number, "", f"is no {self._encoding}", is_ended)
-        return _Line(self.number, text, "has a NUL" if "\0" in text else None, is_ended)
+            return "", f"is no {self._encoding}"
+        return text, "has a NUL" if "\0" in text else None
 
     def _next_raw(self) -> bytes:
         while (end := self._buffer.find(b"\n", self._at)) < 0:
@@ -143,95 +157,95 @@ class _Lines:
         self._at = end + 1
         return raw
 
-    def _skip_to_end(self) -> bool:
-        """Leave the rest of a line that is too long unread; whether it has an end."""
-        while (end := self._buffer.find(b"\n", self._at)) < 0:
-            self._at = len(self._buffer)
-            if not self._fill():
-                return False
-        self._at = end + 1
-        return True
-
     def _fill(self) -> bool:
         try:
             while (piece := self._source.read(PIECE)) is None:  # whoever started us made it non-blocking
                 select.select([self._source], [], [])
         except OSError as error:
-            raise SourceError(f"line {self.number + 1}: the source broke ({error.strerror})") from None
+            raise SourceError(f"line {self._number + 1}: the source broke ({error.strerror})") from None
         self._buffer = self._buffer[self._at :] + piece
         self._at = 0
         return bool(piece)
 
 
 def _csv_records(lines: _Lines, names: Mapping[str, str], *, must_end: bool) -> Iterator[Record]:
-    header = _header(lines, names, must_end=must_end)
-    width = len(header.cells)
-    for line, cells, problem in _rows(lines):
-        if not line.is_ended and must_end:
-            raise CutOff(UNENDED.format(line.number))
-        if problem:
-            yield Record(line.number, {}, problem)
-        elif cells == header.cells:
-            yield Record(line.number, {}, "is the header once more")
-        elif len(cells) != width:
-            yield Record(line.number, {}, f"has {len(cells)} fields, the header has {width}")
-        else:
-            yield Record(
-                line.number, {name: cell for name, cell in zip(header.fields, cells, strict=True) if name and cell}
-            )
+    rows = _rows(lines)
+    header = next(rows, _Cells(1, [], "is missing", is_ended=True))
+    fields = _header_fields(header, names)
+    for row in chain([header], rows):
+        if must_end and not row.is_ended:
+            raise CutOff(UNENDED.format(row.line))
+        if row is not header:
+            problem = _misfit(row, header)
+            yield Record(row.line, {} if problem else _filled(fields, row.cells), problem)
 
 
-def _rows(lines: _Lines) -> Iterator[tuple[_Line, list[str], str | None]]:
+class _Cells(NamedTuple):
+    """A row of a CSV, or why it cannot be read; ``is_ended`` by a line end."""
+
+    line: int
+    cells: list[str]
+    problem: str | None
+    is_ended: bool
+
+
+def _rows(lines: _Lines) -> Iterator[_Cells]:
     """The rows of a CSV; one that breaks off is its first line only, so that a stray quote swallows no others."""
     for line in lines:
-        parts = [line]
-        while sum(part.text.count('"') for part in parts) % 2 and len(parts) < RECORD_LINES:
-            following = next(lines, None)
-            if following is None:
-                break
-            parts.append(following)
+        parts = _parts(line, lines)
         cells, count, problem = _cells(parts)
         lines.give_back(parts[count:])
-        if problem and len(parts) > 1:
-            yield line, [], line.problem or "has a quote that does not end"
-        elif cells or problem:
-            yield line._replace(is_ended=parts[count - 1].is_ended), cells, problem
+        if cells or problem:
+            yield _Cells(line.number, cells, problem, parts[count - 1].is_ended)
+
+
+def _parts(first: _Line, lines: _Lines) -> list[_Line]:
+    """A line, and those that follow while a quote is open. A quote within an unquoted field opens nothing, though."""
+    parts, quotes = [first], first.text.count('"')
+    while quotes % 2 and len(parts) < RECORD_LINES and (line := next(lines, None)):
+        parts.append(line)
+        quotes += line.text.count('"')
+    return parts
 
 
 def _cells(parts: list[_Line]) -> tuple[list[str], int, str | None]:
     """The cells of the row that these lines begin with, how many of the lines are its own, or what is wrong."""
-    if problem := next((part.problem for part in parts if part.problem), None):
-        return [], 1, problem
-    reader = csv.reader([part.text for part in parts], strict=True)
-    try:
-        return next(reader, []), reader.line_num, None  # a quote within an unquoted field begins nothing
-    except csv.Error:
-        return [], 1, NOT_CSV
+    if all(part.problem is None for part in parts):
+        reader = csv.reader([part.text for part in parts], strict=True)
+        with contextlib.suppress(csv.Error):
+            return next(reader, []), reader.line_num, None
+    return [], 1, parts[0].problem or (OPEN_QUOTE if len(parts) > 1 else NOT_CSV)
 
 
-class _Header(NamedTuple):
-    cells: list[str]
-    fields: list[str | None]
+def _header_fields(header: _Cells, names: Mapping[str, str]) -> list[str | None]:
+    """Our names of the columns, None for one that has none."""
+    columns = list(map(str.strip, header.cells))
+    fields = [_field(column, names) for column in columns]
+    problems = (
+        ("{}", list(filter(None, [header.problem]))),
+        ("has no column {}, which --map names", sorted(names.keys() - columns)),
+        (
+            "names no {0}; say which column it is with --map COLUMN={0}",
+            [*filterfalse(fields.__contains__, REQUIRED)][:1],
+        ),
+        ("names {} twice", sorted(name for name in FIELDS if fields.count(name) > 1)),
+    )
+    for words, found in problems:
+        if found:
+            raise SourceError(f"line {header.line}: the header {words.format(', '.join(found))}")
+    return fields
 
 
-def _header(lines: _Lines, names: Mapping[str, str], *, must_end: bool) -> _Header:
-    line, cells, problem = next(_rows(lines), (_Line(1, "", None, is_ended=True), [], "is missing"))
-    at = f"line {line.number}: the header"
-    if problem:
-        raise SourceError(f"{at} {problem}")
-    trimmed = [cell.strip() for cell in cells]
-    if missing := sorted(set(names) - set(trimmed)):
-        raise SourceError(f"{at} has no column {', '.join(missing)}, which --map names")
-    fields = [_field(cell, names) for cell in trimmed]
-    for name in NEEDED:
-        if name not in fields:
-            raise SourceError(f"{at} names no {name}; say which column it is with --map COLUMN={name}")
-    known = [name for name in fields if name]
-    if twice := sorted({name for name in known if known.count(name) > 1}):
-        raise SourceError(f"{at} names {', '.join(twice)} twice")
-    if must_end and not line.is_ended:
-        raise CutOff(UNENDED.format(line.number))
-    return _Header(cells, fields)
+def _misfit(row: _Cells, header: _Cells) -> str | None:
+    if row.cells == header.cells:
+        return "is the header once more"
+    if not row.problem and len(row.cells) != len(header.cells):
+        return f"has {len(row.cells)} fields, the header has {len(header.cells)}"
+    return row.problem
+
+
+def _filled(fields: list[str | None], cells: list[str]) -> dict[str, str]:
+    return {name: cell for name, cell in zip(fields, cells, strict=True) if name and cell}
 
 
 def _field(column: str, names: Mapping[str, str]) -> str | None:
@@ -240,49 +254,41 @@ def _field(column: str, names: Mapping[str, str]) -> str | None:
 
 
 def _json_records(lines: _Lines, names: Mapping[str, str]) -> Iterator[Record]:
-    for line in lines:
-        if not line.problem and not line.text.strip():
-            continue
-        record = Record(line.number, {}, line.problem)
-        if not line.problem:
-            record = _json_record(line.number, line.text, names)
-        if not line.is_ended and (line.problem or record.problem == NOT_JSON):
-            raise CutOff(f"line {line.number}: ends in the middle of a record; the source was cut off there")
-        yield record
+    return (_json_record(line, names) for line in lines if line.problem or line.text.strip())
 
 
-def _json_record(line: int, text: str, names: Mapping[str, str]) -> Record:
+def _json_record(line: _Line, names: Mapping[str, str]) -> Record:
+    found = _members(line)
+    if not isinstance(found, str):
+        found = _texts(found, names)
+    elif not line.is_ended and found != SAME_MEMBER:
+        raise CutOff(f"line {line.number}: ends in the middle of a record; the source was cut off there")
+    return Record(line.number, {}, found) if isinstance(found, str) else Record(line.number, found)
+
+
+def _members(line: _Line) -> dict[str, Any] | str:
+    """The members of a JSON object, or what is wrong with it."""
+    if line.problem:
+        return line.problem
     try:
-        members = loads(text.encode())
+        members = loads(line.text.encode())
     except DuplicateMember:
-        return Record(line, {}, "names a member twice")
+        return SAME_MEMBER
     except (ValueError, RecursionError):
-        members = None
-    if not isinstance(members, dict):
-        return Record(line, {}, NOT_JSON)
+        return NOT_JSON
+    return members if isinstance(members, dict) else NOT_JSON
+
+
+def _texts(members: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str] | str:
+    """The fields among a record's members, or what is wrong with them."""
     fields: dict[str, str] = {}
     for column, value in members.items():
         name = _field(column, names)
-        if name is None or value is None or value == "":
+        if name is None or value in (None, ""):
             continue
         if not isinstance(value, str):
-            return Record(line, {}, f"{name} must be text")
+            return f"{name} must be text"
         if name in fields:
-            return Record(line, {}, f"names {name} twice")
+            return f"names {name} twice"
         fields[name] = value
-    return Record(line, fields)
-
-
-def pairs(texts: Iterable[str]) -> dict[str, str]:
-    """``column=field`` options as a mapping.
-
-    Raises:
-        SourceError: one is no such pair, or names a field that we do not have.
-    """
-    found = {}
-    for text in texts:
-        column, equals, name = text.rpartition("=")
-        if not equals or not column or name not in FIELDS:
-            raise SourceError(f"--map: must be COLUMN=FIELD, with a field of: {', '.join(FIELDS)}")
-        found[column.strip()] = name
-    return found
+    return fields

@@ -1,4 +1,4 @@
-"""Work file: what became of each row so far, beside the report-to-be, so that a run can stop at any moment.
+"""Work file: each row's fate so far, beside the report-to-be, so that a run can stop at any moment.
 
 A SQLite database: lines, ``customer_uid``, job ids and outcomes; of a card no more than an outcome has.
 """
@@ -8,32 +8,13 @@ import fcntl
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from producer.contract.outcome import Outcome
+from ..contract.outcome import Outcome
 
-OPEN, NOT_SENT = "open", "not_sent"
-COLUMNS = (
-    "line",
-    "customer_uid",
-    "status",
-    "code",
-    "pg_code",
-    "message",
-    "card_name",
-    "card_number",
-    "job_id",
-    "finished_at",
-)
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS migration (name TEXT, run INTEGER);
-CREATE TABLE IF NOT EXISTS rows (
-    line INTEGER PRIMARY KEY, customer_uid TEXT, status TEXT, code TEXT, pg_code TEXT, message TEXT, card_name TEXT,
-    card_number TEXT, job_id TEXT, finished_at REAL);
-CREATE UNIQUE INDEX IF NOT EXISTS sent_customer_uid ON rows (customer_uid) WHERE job_id IS NOT NULL;
-"""
+AWAITED, NOT_SENT = "open", "not_sent"
 
 
 class WorkFileError(Exception):
@@ -41,7 +22,10 @@ class WorkFileError(Exception):
 
 
 class ReportRow(NamedTuple):
-    """A row as the report has it; texts are None where there is nothing to say."""
+    """A row as the report has it; texts are None where there is nothing to say.
+
+    Work file and report follow from this list alone. All but the line are the outcome's, under its names.
+    """
 
     line: int
     customer_uid: str
@@ -55,21 +39,26 @@ class ReportRow(NamedTuple):
     finished_at: float | None = None
 
     @classmethod
-    def of(cls, line: int, outcome: Outcome) -> "ReportRow":
+    def of(cls, line: int, outcome: Outcome) -> Self:
         """A row that has its outcome."""
-        code = None if outcome.code is None else str(outcome.code)
-        return cls(
-            line,
-            outcome.customer_uid or "",
-            str(outcome.status),
-            code,
-            outcome.pg_code,
-            outcome.message,
-            outcome.card_name,
-            outcome.card_number,
-            outcome.job_id,
-            outcome.finished_at,
-        )
+        found = cls(line, *(getattr(outcome, name) for name in COLUMNS[1:]))
+        return found._replace(status=str(outcome.status), code=None if outcome.code is None else str(outcome.code))
+
+
+COLUMNS = ReportRow._fields
+_FIXED = {"line", "customer_uid", "job_id"}  # an outcome leaves them as they are
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS migration (name TEXT, run INTEGER);
+CREATE TABLE IF NOT EXISTS rows (line INTEGER PRIMARY KEY, {", ".join(COLUMNS[1:])});
+CREATE UNIQUE INDEX IF NOT EXISTS sent_customer_uid ON rows (customer_uid) WHERE job_id IS NOT NULL;
+"""
+# ruff: noqa: S608 — the names of ReportRow, and nothing from outside
+_INSERT = f"INSERT INTO rows VALUES ({', '.join('?' for _ in COLUMNS)})"
+_SETTLE = (
+    f"UPDATE rows SET {', '.join(f'{name} = :{name}' for name in COLUMNS if name not in _FIXED)} "
+    "WHERE line = :line AND status = 'open'"
+)
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM rows"
 
 
 class WorkFile:
@@ -92,16 +81,16 @@ class WorkFile:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(_SCHEMA)
+            claim = "INSERT INTO migration SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM migration)"
+            self._db.execute(claim, (name, run))
+            self._db.commit()
             owner = self._db.execute("SELECT name, run FROM migration").fetchone()
-            if owner is None:
-                self._db.execute("INSERT INTO migration VALUES (?, ?)", (name, run))
-                self._db.commit()
         except BlockingIOError:
             raise WorkFileError(f"{path}: is in use by another process") from None
         except (OSError, sqlite3.Error) as error:
             reason = getattr(error, "strerror", None) or "is no work file of a migration"
             raise WorkFileError(f"{path}: {reason}") from None
-        if owner not in (None, (name, run)):
+        if owner != (name, run):
             raise WorkFileError(f"{path}: belongs to run {owner[1]} of {owner[0]}; move it away")
         found = self._db.execute("SELECT status, count(*) FROM rows GROUP BY status")
         self.counts: Counter[str] = Counter(dict(found.fetchall()))
@@ -109,13 +98,20 @@ class WorkFile:
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """The number of rows."""
         return self.counts.total()
 
     def find(self, line: int) -> ReportRow | None:
         """The row of a line, if it has one."""
-        found = self._db.execute(f"SELECT {','.join(COLUMNS)} FROM rows WHERE line = ?", (line,)).fetchone()  # noqa: S608 — constants
+        found = self._db.execute(f"{_SELECT} WHERE line = ?", (line,)).fetchone()
         return None if found is None else ReportRow(*found)
+
+    def keep(self, row: ReportRow) -> ReportRow:
+        """Keep a row, if its line has none yet; gives the line's row."""
+        before = self.find(row.line)
+        if before is None:
+            self.add([row])
+        return before or row
 
     def line_of(self, customer_uid: str) -> int | None:
         """The line that was sent, or is about to be, for a customer_uid."""
@@ -126,20 +122,15 @@ class WorkFile:
     def add(self, rows: Iterable[ReportRow]) -> None:
         """Keep rows that were not there."""
         for row in rows:
-            self._db.execute("INSERT INTO rows VALUES (?,?,?,?,?,?,?,?,?,?)", row)
+            self._db.execute(_INSERT, row)
             self.counts[row.status] += 1
             self.last_line = max(self.last_line, row.line)
 
     def settle(self, rows: Iterable[ReportRow]) -> None:
-        """Keep what became of open rows; one that has its end already keeps it."""
+        """Keep the end of open rows; one that has its end already keeps it."""
         for row in rows:
-            changed = self._db.execute(
-                "UPDATE rows SET status = ?, code = ?, pg_code = ?, message = ?, card_name = ?, card_number = ?, "
-                "finished_at = ? WHERE line = ? AND status = 'open'",
-                (*row[2:6], row.card_name, row.card_number, row.finished_at, row.line),
-            )
-            if changed.rowcount:
-                self.counts[OPEN] -= 1
+            if self._db.execute(_SETTLE, row._asdict()).rowcount:
+                self.counts[AWAITED] -= 1
                 self.counts[row.status] += 1
 
     def open_rows(self, after: int, limit: int) -> list[tuple[int, str]]:
@@ -150,27 +141,26 @@ class WorkFile:
     def __iter__(self) -> Iterator[ReportRow]:
         """All rows by line, as they were last committed; in whatever thread asks for the first one."""
         with contextlib.closing(sqlite3.connect(self.path, check_same_thread=False)) as reading:
-            for row in reading.execute(f"SELECT {','.join(COLUMNS)} FROM rows ORDER BY line"):  # noqa: S608 — constants
-                yield ReportRow(*row)
+            yield from map(ReportRow._make, reading.execute(f"{_SELECT} ORDER BY line"))
 
-    def tally(self, columns: Sequence[str], limit: int = 30) -> list[tuple[tuple[str, ...], int]]:
+    def tally(self, *columns: str, limit: int = 30) -> list[tuple[tuple[str, ...], int]]:
         """Counts by columns, the largest first."""
-        names = ", ".join(f"coalesce({one}, '')" for one in columns if one in COLUMNS)
-        query = f"SELECT {names}, count(*) AS n FROM rows GROUP BY {names} ORDER BY n DESC LIMIT ?"  # noqa: S608 — constants
+        names = ", ".join(f"coalesce({name}, '')" for name in columns)
+        query = f"SELECT {names}, count(*) AS n FROM rows GROUP BY {names} ORDER BY n DESC LIMIT ?"
         return [(tuple(found), count) for *found, count in self._db.execute(query, (limit,))]
 
     def commit(self) -> None:
-        """Make it last."""
+        """Commit."""
         self._db.commit()
 
     def close(self) -> None:
-        """Close it, all kept."""
+        """Commit and close."""
         self._db.commit()
         self._db.close()
         os.close(self._lock)
 
     def remove(self) -> None:
-        """It has served."""
+        """Close and delete."""
         self.close()
         for suffix in ("", "-wal", "-shm"):
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)

@@ -1,8 +1,10 @@
 """What the tests of a migration stand on: exports as bytes, and a ledger with its workers in plain Python."""
 
+import contextlib
 import io
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -15,12 +17,14 @@ from producer.contract.outcome import Outcome, Status
 from producer.enqueue import IssueRequest
 from producer.errors import IdempotencyConflict
 from producer.migrate import ledger
-from producer.migrate.ledger import Control, Order
+from producer.migrate.ledger import Control, Instructions
 from producer.migrate.pace import Window
-from producer.migrate.rows import Checker
-from producer.migrate.run import Progress, Reader, Run, rows_to_send
+from producer.migrate.progress import Progress
+from producer.migrate.rows import Checker, Reader, rows_to_send
+from producer.migrate.run import Run
 from producer.migrate.source import Record
 from producer.migrate.work_file import WorkFile
+from tests.producer.stage import Stage
 
 HEADER = "customer_uid,card_number,expiry"
 VISA, MASTERCARD, EXPIRY = "4242424242424242", "5555555555554444", "2031-07"
@@ -94,13 +98,16 @@ def byte_by_byte(data: bytes) -> Pieces:
 
 @dataclass
 class World:
-    """Queue, ledger and workers of one run. Change it from ``at_tick``, which is called with the tick's number.
+    """Queue, ledger and workers of one run.
 
     Args:
+        plan: what changes at which tick, counted from 1.
         ends: whether workers end what is accepted.
         tells: whether the stream tells it.
         failing: what the next calls raise, each once what was asked is done as far as ``accepts_first`` says.
         conflicts: customers whose key belongs to another request.
+        forgets: customers whose jobs are accepted and lost.
+        told: counts, why nothing was sent, and the customers accepted, as each tick found them.
     """
 
     asked: str = ledger.RUN
@@ -112,16 +119,16 @@ class World:
     failing: list[Exception] = field(default_factory=list)
     accepts_first: bool = False
     conflicts: frozenset[str] = frozenset()
-    at_tick: Callable[[int], None] = lambda _number: None
+    forgets: frozenset[str] = frozenset()
+    plan: dict[int, dict[str, Any]] = field(default_factory=dict)
     jobs: dict[str, Outcome | None] = field(default_factory=dict)
     uids: dict[str, str] = field(default_factory=dict)
     calls: list[list[str]] = field(default_factory=list)
     waits_ms: list[int] = field(default_factory=list)
-    shown: list[Progress] = field(default_factory=list)
     written: list[dict[str, Any]] = field(default_factory=list)
+    told: dict[int, tuple[dict[str, int], str | None, list[str]]] = field(default_factory=dict)
     most_open: int = 0
     _untold: list[str] = field(default_factory=list)
-    _ticks: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
     def accepted(self) -> list[str]:
@@ -132,9 +139,11 @@ class World:
         if request.customer_uid in self.conflicts:
             raise IdempotencyConflict(request.idempotency_key or "")
         job_id = job_id_of(request.idempotency_key or "")
-        if job_id not in self.jobs:
-            self.jobs[job_id], self.uids[job_id] = None, request.customer_uid
-            self._untold.append(job_id)
+        if job_id not in self.uids:
+            self.uids[job_id] = request.customer_uid
+            if request.customer_uid not in self.forgets:
+                self.jobs[job_id] = None
+                self._untold.append(job_id)
         self.most_open = max(self.most_open, sum(one is None for one in self.jobs.values()))
 
     # What a run asks of its queue
@@ -164,10 +173,13 @@ class World:
     def listen_from(self, now: float) -> None:
         pass
 
-    def tick(self, fields: dict[str, Any]) -> Order:
+    def tick(self, fields: dict[str, Any]) -> Instructions:
         self.written.append(fields)
-        self.at_tick(next(self._ticks))
-        return Order(self.is_ours, self.asked, self.throttle, NOW)
+        number, progress = len(self.written), json.loads(fields["progress"])
+        self.told[number] = progress["counts"], progress["held"], self.accepted
+        for name, value in self.plan.get(number, {}).items():
+            setattr(self, name, value)
+        return Instructions(self.is_ours, self.asked, self.throttle, NOW)
 
     def memory_used(self) -> dict[str, float | None]:
         return {"ledger": self.fullness, "vault": None}
@@ -177,10 +189,8 @@ class World:
         if not self.ends:
             return []
         told, self._untold = self._untold, []
-        for job_id in told:
-            if job_id in self.jobs:
-                self.jobs[job_id] = outcome_of(self.uids[job_id], job_id=job_id)
-        return [one for job_id in told if (one := self.jobs.get(job_id)) is not None] if self.tells else []
+        self.jobs |= {job_id: outcome_of(self.uids[job_id], job_id=job_id) for job_id in told}
+        return [one for job_id in told if (one := self.jobs[job_id])] if self.tells else []
 
     def outcomes(self, job_ids: Sequence[str]) -> dict[str, Outcome | None]:
         return {job_id: self.jobs[job_id] for job_id in job_ids if job_id in self.jobs}
@@ -223,7 +233,7 @@ def drive(
         Window(900, window, 0.0),
         progress,
         0.8,
-        world.shown.append,
+        lambda _progress: None,
         is_stopping,
         clock=lambda: next(clock) * step_s,
     )
@@ -234,3 +244,13 @@ def drive(
 
 def work_file(folder: Path, run: int = 1) -> WorkFile:
     return WorkFile(folder / "work.partial", "m", run)
+
+
+@contextlib.contextmanager
+def narrow_user(stage: Stage, *rules: str) -> Iterator[str]:
+    """The ledger's URL for a Redis user with these rights."""
+    stage.ledger.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">secret", *rules)
+    try:
+        yield stage.url(1).replace("//", "//narrow:secret@")
+    finally:
+        stage.ledger.execute_command("ACL", "DELUSER", "narrow")

@@ -17,10 +17,10 @@ from producer.contract.outcome import Outcome, Status
 from producer.migrate import ledger
 from producer.migrate.ledger import Control
 from producer.migrate.report import write_report
-from producer.migrate.session import stopped_by_signals
+from producer.migrate.run import stopped_by_signals
 from producer.migrate.work_file import COLUMNS, ReportRow
 from tests.ports import dead_port
-from tests.producer.migrate_stage import MASTERCARD, VISA, customers, export, outcome_of
+from tests.producer.migrate_stage import MASTERCARD, VISA, customers, export, narrow_user, outcome_of
 from tests.producer.stage import Run, Stage
 
 PLAIN = "--i-know-this-file-holds-card-data"
@@ -106,6 +106,10 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def pipe(command: str, name: str) -> str:
+    return f"pipe it in: {command} --decrypt {name} | python -m producer migrate - --name NAME"
+
+
 def nowhere() -> dict[str, str]:
     """An environment without stores and keys."""
     url = f"redis://127.0.0.1:{dead_port()}/0"
@@ -119,8 +123,9 @@ def nowhere() -> dict[str, str]:
     "options",
     [
         *(["--format", "xml"], ["--expiry-format", "YY/MM"], ["--window", "0"], ["--window", "1000001"]),
-        *(["--memory-mark", "101"], ["--deadline", "59"], ["--deadline", "604801"], ["--rows", "-1"]),
-        *(["--throttle", "0"], ["--throttle", "-1"], ["--only-failed", "nowhere.csv"], ["--card-number", VISA]),
+        *(["--memory-mark", "101"], ["--deadline", "59"], ["--deadline", "604801"], ["--deadline", "nan"]),
+        *(["--throttle", "0"], ["--throttle", "-1"], ["--throttle", "nan"], ["--throttle", "inf"], ["--rows", "-1"]),
+        *(["--only-failed", "nowhere.csv"], ["--card-number", VISA]),
     ],
 )
 def test_a_wrong_option_is_exit_code_2_and_nothing_is_sent(
@@ -128,17 +133,9 @@ def test_a_wrong_option_is_exit_code_2_and_nothing_is_sent(
 ) -> None:
     result = run("migrate", str(source), PLAIN, *options)
 
-    assert (result.exit_code, result.stdout) == (2, "")
+    assert (result.exit_code, result.stdout, "Usage" in result.stderr) == (2, "", True)
     assert VISA not in result.stderr
     assert stage.ledger.keys() == []
-
-
-@pytest.mark.parametrize("options", [["--throttle", "nan"], ["--throttle", "inf"], ["--deadline", "nan"]])
-def test_a_number_that_is_none_is_exit_code_2(run: Run, source: Path, workers: None, options: list[str]) -> None:
-    result = run("migrate", str(source), PLAIN, *options)
-
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "Usage" in result.stderr
 
 
 def test_without_a_source_there_is_help(run: Run) -> None:
@@ -146,68 +143,52 @@ def test_without_a_source_there_is_help(run: Run) -> None:
     assert "migrate SOURCE" in run("migrate", "--help").stdout
 
 
-def test_a_plain_text_file_is_refused_and_the_better_way_shown(stage: Stage, run: Run, source: Path) -> None:
-    result = run("migrate", str(source))
+BETTER = (
+    "this is a plain-text file on a disk; encrypt it, and pipe it in: gpg --decrypt export.csv.pgp | "
+    "python -m producer migrate - --name NAME (or --i-know-this-file-holds-card-data)"
+)
+NO_ENCODING = "--encoding: is not known, or its line ends and commas are not those of ASCII"
+NO_EXPIRY = "line 1: the header names no expiry; say which column it is with --map COLUMN=expiry"
 
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == (
-        "producer: this is a plain-text file on a disk; encrypt it, and pipe it in: gpg --decrypt export.csv.pgp | "
-        "python -m producer migrate - --name NAME (or --i-know-this-file-holds-card-data)\n"
-    )
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["m.csv"], BETTER),
+        (["m.csv", "--dry-run"], BETTER),
+        *((["x.csv.gpg", PLAIN], pipe("gpg", "x.csv.gpg")), (["x.pgp", PLAIN], pipe("gpg", "x.pgp"))),
+        *((["x.asc", PLAIN], pipe("gpg", "x.asc")), (["x.csv.age", PLAIN], pipe("age", "x.csv.age"))),
+        (["nowhere.csv", PLAIN], "nowhere.csv: No such file or directory"),
+        ([".", PLAIN], ".: Is a directory"),
+        (["m.csv", PLAIN, "--encoding", "klingon"], NO_ENCODING),
+        (["m.csv", PLAIN, "--encoding", "zlib"], NO_ENCODING),
+        (["m.csv", PLAIN, "--name", "a b"], "--name: must be 1 to 60 of A-Z a-z 0-9 _ . -"),
+        (["m.csv", PLAIN, "--map", "kard=card_number"], "line 1: the header has no column kard, which --map names"),
+        (["m.csv", PLAIN, "--map", "expiry=birth"], NO_EXPIRY),
+        (["m.csv", PLAIN, "--report", "nowhere/x.csv"], "nowhere/x.csv.partial: No such file or directory"),
+        (["m.csv", PLAIN, "--only-failed", "m.csv"], "m.csv: is no report of a migration"),
+        (["m.csv", PLAIN, "--resume"], "m has nothing to resume"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_that_shows_what_can_and_nothing_is_sent(
+    stage: Stage, run: Run, source: Path, tmp_path: Path, arguments: list[str], line: str
+) -> None:
+    result = run("migrate", *arguments)
+
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"producer: {line}\n")
     assert stage.ledger.keys() == []
+    assert names(tmp_path) == [source.name]
 
 
-def test_a_plain_text_file_is_refused_as_stdin_and_for_a_dry_run_too(run: Run, source: Path, piped: Piped) -> None:
-    piped(b"")
+@pytest.mark.parametrize("options", [["--name", "m"], ["--dry-run"]])
+@pytest.mark.usefixtures("piped")
+def test_a_plain_text_file_is_refused_as_stdin_too(run: Run, source: Path, options: list[str]) -> None:
     with source.open("rb") as opened:
         os.dup2(opened.fileno(), 0)
 
-    for arguments in (["-", "--name", "m"], ["-", "--dry-run"], [str(source), "--dry-run"]):
-        result = run("migrate", *arguments)
+    result = run("migrate", "-", *options)
 
-        assert (result.exit_code, "plain-text file" in result.stderr) == (2, True)
-
-
-@pytest.mark.parametrize(
-    ("name", "command"), [("x.csv.gpg", "gpg"), ("x.pgp", "gpg"), ("x.asc", "gpg"), ("x.csv.age", "age")]
-)
-def test_an_encrypted_file_is_refused_with_the_pipe_that_decrypts_it(run: Run, name: str, command: str) -> None:
-    result = run("migrate", name, PLAIN)
-
-    assert result.exit_code == 2
-    assert result.stderr == (
-        f"producer: pipe it in: {command} --decrypt {name} | python -m producer migrate - --name NAME\n"
-    )
-
-
-@pytest.mark.parametrize(("path", "words"), [("nowhere.csv", "No such file or directory"), (".", "Is a directory")])
-def test_a_source_that_cannot_be_opened_is_one_line(run: Run, path: str, words: str) -> None:
-    result = run("migrate", path, PLAIN)
-
-    assert (result.exit_code, result.stderr) == (2, f"producer: {path}: {words}\n")
-
-
-@pytest.mark.parametrize(
-    ("options", "line"),
-    [
-        (["--encoding", "klingon"], "--encoding: is not known, or its line ends and commas are not those of ASCII"),
-        (["--encoding", "zlib"], "--encoding: is not known, or its line ends and commas are not those of ASCII"),
-        (["--name", "a b"], "--name: must be 1 to 60 of A-Z a-z 0-9 _ . -"),
-        (["--map", "kard=card_number"], "line 1: the header has no column kard, which --map names"),
-        (
-            ["--map", "expiry=birth"],
-            "line 1: the header names no expiry; say which column it is with --map COLUMN=expiry",
-        ),
-    ],
-)
-def test_an_option_that_does_not_fit_the_source_is_one_line(
-    stage: Stage, run: Run, source: Path, tmp_path: Path, options: list[str], line: str
-) -> None:
-    result = run("migrate", str(source), PLAIN, *options)
-
-    assert (result.exit_code, result.stderr) == (2, f"producer: {line}\n")
-    assert stage.ledger.keys() == []
-    assert names(tmp_path) == ["m.csv"]
+    assert (result.exit_code, result.stderr) == (2, f"producer: {BETTER}\n")
 
 
 def test_what_comes_by_stdin_needs_a_name(run: Run, piped: Piped) -> None:
@@ -218,26 +199,23 @@ def test_what_comes_by_stdin_needs_a_name(run: Run, piped: Piped) -> None:
     assert (result.exit_code, result.stderr) == (2, "producer: --name: is needed for what comes by stdin\n")
 
 
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
 @pytest.mark.parametrize(
     ("data", "line"),
     [
-        (b"", "line 1: the source is empty"),
-        (b"\xff\xfea\0", "line 1: looks like UTF-16; convert it to UTF-8"),
-        (b"\0" * 100, "line 1: the header has a NUL"),
-        (b"x" * 100_000, "line 1: the header is longer than 65536 bytes"),
-        (
-            VISA.encode(),
-            "line 1: the header names no customer_uid; say which column it is with --map COLUMN=customer_uid",
-        ),
+        (b"", "the source is empty"),
+        (b"\xff\xfea\0", "looks like UTF-16; convert it to UTF-8"),
+        (b"\0" * 100, "the header has a NUL"),
+        (b"x" * 100_000, "the header is longer than 65536 bytes"),
+        (VISA.encode(), "the header names no customer_uid; say which column it is with --map COLUMN=customer_uid"),
     ],
 )
 def test_a_source_that_cannot_be_used_is_one_line_with_its_number(
-    stage: Stage, run: Run, tmp_path: Path, data: bytes, line: str
+    stage: Stage, run: Run, tmp_path: Path, data: bytes, line: str, dry: list[str]
 ) -> None:
-    for dry in ([], ["--dry-run"]):
-        result = run("migrate", str(file(tmp_path, data)), PLAIN, *dry)
+    result = run("migrate", str(file(tmp_path, data)), PLAIN, *dry)
 
-        assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"producer: {line}\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"producer: line 1: {line}\n")
     assert stage.ledger.keys() == []
     assert names(tmp_path) == ["m.csv"]
 
@@ -336,7 +314,7 @@ def test_a_run_with_rows_that_are_not_issued_is_exit_code_1_and_its_report_compl
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert result.exit_code == 1
     assert [(row["line"], row["status"]) for row in rows] == [
-        *((2, "issued"), (3, "invalid"), (4, "invalid"), (5, "declined"), (6, "invalid"))
+        *((2, "issued"), (3, "invalid"), (4, "invalid"), (5, "declined"), (6, "invalid")),
     ]
     assert {tuple(row) for row in rows} == {COLUMNS}
     assert rows[0]["job_id"] == job("a")
@@ -442,12 +420,6 @@ def test_a_report_that_is_there_is_not_overwritten(stage: Stage, run: Run, sourc
     assert stage.ledger.keys() == []
 
 
-def test_a_report_in_a_folder_that_is_not_there_is_one_line(run: Run, source: Path) -> None:
-    result = run("migrate", str(source), PLAIN, "--report", "nowhere/x.csv")
-
-    assert (result.exit_code, result.stderr) == (2, "producer: nowhere/x.csv.partial: No such file or directory\n")
-
-
 def test_a_migration_that_another_process_runs_is_left_alone(stage: Stage, run: Run, source: Path) -> None:
     other = Control(stage.url(1), stage.vault_url(), "m")
     other.tick({"run": 1, "state": ledger.RUNNING})
@@ -457,12 +429,6 @@ def test_a_migration_that_another_process_runs_is_left_alone(stage: Stage, run: 
     assert (result.exit_code, result.stderr) == (2, "producer: m is run by another process\n")
     assert other.tick({}).is_ours
     other.close()
-
-
-def test_a_migration_that_never_began_has_nothing_to_resume(run: Run, source: Path) -> None:
-    result = run("migrate", str(source), PLAIN, "--resume")
-
-    assert (result.exit_code, result.stderr) == (2, "producer: m has nothing to resume\n")
 
 
 @pytest.mark.usefixtures("workers")
@@ -498,36 +464,25 @@ def test_stores_that_are_away_are_one_line_and_exit_code_2(
     assert names(tmp_path) == ["m.csv"]
 
 
-@contextlib.contextmanager
-def user(stage: Stage, *rules: str) -> Iterator[str]:
-    """The ledger's URL for a Redis user with these rights."""
-    stage.ledger.execute_command("ACL", "SETUSER", "narrow", "reset", "on", ">secret", "~*", *rules)
-    try:
-        yield stage.url(1).replace("//", "//narrow:secret@")
-    finally:
-        stage.ledger.execute_command("ACL", "DELUSER", "narrow")
-
-
-def test_a_redis_user_without_the_right_is_told_so_in_one_line(stage: Stage, run: Run, source: Path) -> None:
-    with user(stage, "+@all", "-hmget") as url:
-        for code, *arguments in ((2, "m.csv", PLAIN), (1, "status", "m"), (1, "pause", "m")):
-            result = run("migrate", *arguments, LEDGER_URL=url)
-
-            assert (result.exit_code, result.stdout) == (code, "")
-            assert ", user narrow: no right to run HMGET (" in result.stderr
-            assert result.stderr.endswith("; migrate logs in as the user migrator\n")
-            assert len(result.stderr.splitlines()) == 1
-
-
-def test_a_redis_user_who_may_not_ask_for_memory_is_told_so_and_nothing_is_left_behind(
-    stage: Stage, run: Run, source: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("right", "code", "arguments"),
+    [
+        ("hmget", 2, ["m.csv", PLAIN]),
+        ("info", 2, ["m.csv", PLAIN]),
+        ("hmget", 1, ["status", "m"]),
+        ("hmget", 1, ["pause", "m"]),
+    ],
+)
+def test_a_redis_user_without_the_right_is_told_so_in_one_line_and_nothing_is_left_behind(
+    stage: Stage, run: Run, source: Path, tmp_path: Path, right: str, code: int, arguments: list[str]
 ) -> None:
-    with user(stage, "+@all", "-info") as url:
-        result = run("migrate", str(source), PLAIN, LEDGER_URL=url)
+    with narrow_user(stage, "~*", "+@all", f"-{right}") as url:
+        result = run("migrate", *arguments, LEDGER_URL=url)
 
-    assert result.exit_code == 2
-    assert ", user narrow: no right to run INFO (" in result.stderr
-    assert names(tmp_path) == ["m.csv"]
+    assert (result.exit_code, result.stdout, len(result.stderr.splitlines())) == (code, "", 1)
+    assert f", user narrow: no right to run {right.upper()} (" in result.stderr
+    assert result.stderr.endswith("; migrate logs in as the user migrator\n")
+    assert names(tmp_path) == [source.name]
 
 
 @pytest.mark.usefixtures("workers")
@@ -558,13 +513,6 @@ def test_another_run_sends_only_what_is_worth_it(stage: Stage, run: Run, tmp_pat
     assert "m is done; take another --name, or --only-failed REPORT" in refused.stderr
     assert reported(tmp_path, "m.run2.report.csv") == {"4": "issued", "5": "issued"}
     assert stage.records() == sorted([job("a"), job("poor"), job("c", 2), job("d", 2)])
-
-
-def test_a_file_that_is_no_report_names_no_rows(stage: Stage, run: Run, source: Path) -> None:
-    result = run("migrate", str(source), PLAIN, "--only-failed", str(source))
-
-    assert (result.exit_code, result.stderr) == (2, f"producer: {source}: is no report of a migration\n")
-    assert stage.ledger.keys() == []
 
 
 def stopped_second_run(run: Run, piped: Piped, stage: Stage) -> str:
@@ -635,15 +583,10 @@ def test_a_throttle_is_taken_away_again(run: Run, running: Control) -> None:
     assert running.tick({}).throttle is None
 
 
-@pytest.mark.parametrize("rate", ["-1", "x"])
+@pytest.mark.parametrize("rate", ["-1", "x", "nan", "inf"])
 def test_a_throttle_is_a_number_from_0_on(run: Run, running: Control, rate: str) -> None:
     assert run("migrate", "throttle", "m", "--", rate).exit_code == 2
     assert running.tick({}).throttle is None
-
-
-@pytest.mark.parametrize("rate", ["nan", "inf"])
-def test_a_throttle_that_is_no_number_is_refused(run: Run, running: Control, rate: str) -> None:
-    assert run("migrate", "throttle", "m", rate).exit_code == 2
 
 
 @pytest.mark.parametrize(

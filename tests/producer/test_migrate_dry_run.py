@@ -1,14 +1,22 @@
 import io
 import itertools
+from collections.abc import Iterable
 from datetime import datetime
+from typing import TextIO
 
 import pytest
 
 from producer.contract.card import KOREA
-from producer.migrate.dry_run import TWICE, dry_run
+from producer.migrate.report import TWICE, DryRun
+from producer.migrate.rows import Checker
 from producer.migrate.source import Record, records
 from tests.fake_iamport.cards import CARDS
 from tests.producer.migrate_stage import VISA, checker, export, record_of
+
+
+def dry_run(found: Iterable[Record], rules: Checker | None = None, report: TextIO | None = None) -> DryRun:
+    rules = rules or checker()
+    return DryRun.of(map(rules.check, found), rules.now(), report or io.StringIO())
 
 
 def at(year: int, month: int) -> float:
@@ -25,7 +33,7 @@ def test_rows_are_counted_as_good_or_by_what_is_wrong_with_them() -> None:
         f"f,{VISA},2020-01",
     )
 
-    tally = dry_run(records(io.BytesIO(data), is_json=None), checker())
+    tally = dry_run(records(io.BytesIO(data), is_json=None))
 
     assert (tally.rows, tally.good, tally.bad) == (6, 1, 5)
     assert tally.problems == {
@@ -36,25 +44,19 @@ def test_rows_are_counted_as_good_or_by_what_is_wrong_with_them() -> None:
 
 
 def test_a_customer_who_comes_again_is_counted_once_as_good() -> None:
-    found = [record_of(2, "a"), record_of(3, "b"), record_of(4, "a", card_number="5555555555554444"), record_of(5, "a")]
+    found = [record_of(2, "a", expiry="never"), record_of(3, "a"), record_of(4, "b")]
 
-    tally = dry_run(found, checker())
+    tally = dry_run([*found, record_of(5, "a", card_number="5555555555554444"), record_of(6, "a")])
 
-    assert (tally.rows, tally.good, tally.bad, tally.duplicates) == (4, 2, 2, 2)
-    assert tally.problems == {TWICE: 2}
-
-
-def test_a_customer_whose_first_row_does_not_hold_is_no_duplicate() -> None:
-    tally = dry_run([record_of(2, "a", expiry="never"), record_of(3, "a")], checker())
-
-    assert (tally.good, tally.duplicates) == (1, 0)
+    assert (tally.rows, tally.good, tally.bad) == (5, 2, 3)
+    assert tally.problems == {TWICE: 2, "expiry: must be YYYY-MM": 1}
 
 
 def test_cards_are_counted_by_brand_those_that_hold() -> None:
     names = ("visa", "mastercard", "amex", "jcb", "diners", "domestic", "visa")
     found = [record_of(line, f"u{line}", card_number=CARDS[name].card_number) for line, name in enumerate(names, 2)]
 
-    tally = dry_run([*found, record_of(9, "u9", card_number="4242424242424241")], checker())
+    tally = dry_run([*found, record_of(9, "u9", card_number="4242424242424241")])
 
     assert tally.brands == {"visa": 2, "mastercard": 1, "amex": 1, "jcb": 1, "diners": 1, "domestic": 1}
 
@@ -82,7 +84,7 @@ def test_the_report_lists_what_would_not_be_sent_and_shows_no_card() -> None:
         record_of(6, VISA),
     ]
 
-    dry_run(found, checker(), report)
+    dry_run(found, report=report)
 
     assert report.getvalue().splitlines() == [
         "line,customer_uid,problem",
@@ -96,7 +98,7 @@ def test_the_report_lists_what_would_not_be_sent_and_shows_no_card() -> None:
 def test_the_text_tells_every_count() -> None:
     found = [record_of(2, "a", expiry="2026-12"), record_of(3, "a"), *(record_of(n, f"u{n}") for n in range(4, 1504))]
 
-    text = dry_run(found, checker()).text()
+    text = dry_run(found).text()
 
     assert [" ".join(line.split()) for line in text.splitlines()] == [
         "1,502 rows",
@@ -108,16 +110,11 @@ def test_the_text_tells_every_count() -> None:
     ]
 
 
-def test_no_rows_are_no_trouble() -> None:
-    tally = dry_run([], checker())
+def test_rows_are_looked_at_as_they_come_and_none_are_no_trouble() -> None:
+    lines = itertools.count(2)
 
-    assert (tally.rows, tally.good, tally.bad) == (0, 0, 0)
+    some = dry_run(record_of(line, f"u{line}") for line in itertools.islice(lines, 5))
+    none = dry_run([])
 
-
-def test_rows_are_looked_at_as_they_come() -> None:
-    asked = itertools.count(2)
-    found = (record_of(line, f"u{line}") for line in itertools.islice(asked, 5))
-
-    tally = dry_run(found, checker())
-
-    assert (tally.rows, next(asked)) == (5, 7)
+    assert (some.rows, next(lines)) == (5, 7)
+    assert (none.rows, none.good, none.bad) == (0, 0, 0)

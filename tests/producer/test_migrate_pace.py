@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from producer.migrate.pace import WINDOW_FIRST, SharedRate, Window
+from producer.migrate.pace import WINDOW_FIRST, Throttle, Window
 
 
 def window(*, deadline_s: float = 900, limit: int = 100_000) -> Window:
@@ -69,7 +69,7 @@ def test_nothing_finished_changes_nothing() -> None:
 
 
 def test_without_a_throttle_there_is_room_for_what_is_wanted() -> None:
-    throttle = SharedRate()
+    throttle = Throttle()
 
     throttle.sent(10_000)
 
@@ -78,11 +78,11 @@ def test_without_a_throttle_there_is_room_for_what_is_wanted() -> None:
 
 @pytest.mark.parametrize("wanted", [0, -5])
 def test_a_throttle_gives_no_room_where_none_is_wanted(wanted: int) -> None:
-    assert SharedRate(5.0).room(1000.0, wanted) == 0
+    assert Throttle(5.0).room(1000.0, wanted) == 0
 
 
 def sent_in(rate: float, seconds: int, *, step_s: float) -> int:
-    throttle, count = SharedRate(rate), 0
+    throttle, count = Throttle(rate), 0
     for now in itertools.takewhile(
         lambda now: now < 1000.123 + seconds, (1000.123 + n * step_s for n in itertools.count())
     ):
@@ -104,14 +104,14 @@ def test_a_throttle_below_one_row_a_second_lets_its_rate_through(rate: float) ->
 
 
 def test_what_a_throttle_was_not_asked_for_is_lost_after_a_second() -> None:
-    throttle = SharedRate(10.0)
+    throttle = Throttle(10.0)
     throttle.sent(throttle.room(1000.0, 100))
 
     assert throttle.room(2000.0, 100) == 10
 
 
 def test_a_throttle_that_is_changed_counts_from_then_on() -> None:
-    throttle = SharedRate(10.0)
+    throttle = Throttle(10.0)
     throttle.sent(throttle.room(1000.0, 100))
 
     throttle.rate = 100.0

@@ -1,6 +1,6 @@
 """The story of a run, with queue, ledger and workers in plain Python.
 
-The first two ticks come before anything is sent. Going on is a second run on the same work file.
+The first tick comes before anything is sent. Going on is a second run on the same work file.
 """
 
 import json
@@ -14,11 +14,11 @@ from producer.contract.outcome import Status
 from producer.errors import BrokerUnavailable
 from producer.migrate import ledger
 from producer.migrate.ledger import Checkpoint
-from producer.migrate.rows import Row
-from producer.migrate.run import CANCELLED, CHUNK, Reader, Stopped, rows_to_send
-from producer.migrate.session import NotNow, run_number
+from producer.migrate.rows import ROWS_AT_ONCE, Reader, Row, rows_to_send
+from producer.migrate.run import NEVER_SENT, Stopped
+from producer.migrate.session import WrongState, run_number
 from producer.migrate.source import CutOff, Record, SourceError
-from producer.migrate.work_file import NOT_SENT, OPEN, ReportRow, WorkFile
+from producer.migrate.work_file import AWAITED, NOT_SENT, ReportRow, WorkFile
 from tests.producer.migrate_stage import World, checker, drive, job_of, outcome_of, record_of, records_of, work_file
 
 AWAY = BrokerUnavailable("accept", accepted=False, idempotency_key="k")
@@ -112,12 +112,8 @@ def test_outcomes_of_other_jobs_are_passed_over(work: WorkFile) -> None:
 
 
 def test_no_more_jobs_are_open_than_the_window_allows(work: WorkFile) -> None:
-    world = World(ends=False)
+    world = World(ends=False, plan={5: {"ends": True}})
 
-    def end_at_last(number: int) -> None:
-        world.ends = number > 5
-
-    world.at_tick = end_at_last
     drive(world, work, records_of(40), window=7)
 
     assert world.most_open == 7
@@ -129,25 +125,18 @@ def test_a_throttle_limits_how_many_rows_are_sent_a_second(work: WorkFile) -> No
 
     progress = drive(world, work, records_of(100), step_s=0.5)
 
-    assert [len(call) for call in world.calls[:3]] == [10, 5, 5]
+    assert [len(call) for call in world.calls[:3]] == [5, 5, 5]
     assert progress.throttle == 10
     assert counts(work) == {"issued": 100}
 
 
 @pytest.mark.parametrize("fullness", [0.81, 1.0])
 def test_nothing_is_sent_while_a_store_is_fuller_than_the_mark(work: WorkFile, fullness: float) -> None:
-    world = World(fullness=fullness)
-    held: list[object] = []
+    world = World(fullness=fullness, plan={3: {"fullness": 0.8}})
 
-    def drain(number: int) -> None:
-        if number == 4:
-            held.extend([world.shown[-1].held, list(world.accepted)])
-            world.fullness = 0.8
-
-    world.at_tick = drain
     drive(world, work, records_of(5))
 
-    assert held == [f"the ledger is {fullness:.0%} full", []]
+    assert world.told[3] == ({}, f"the ledger is {fullness:.0%} full", [])
     assert counts(work) == {"issued": 5}
 
 
@@ -169,86 +158,52 @@ def test_a_run_that_may_not_send_waits_for_outcomes_in_peace(work: WorkFile) -> 
     assert min(world.waits_ms[1:]) >= 50
 
 
-# Orders from another shell
+# Instructions from another shell
 
 
 def test_a_paused_run_sends_nothing_until_it_is_resumed(work: WorkFile) -> None:
-    world = World(asked=ledger.PAUSE)
-    paused: list[object] = []
+    world = World(asked=ledger.PAUSE, plan={3: {"asked": ledger.RUN}})
 
-    def resume(number: int) -> None:
-        if number == 4:
-            paused.extend([list(world.accepted), work.rows, world.shown[-1].held])
-            world.asked = ledger.RUN
-
-    world.at_tick = resume
     drive(world, work, records_of(5))
 
-    assert paused == [[], 0, "paused"]
+    assert world.told[3] == ({}, "paused", [])
     assert world.accepted == uids(5)
 
 
 def test_what_is_open_goes_on_while_a_run_is_paused(work: WorkFile) -> None:
-    world = World(ends=False)
-    paused: list[object] = []
+    world = World(ends=False, plan={2: {"asked": ledger.PAUSE}, 3: {"ends": True}, 5: {"asked": ledger.RUN}})
 
-    def order(number: int) -> None:
-        world.asked = ledger.PAUSE if 3 <= number < 6 else ledger.RUN
-        world.ends = number >= 4
-        if number == 6:
-            paused.append(counts(work))
-
-    world.at_tick = order
     drive(world, work, records_of(150))
 
-    assert paused == [{"issued": 100}]
+    assert world.told[5] == ({"issued": 100}, "paused", uids(100))
     assert counts(work) == {"issued": 150}
 
 
 def test_a_run_that_is_paused_while_a_store_fails_sends_nothing_when_it_is_back(work: WorkFile) -> None:
-    world = World(failing=[AWAY])
-    paused: list[object] = []
+    world = World(failing=[AWAY], plan={2: {"asked": ledger.PAUSE}, 5: {"asked": ledger.RUN}})
 
-    def order(number: int) -> None:
-        world.asked = ledger.PAUSE if 3 <= number < 6 else ledger.RUN
-        if number == 6:
-            paused.append(list(world.accepted))
-
-    world.at_tick = order
     drive(world, work, records_of(5), step_s=1.1)
 
-    assert paused == [[]]
+    assert world.told[5] == ({AWAITED: 5}, "paused", [])
 
 
 def test_a_cancelled_run_lists_the_rest_as_not_sent_and_awaits_what_is_open(work: WorkFile) -> None:
-    world = World(ends=False)
-    seen: list[object] = []
+    world = World(ends=False, plan={2: {"asked": ledger.CANCEL}, 5: {"ends": True}})
 
-    def order(number: int) -> None:
-        world.asked = ledger.CANCEL if number >= 3 else ledger.RUN
-        if number == 6:
-            seen.append(counts(work))
-            world.ends = True
-
-    world.at_tick = order
     drive(world, work, [*records_of(250), Record(252, {}, "is no CSV")])
 
-    assert seen == [{OPEN: 100, NOT_SENT: 150, "invalid": 1}]
+    assert world.told[5][0] == {AWAITED: 100, NOT_SENT: 150, "invalid": 1}
     assert world.accepted == uids(100)
     assert counts(work) == {"issued": 100, NOT_SENT: 150, "invalid": 1}
-    assert kept(work, 150) == ReportRow(150, "u150", NOT_SENT, "cancelled", message=CANCELLED)
+    assert kept(work, 150) == ReportRow(150, "u150", NOT_SENT, "cancelled", message=NEVER_SENT[-1])
 
 
 @pytest.mark.parametrize(("accepts_first", "ends"), [(False, {NOT_SENT: 5}), (True, {"issued": 5})])
 def test_of_a_run_that_is_cancelled_while_a_store_fails_what_was_accepted_is_awaited(
     work: WorkFile, accepts_first: bool, ends: dict[str, int]
 ) -> None:
-    world = World(failing=[HALF_DONE] * 3, accepts_first=accepts_first)
+    world = World(failing=[HALF_DONE] * 3, accepts_first=accepts_first, plan={2: {"asked": ledger.CANCEL}})
 
-    def order(number: int) -> None:
-        world.asked = ledger.CANCEL if number >= 3 else ledger.RUN
-
-    world.at_tick = order
     drive(world, work, records_of(5), step_s=1.1)
 
     assert counts(work) == ends
@@ -269,14 +224,8 @@ def test_a_run_that_is_told_to_stop_can_be_resumed_and_sends_nothing_twice(work:
 
 
 def test_a_run_that_another_process_took_over_stops(work: WorkFile) -> None:
-    world = World()
-
-    def take(number: int) -> None:
-        world.is_ours = number < 3
-
-    world.at_tick = take
     with pytest.raises(Stopped, match="another process runs this migration now"):
-        drive(world, work, records_of(1000))
+        drive(World(plan={2: {"is_ours": False}}), work, records_of(1000))
 
 
 # What goes wrong
@@ -308,29 +257,14 @@ def test_a_store_that_is_away_for_a_while_costs_nothing(
 
 def test_why_nothing_is_sent_is_shown(work: WorkFile) -> None:
     world = World(failing=[AWAY] * 3)
-    held: list[str | None] = []
-    world.at_tick = lambda _number: held.append(json.loads(world.written[-1]["progress"])["held"])
 
     drive(world, work, records_of(5), step_s=1.1)
 
-    assert "LEDGER_URL: the store cannot be reached, refuses us or does not answer" in held
-    assert held[0] is None
+    held = [held for _, held, _ in world.told.values()]
+    assert held[:2] == [None, "LEDGER_URL: the store cannot be reached, refuses us or does not answer"]
 
 
-def test_a_ledger_that_is_away_for_a_tick_is_tried_again(work: WorkFile) -> None:
-    world = World()
-
-    def fail(number: int) -> None:
-        if number == 1:
-            raise AWAY
-
-    world.at_tick = fail
-    drive(world, work, records_of(5), step_s=1.1)
-
-    assert counts(work) == {"issued": 5}
-
-
-@pytest.mark.parametrize("call", ["heard", "outcomes", "memory_used"])
+@pytest.mark.parametrize("call", ["tick", "heard", "outcomes", "memory_used"])
 def test_a_ledger_that_does_not_answer_for_a_while_costs_no_outcome(work: WorkFile, call: str) -> None:
     class Failing(World):
         fails = 2
@@ -356,15 +290,7 @@ def test_an_outcome_that_the_stream_never_told_is_found_by_asking(work: WorkFile
 
 
 def test_a_job_that_the_ledger_forgot_ends_in_doubt(work: WorkFile) -> None:
-    world = World(ends=False)
-
-    def forget(number: int) -> None:
-        if number == 3:
-            del world.jobs[job_of("u4")]
-            world.ends = True
-
-    world.at_tick = forget
-    drive(world, work, records_of(5))
+    drive(World(forgets=frozenset({"u4"})), work, records_of(5))
 
     assert counts(work) == {"issued": 4, "in_doubt": 1}
     assert (kept(work, 4).status, kept(work, 4).code) == ("in_doubt", "forgotten")
@@ -406,7 +332,7 @@ def test_a_reader_gives_rows_in_order_then_nothing_then_the_end() -> None:
 
     assert early == []
     lengths = [len(chunk) for chunk in chunks if chunk]
-    assert lengths == [CHUNK, 50]
+    assert lengths == [ROWS_AT_ONCE, 50]
     assert [row.line for chunk in chunks if chunk for row in chunk] == list(range(2, 152))
     assert chunks[2] is None
 
@@ -416,7 +342,7 @@ def test_a_reader_gives_rows_in_order_then_nothing_then_the_end() -> None:
 
 def resumed(work: WorkFile) -> None:
     """A run before this one left a row that ended, one that is open, and one that cannot be sent."""
-    work.add([ReportRow(2, "u2", OPEN, job_id=job_of("u2")), ReportRow(3, "u3", OPEN, job_id=job_of("u3"))])
+    work.add([ReportRow(2, "u2", AWAITED, job_id=job_of("u2")), ReportRow(3, "u3", AWAITED, job_id=job_of("u3"))])
     work.add([ReportRow(4, "", "invalid", "row", message="is no CSV")])
     work.settle([ReportRow.of(2, outcome_of("u2"))])
     work.commit()
@@ -495,9 +421,9 @@ def test_a_shorter_source_is_noticed(work: WorkFile, count: int) -> None:
 @pytest.mark.parametrize(
     ("before", "source"),
     [
-        ([ReportRow(2, "a", OPEN, job_id="x")], []),
-        ([ReportRow(2, "a", "issued"), ReportRow(5, "b", OPEN, job_id="x")], [record_of(2, "a"), record_of(3, "c")]),
-        ([ReportRow(2, "a", OPEN, job_id="x"), ReportRow(3, "b", "issued")], [record_of(3, "b")]),
+        ([ReportRow(2, "a", AWAITED, job_id="x")], []),
+        ([ReportRow(2, "a", "issued"), ReportRow(5, "b", AWAITED, job_id="x")], [record_of(2, "a"), record_of(3, "c")]),
+        ([ReportRow(2, "a", AWAITED, job_id="x"), ReportRow(3, "b", "issued")], [record_of(3, "b")]),
     ],
 )
 def test_a_source_without_a_line_that_was_read_is_refused(before: list[ReportRow], source: list[Record]) -> None:
@@ -511,13 +437,13 @@ def test_a_source_without_a_line_that_was_read_is_refused(before: list[ReportRow
 def test_a_customer_uid_of_many_digits_does_not_look_like_another_source(uid: str) -> None:
     row = checker().check(record_of(2, uid))
 
-    (again,) = rows_to_send([record_of(2, uid)], checker(), iter([ReportRow(2, row.customer_uid, OPEN, job_id="x")]))
+    (again,) = rows_to_send([record_of(2, uid)], checker(), iter([ReportRow(2, row.customer_uid, AWAITED, job_id="x")]))
 
     assert again.customer_uid == uid
 
 
 def test_what_has_its_end_is_passed_over_without_a_look_at_its_card() -> None:
-    before = [ReportRow(2, "a", "issued"), ReportRow(3, "b", OPEN, job_id="x"), ReportRow(4, "홍", "invalid")]
+    before = [ReportRow(2, "a", "issued"), ReportRow(3, "b", AWAITED, job_id="x"), ReportRow(4, "홍", "invalid")]
     source = [record_of(2, "a", card_number="x"), record_of(3, "b"), record_of(4, "홍"), record_of(5, "c")]
 
     rows = list(rows_to_send(source, checker(), iter(before)))
@@ -540,7 +466,7 @@ STOPPED, DONE, CANCELLED_RUN = (checkpoint(state) for state in (ledger.STOPPED, 
     [
         (None, False, False, 1),
         (checkpoint(ledger.STOPPED, run=1), True, False, 1),
-        (checkpoint(ledger.STOPPED, run=3), True, True, 3),
+        (STOPPED, True, True, 3),
         (DONE, False, True, 4),
         (CANCELLED_RUN, False, True, 4),
     ],
@@ -558,6 +484,8 @@ def test_a_run_has_the_number_that_makes_its_job_ids(
         (None, True, True, "m has nothing to resume"),
         (DONE, True, False, "m has nothing to resume"),
         (CANCELLED_RUN, True, True, "m has nothing to resume"),
+        (STOPPED, True, False, "run 3 of m was begun with --only-failed"),
+        (checkpoint(ledger.STOPPED, run=1), True, True, "run 1 of m was begun without --only-failed"),
         (STOPPED, False, False, "m was stopped at line 1,234; go on with --resume"),
         (STOPPED, False, True, "m was stopped at line 1,234; go on with --resume"),
         (DONE, False, False, "m is done; take another --name, or --only-failed REPORT for another run"),
@@ -567,15 +495,10 @@ def test_a_run_has_the_number_that_makes_its_job_ids(
 def test_what_cannot_be_done_now_is_refused_with_what_can(
     known: Checkpoint | None, is_resume: bool, is_again: bool, words: str
 ) -> None:
-    with pytest.raises(NotNow) as caught:
+    with pytest.raises(WrongState) as caught:
         run_number("m", known, is_resume=is_resume, is_again=is_again)
 
     assert str(caught.value) == words
-
-
-def test_a_run_of_what_failed_does_not_go_on_with_all() -> None:
-    with pytest.raises(NotNow):
-        run_number("m", checkpoint(ledger.STOPPED, run=3), is_resume=True, is_again=False)
 
 
 # Progress
