@@ -18,7 +18,7 @@ from .runtime.celery_transport import transport
 from .runtime.redaction import wipe
 from .runtime.store_errors import place, trouble
 
-CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 1.0, 1.5
+QUEUE_CONNECT_TIMEOUT_S, QUEUE_ANSWER_TIMEOUT_S = 1.0, 1.5
 POOL = 32
 
 
@@ -34,8 +34,8 @@ class Publisher:
         self._app = Celery("billing", set_as_current=False, backend="disabled", changes=settings)
         options = dict(settings.get("broker_transport_options", {}))
         if options:
-            options.update(socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=ANSWER_TIMEOUT_S)
-        connection = Connection(broker_url, connect_timeout=CONNECT_TIMEOUT_S, transport_options=options)
+            options.update(socket_connect_timeout=QUEUE_CONNECT_TIMEOUT_S, socket_timeout=QUEUE_ANSWER_TIMEOUT_S)
+        connection = Connection(broker_url, connect_timeout=QUEUE_CONNECT_TIMEOUT_S, transport_options=options)
         self._failures = (
             *connection.connection_errors,
             *connection.channel_errors,

@@ -44,9 +44,9 @@ _jwe_registry = jwe.JWERegistry(
         "iat": _number,
         "exp": _number,
     },
-    algorithms=[sealed_card.ALG, sealed_card.ENC],
+    algorithms=[sealed_card.SEAL_ALG, sealed_card.ENC],
 )
-_jws_registry = jws.JWSRegistry(algorithms=[signed_job.ALG])
+_jws_registry = jws.JWSRegistry(algorithms=[signed_job.SIGNATURE_ALG])
 
 
 class SealingKeys:
@@ -109,10 +109,10 @@ class SealingKeys:
             InvalidCard: the holder's data is too long to be sealed.
         """
         header = {
-            "alg": sealed_card.ALG,
+            "alg": sealed_card.SEAL_ALG,
             "enc": sealed_card.ENC,
             "kid": self.kid,
-            "typ": sealed_card.TYP,
+            "typ": sealed_card.SEAL_TYP,
             "purpose": str(purpose),
             "customer_uid": customer_uid,
             "merchant_uid": merchant_uid,
@@ -159,7 +159,7 @@ class SigningKey:
         if not is_right:
             raise KeyFileError("SIGNING_KEY_FILE: does not hold a private Ed25519 key")
         self._key = key
-        self._header = {"alg": signed_job.ALG, "kid": kid, "typ": signed_job.TYP}
+        self._header = {"alg": signed_job.SIGNATURE_ALG, "kid": kid, "typ": signed_job.JOB_TYP}
 
     @classmethod
     def load(cls, path: Path) -> "SigningKey":

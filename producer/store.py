@@ -13,7 +13,7 @@ from .runtime.store_errors import trouble
 # For each connection and answer: a store that is down or silent fails a call within 5 s. Stores that answer just in
 # time, answer after answer, may take longer.
 CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 1.0, 1.5
-FAILURES = (redis.RedisError, OSError)
+CLIENT_FAILURES = (redis.RedisError, OSError)
 
 
 class Store:
@@ -37,7 +37,7 @@ class Store:
         """
         try:
             yield self.client
-        except FAILURES as error:
+        except CLIENT_FAILURES as error:
             raise self.unavailable(error, "read", accepted=None) from None
 
     def now(self) -> float:

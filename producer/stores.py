@@ -17,12 +17,12 @@ from .contract.job import Request
 from .contract.outcome import Outcome
 from .errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
 from .runtime.store_errors import place
-from .store import FAILURES, Store
+from .store import CLIENT_FAILURES, Store
 
 ACCEPT = files(__package__).joinpath("lua/accept.lua").read_bytes()
 ACCEPT_SHA = sha1(ACCEPT).hexdigest()  # noqa: S324 — how EVALSHA names a script
 
-FULL = "is nearly full: jobs are accepted again when workers have made room (see maxmemory)"
+FULL_WORDS = "is nearly full: jobs are accepted again when workers have made room (see maxmemory)"
 
 Reply = list[Any] | redis.RedisError
 
@@ -128,12 +128,12 @@ class Acceptance:
         pool = store.client.connection_pool
         try:
             connection = pool.get_connection()
-        except FAILURES as error:
+        except CLIENT_FAILURES as error:
             raise store.unavailable(error, step, accepted=accepted_unsent, key=key) from None
         try:
             connection.send_packed_command(connection.pack_commands(commands))
             return [_read_reply(connection) for _ in commands]
-        except FAILURES as error:
+        except CLIENT_FAILURES as error:
             connection.disconnect()
             raise store.unavailable(error, step, accepted=None, key=key) from None
         finally:
@@ -148,7 +148,7 @@ class Acceptance:
             return IdempotencyConflict(key)
         if word == "full":
             store = self._vault if rest == ["vault"] else self._ledger
-            full = f"{place(store.name, store.url)}: {FULL}"
+            full = f"{place(store.name, store.url)}: {FULL_WORDS}"
             return BrokerUnavailable("accept", accepted=False, idempotency_key=key, trouble=full)
         if not rest:
             return Refused(word)

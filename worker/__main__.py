@@ -44,17 +44,21 @@ def keygen(directory: Path, *, rotate: bool, name: str | None, may: str | None) 
     for option, value in (("--producer", name), ("--may", may)):
         if rotate and value is not None:
             raise click.UsageError(f"--rotate and {option} do not go together")
-    operations = list(keys.EVERYTHING) if may is None else may.replace(" ", "").split(",")
-    if not set(operations) <= set(keys.EVERYTHING):
-        raise click.BadParameter(f"knows {' and '.join(keys.EVERYTHING)}", param_hint="--may")
-    if rotate:
-        written = keys.rotate(directory)
-    elif name:
-        written = keys.add_producer(directory, name, operations)
-    else:
-        written = keys.generate(directory, operations)
-    for path in written:
+    for path in _written(directory, name, _operations(may), rotate=rotate):
         click.echo(path)
+
+
+def _operations(may: str | None) -> list[str]:
+    operations = list(keys.ALL_OPERATIONS) if may is None else may.replace(" ", "").split(",")
+    if not set(operations) <= set(keys.ALL_OPERATIONS):
+        raise click.BadParameter(f"knows {' and '.join(keys.ALL_OPERATIONS)}", param_hint="--may")
+    return operations
+
+
+def _written(directory: Path, name: str | None, operations: list[str], *, rotate: bool) -> list[Path]:
+    if rotate:
+        return keys.rotate(directory)
+    return keys.add_producer(directory, name, operations) if name else keys.generate(directory, operations)
 
 
 @main.command()

@@ -141,15 +141,16 @@ def _worker(settings: WorkerSettings) -> tuple[str, str]:
 def _encryption(settings: WorkerSettings) -> tuple[str, str]:
     """Connections beyond this machine should use TLS."""
     urls = {"BROKER_URL": settings.broker_url, "LEDGER_URL": settings.ledger_url, "VAULT_URL": settings.vault_url}
-    plain = [
-        name
-        for name, url in urls.items()
-        if not urlsplit(url).scheme.endswith("s") and not is_loopback(urlsplit(url).hostname or "")
-    ]
-    unverified = [name for name, url in urls.items() if not _verifies(url)]
-    if unverified:
+    if unverified := [name for name, url in urls.items() if not _verifies(url)]:
         return FAIL, f"{', '.join(unverified)}: the server's certificate or name is not verified"
-    return OK, f"{', '.join(plain)}: plain, fit for a network of your own only; else rediss://" if plain else "holds"
+    if plain := [name for name, url in urls.items() if _is_plain(url)]:
+        return OK, f"{', '.join(plain)}: plain, fit for a network of your own only; else rediss://"
+    return OK, "holds"
+
+
+def _is_plain(url: str) -> bool:
+    parts = urlsplit(url)
+    return not parts.scheme.endswith("s") and not is_loopback(parts.hostname or "")
 
 
 def _verifies(url: str) -> bool:

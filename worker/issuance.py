@@ -21,10 +21,10 @@ from producer.contract.card import Card
 from producer.contract.errors import Refused
 from producer.contract.identifiers import Operation
 from producer.contract.job import Job
-from producer.contract.outcome import AFTER_SENDING, Outcome, Status
+from producer.contract.outcome import Outcome, Status
 from producer.runtime.errors import StoreUnavailable
 from worker.errors import TokenUnavailable, UnknownKid, UnknownProducer
-from worker.iamport.answer import NO_ANSWER, Annotation, Answer
+from worker.iamport.answer import NO_ANSWER, Answer
 from worker.iamport.codes import Verdict
 from worker.iamport.login import LOGIN_FAILED, LOGIN_THROTTLED
 from worker.iamport.verdict import NOTHING, Judged, judge_customer, judge_issue, judge_onetime, judge_payment
@@ -46,6 +46,7 @@ from worker.model import (
     TokensLike,
 )
 from worker.rate_limit import Turns
+from worker.result import outcome_of
 from worker.retry import (
     LOOK_UP,
     TOKEN_REFUSED,
@@ -273,34 +274,3 @@ def _not_now(lease: Lease, delay_s: float, reason: str) -> NotNow:
 
 def _without_key(job: Job) -> Job:
     return job.model_copy(update={"customer_uid": None})
-
-
-def outcome_of(lease: Lease, end: End, finished_at: float) -> Outcome:
-    """The outcome that an end amounts to; one that may have been sent never ends as though it had not been."""
-    judged = end.judged or NOTHING
-    found = judged.annotation or Annotation()
-    is_in_doubt = lease.is_doubtful and end.status not in AFTER_SENDING
-    paid_beside_newer = end.status is Status.PAID and lease.newer_applied
-    return Outcome(
-        job_id=lease.job_id,
-        status=Status.IN_DOUBT if is_in_doubt else end.status,
-        operation=lease.operation,
-        customer_uid=lease.customer_uid,
-        merchant_uid=lease.merchant_uid,
-        imp_uid=found.imp_uid,
-        code="newer_card" if paid_beside_newer else _first(end.code, judged.code),
-        message=judged.message,
-        pg_code=judged.pg_code,
-        card_name=found.card_name,
-        card_number=found.card_number,
-        pg_provider=found.pg_provider,
-        inserted=found.inserted,
-        updated=found.updated,
-        attempts=max(lease.attempts, end.attempts),
-        accepted_at=round(lease.accepted_at, 3),
-        finished_at=round(finished_at, 3),
-    )
-
-
-def _first(ours: str | None, imports: int | None) -> str | int | None:
-    return imports if ours is None else ours

@@ -18,7 +18,7 @@ from worker.model import OVERDUE, Lease, NotClaimed, Snooze
 from worker.result import celery_result
 from worker.room import full_store, memory_of, read_info
 
-CLAIM, SENT, HOLD, WAIT, FINISH, DUE, LOCK, NOTE = (
+CLAIM, SENT, HOLD, WAIT, FINISH, DUE, LOCK, SET_NOTE = (
     Script("worker", name) for name in ("claim", "sent", "hold", "wait", "finish", "due", "lock", "note")
 )
 CLAIM_LEASE_S = 75.0  # waiting for a turn and for a token, each within its bounds
@@ -157,7 +157,7 @@ class Ledger:
         stores = {"ledger": memory_of(link), "vault": memory_of(self._vault.local)}
         before = (link.call("GET", redis_keys.FULL) or b"").decode()
         full = full_store(stores, int(link.call("ZCARD", redis_keys.OPEN)), before)
-        return full, bool(link.run(NOTE, [redis_keys.FULL], full))
+        return full, bool(link.run(SET_NOTE, [redis_keys.FULL], full))
 
     def rewrite_after_restart(self) -> bool:
         """Have the server write its append-only file anew, once after each of its starts; whether it was asked now.
@@ -173,7 +173,7 @@ class Ledger:
             return False
         with contextlib.suppress(redis.ResponseError):  # one is being written already
             link.call("BGREWRITEAOF")
-        return bool(link.run(NOTE, [redis_keys.REWRITTEN], run_id))
+        return bool(link.run(SET_NOTE, [redis_keys.REWRITTEN], run_id))
 
 
 def _lease(job_id: str, delivery: str, text: list[str], held_since: float) -> Lease:

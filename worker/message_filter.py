@@ -23,7 +23,7 @@ from worker import metrics
 JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ACCEPTED_FOR = "billing_queue"  # header of a message on the recovery queue: which queue its job was accepted for
 NEVER_SET = ("eta", "expires", "group", "chord", "callbacks", "errbacks")
-SIZE_LIMIT = 16_384
+MESSAGE_LIMIT = 16_384
 
 log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ def _problem_of_headers(headers: dict[str, Any]) -> str | None:
 
 
 def _problem_of_body(body: object, properties: dict[str, Any], job_id: str) -> str | None:
-    if properties.get("body_encoding") != "base64" or not isinstance(body, str) or len(body) > SIZE_LIMIT:
+    if properties.get("body_encoding") != "base64" or not isinstance(body, str) or len(body) > MESSAGE_LIMIT:
         return "body"
     try:
         arguments, named_arguments, embed = json.loads(base64.b64decode(body, validate=True))

@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Histogram
 
-OUTCOMES = Counter("billing_outcomes_total", "Jobs that ended here.", ["operation", "status"])
+OUTCOMES_TOTAL = Counter("billing_outcomes_total", "Jobs that ended here.", ["operation", "status"])
 JOB_SECONDS = Histogram(
     "billing_job_seconds",
     "From acceptance to the outcome.",

@@ -19,7 +19,7 @@ from worker.iamport.answer import Answer
 from worker.model import End, NotNow, PermitState, RatePermit, Snooze
 from worker.retry import VAULT_SILENT, backoff_s
 
-PERMIT, REPORT = Script("worker", "permit"), Script("worker", "report")
+PERMIT_SCRIPT, REPORT_SCRIPT = Script("worker", "permit"), Script("worker", "report")
 HORIZON_S = 1.0  # a place may be reserved that far ahead; so late may who waits hear of a pause
 INTERACTIVE_SHARE = 0.2
 FAILURES_LIMIT = 5
@@ -50,7 +50,9 @@ class SharedRate:
             *(self._rate_per_s, int(is_migration), HORIZON_S),
             *(INTERACTIVE_SHARE, COOL_S, int(is_look_up)),
         )
-        answer = self._stores.local.send_script(PERMIT, [redis_keys.PERMIT, redis_keys.SEALED + job_id], *arguments)
+        answer = self._stores.local.send_script(
+            PERMIT_SCRIPT, [redis_keys.PERMIT, redis_keys.SEALED + job_id], *arguments
+        )
         return lambda: _read(answer)
 
     def report(self, permit: RatePermit, answer: Answer) -> None:
@@ -62,7 +64,7 @@ class SharedRate:
             return
         arguments = (answer.health, answer.retry_after_s or 0, FAILURES_LIMIT, COOL_S)
         try:
-            self._stores.local.run(REPORT, [redis_keys.PERMIT], *arguments)
+            self._stores.local.run(REPORT_SCRIPT, [redis_keys.PERMIT], *arguments)
         except StoreUnavailable:  # a vault that forgets is also a rate that forgets
             return
 

@@ -75,7 +75,7 @@ LEDGER = {
     ),
     "producer": Role(keys=PRODUCER_KEYS, commands=PRODUCER_COMMANDS),
     "migrator": Role(
-        keys=f"{PRODUCER_KEYS} {redis_keys.OUTCOMES} {redis_keys.MIGRATION}*",
+        keys=f"{PRODUCER_KEYS} {redis_keys.OUTCOMES} {redis_keys.MIGRATION_RECORD}*",
         commands=f"{PRODUCER_COMMANDS} +xread +info",
     ),
     "limits": Role(

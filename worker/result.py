@@ -1,12 +1,17 @@
-"""Celery's result of a job, as its Redis backend would have stored it, so that ``AsyncResult(job_id).get()`` works."""
+"""The outcome that an end amounts to, and Celery's result of it."""
 
 from datetime import UTC, datetime
 
-from producer.contract.outcome import Outcome
+from producer.contract.outcome import AFTER_SENDING, Outcome, Status
+from worker.iamport.answer import Annotation
+from worker.iamport.verdict import NOTHING
+from worker.model import End, Lease
 
 
 def celery_result(outcome: Outcome, text: str) -> str:
-    """The result message: every outcome is a task that succeeded in ending.
+    """The result message as Celery's Redis backend stores it, so that ``AsyncResult(job_id).get()`` works.
+
+    Every outcome is a task that succeeded in ending.
 
     Args:
         outcome: the outcome.
@@ -19,3 +24,34 @@ def celery_result(outcome: Outcome, text: str) -> str:
         f'{{"status":"SUCCESS","result":{text},"traceback":null,"children":[],'
         f'"date_done":"{done}","task_id":"{outcome.job_id}"}}'
     )
+
+
+def outcome_of(lease: Lease, end: End, finished_at: float) -> Outcome:
+    """The outcome that an end amounts to; one that may have been sent never ends as though it had not been."""
+    judged = end.judged or NOTHING
+    found = judged.annotation or Annotation()
+    is_in_doubt = lease.is_doubtful and end.status not in AFTER_SENDING
+    paid_beside_newer = end.status is Status.PAID and lease.newer_applied
+    return Outcome(
+        job_id=lease.job_id,
+        status=Status.IN_DOUBT if is_in_doubt else end.status,
+        operation=lease.operation,
+        customer_uid=lease.customer_uid,
+        merchant_uid=lease.merchant_uid,
+        imp_uid=found.imp_uid,
+        code="newer_card" if paid_beside_newer else _first(end.code, judged.code),
+        message=judged.message,
+        pg_code=judged.pg_code,
+        card_name=found.card_name,
+        card_number=found.card_number,
+        pg_provider=found.pg_provider,
+        inserted=found.inserted,
+        updated=found.updated,
+        attempts=max(lease.attempts, end.attempts),
+        accepted_at=round(lease.accepted_at, 3),
+        finished_at=round(finished_at, 3),
+    )
+
+
+def _first(ours: str | None, imports: int | None) -> str | int | None:
+    return imports if ours is None else ours

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from producer.runtime.redis_store import Link
 
-FULL, AGAIN = 0.80, 0.75  # of maxmemory: refuse jobs, and accept them again
+FULL_FROM, FREE_BELOW = 0.80, 0.75  # of maxmemory: refuse jobs, and accept them again
 OPEN_JOB_BYTES = 4096  # what an open job will still write to the ledger: outcome, stream, Celery's result
 
 
@@ -53,7 +53,7 @@ def full_store(stores: Mapping[str, Memory], open_jobs: int, before: str) -> str
         before: the answer of the last time; it stays for a little longer than it took to come.
     """
     for name, memory in stores.items():
-        limit = memory.most * (AGAIN if before == name else FULL)
+        limit = memory.most * (FREE_BELOW if before == name else FULL_FROM)
         wanted = memory.used + (open_jobs * OPEN_JOB_BYTES if name == "ledger" else 0)
         if memory.most and (memory.used >= limit or wanted >= memory.most):
             return name

@@ -11,7 +11,7 @@ from worker.errors import SettingsError
 from worker.settings import WorkerSettings
 from worker.store_check import SETTINGS, Problem, Seen, look_at, problems_of_any, problems_of_ledger, problems_of_vault
 
-WAIT_S, PAUSE_S = 30.0, 1.0  # for a store that is starting
+STORES_WAIT_S, PAUSE_S = 30.0, 1.0  # for a store that is starting
 LOADING = WORDS["LOADING"]
 
 Judge = Callable[[Seen], Iterable[Problem]]
@@ -20,7 +20,7 @@ Judge = Callable[[Seen], Iterable[Problem]]
 def check_stores(
     settings: WorkerSettings,
     *,
-    wait_s: float = WAIT_S,
+    wait_s: float = STORES_WAIT_S,
     tell: Callable[[str], None] = lambda _words: None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,

@@ -14,7 +14,7 @@ from producer.contract import redis_keys
 from producer.runtime.errors import StoreUnavailable
 from producer.runtime.redis_store import Link
 from worker.redis_acl import LEDGER, VAULT, Role
-from worker.room import FULL, Memory, read_info
+from worker.room import FULL_FROM, Memory, read_info
 
 LEAST = {"redis": (7, 0), "valkey": (7, 2)}
 SETTINGS = ("save", "appendonly", "appendfsync", "maxmemory-policy", "repl-diskless-sync", "repl-diskless-load")
@@ -86,7 +86,7 @@ def problems_of_any(seen: Seen) -> Iterator[Problem]:
     used, most = seen.memory
     if not most:
         yield Problem("has no limit: set maxmemory to less than half of what the machine or container has")
-    elif used >= FULL * most:
+    elif used >= FULL_FROM * most:
         yield Problem(f"is {used / most:.0%} full: jobs are refused; raise maxmemory, or let workers finish")
 
 

@@ -11,7 +11,7 @@ from types import FrameType
 from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY
 from producer.runtime.lockdown import ALLOCATOR
 
-PERIOD_S, RESTART_PAUSE_S = 0.2, 1.0
+POLL_PERIOD_S, RESTART_PAUSE_S = 0.2, 1.0
 EARLY_S = 5.0  # if no process ever lived for so long, another start will not help
 
 
@@ -55,7 +55,7 @@ class _Supervisor:
                 if child.poll() is not None:
                     del self._children[number]
                     code = self._after_death(number, child.returncode, started) or code
-            time.sleep(PERIOD_S)
+            time.sleep(POLL_PERIOD_S)
         return code
 
     def _after_death(self, number: int, code: int, started: float) -> int:

@@ -20,7 +20,7 @@ from producer.runtime.errors import ProcessError
 from worker import metrics
 from worker.ledger import Ledger
 
-PERIOD_S = 0.5
+SWEEP_PERIOD_S = 0.5
 LOCK_LIFE_S = 10
 ROOM = 1000  # ids on the recovery queue at most
 GUARD_S = 60.0  # an id that was published is looked at again after this, should its message be lost
@@ -116,7 +116,7 @@ class Sweeper:
 
     def _run(self) -> None:
         problem = ""
-        while not self._stopped.wait(PERIOD_S):
+        while not self._stopped.wait(SWEEP_PERIOD_S):
             self._alive()
             try:
                 self.sweep()

@@ -35,7 +35,7 @@ def run(self: Any, job_id: str) -> None:  # noqa: ANN401 — Celery's task
 def _report(result: object) -> None:
     match result:
         case Outcome():
-            metrics.OUTCOMES.labels(str(result.operation), str(result.status)).inc()
+            metrics.OUTCOMES_TOTAL.labels(str(result.operation), str(result.status)).inc()
             metrics.JOB_SECONDS.labels(str(result.operation)).observe(result.finished_at - result.accepted_at)
             log.info("job finished", status=str(result.status), code=result.code, attempts=result.attempts)
         case Snooze():

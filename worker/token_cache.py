@@ -37,7 +37,7 @@ from worker.retry import TOKEN_AWAITED, VAULT_SILENT
 MARGIN_S = 30.0  # fetched again this long before its end: inside the last minute, in which i'mport extends it
 SHORTEST_LIFE_S = 5.0  # however near its end i'mport says it is, it is not asked for more often than this
 LOCK_S = 20  # outlives any login call
-WAIT_S, POLL_S = 10.0, 0.05
+TOKEN_WAIT_S, POLL_S = 10.0, 0.05
 FAILURE_S = 1.0  # a failed login is not tried again sooner by this process
 REFUSED_S = 30
 
@@ -88,7 +88,7 @@ class TokenCache:
         held = self._held
         if held is not None and self._clock() < held.until:
             return held
-        if not self._one_at_a_time.acquire(timeout=WAIT_S):
+        if not self._one_at_a_time.acquire(timeout=TOKEN_WAIT_S):
             raise TokenUnavailable(TOKEN_AWAITED)
         try:
             held = self._held
@@ -119,7 +119,7 @@ class TokenCache:
 
     def _awaited(self) -> SharedToken:
         """The token that this process fetches, or another one does meanwhile."""
-        owner, end = secrets.token_hex(8), self._clock() + WAIT_S
+        owner, end = secrets.token_hex(8), self._clock() + TOKEN_WAIT_S
         while True:
             if self._vault.local.call("EXISTS", self._name + ":refused"):
                 raise LoginRefused(LOGIN_REFUSED, REFUSED_S)

@@ -194,15 +194,7 @@ class Card(BaseModel):
         """
         if len(data) > PLAINTEXT_LIMIT:
             raise InvalidCard([("card", f"is longer than {PLAINTEXT_LIMIT} bytes")])
-        members, rule = None, "must be a JSON object"
-        try:
-            members = loads(data)
-        except DuplicateMember:
-            rule = "names a member twice"
-        except (ValueError, RecursionError):
-            rule = "is not JSON"
-        if not isinstance(members, Mapping):
-            raise InvalidCard([("card", rule)])
+        members = _members(data)
         unknown = [name for name in members if name not in cls.model_fields]
         if len(unknown) > UNKNOWN_LIMIT:  # pydantic would word an error for each
             raise InvalidCard([("card", f"has {len(unknown)} members that no card has")])
@@ -251,3 +243,16 @@ class Card(BaseModel):
 
     def __str__(self) -> str:
         return repr(self)
+
+
+def _members(data: bytes) -> Mapping[str, Any]:
+    members, rule = None, "must be a JSON object"
+    try:
+        members = loads(data)
+    except DuplicateMember:
+        rule = "names a member twice"
+    except (ValueError, RecursionError):
+        rule = "is not JSON"
+    if isinstance(members, Mapping):
+        return members
+    raise InvalidCard([("card", rule)])

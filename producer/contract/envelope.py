@@ -19,7 +19,7 @@ from .jose import header_of, split, unb64url
 ENVELOPE_LIMIT = 4096  # bytes of the compact text
 LIFE_LIMIT_S = 3600
 CLOCK_SKEW_S = 300
-ALG, ENC, TYP = "ECDH-ES", "A256GCM", "card+jwe"
+SEAL_ALG, ENC, SEAL_TYP = "ECDH-ES", "A256GCM", "card+jwe"
 IV_LENGTH, TAG_LENGTH = 12, 16
 
 ISSUE_MEMBERS = frozenset({"alg", "enc", "epk", "kid", "typ", "purpose", "customer_uid", "iat", "exp"})
@@ -129,7 +129,7 @@ class Envelope(BaseModel):
 
 
 def _check_header(header: dict[str, Any]) -> None:
-    for member, values in (("alg", (ALG,)), ("enc", (ENC,)), ("typ", (TYP,)), ("purpose", tuple(MEMBERS))):
+    for member, values in (("alg", (SEAL_ALG,)), ("enc", (ENC,)), ("typ", (SEAL_TYP,)), ("purpose", tuple(MEMBERS))):
         if member in header and header[member] not in values:
             raise Refused(f"wrong_{member}")
     if frozenset(header) not in MEMBERS.get(header.get("purpose", ""), ()):

@@ -31,7 +31,7 @@ RECOVERY, INTERACTIVE, MIGRATION = "recovery", "interactive", "migration"
 QUEUES = (RECOVERY, INTERACTIVE, MIGRATION)  # in the order in which workers take from them
 
 SIGNED_LIMIT = 8192  # bytes of the compact text
-ALG, TYP = "Ed25519", "job+jws"
+SIGNATURE_ALG, JOB_TYP = "Ed25519", "job+jws"
 SIGNATURE_LENGTH = 64
 DEADLINE_LIMIT_S = 7 * 86400
 
@@ -151,7 +151,7 @@ class SignedJob(NamedTuple):
         """
         head, payload, signature = split(text, 3, SIGNED_LIMIT)
         header = header_of(head)
-        for member, value in (("alg", ALG), ("typ", TYP)):
+        for member, value in (("alg", SIGNATURE_ALG), ("typ", JOB_TYP)):
             if member in header and header[member] != value:
                 raise Refused(f"wrong_{member}")
         if header.keys() != {"alg", "kid", "typ"}:

@@ -86,7 +86,7 @@ class Control:
 
     def __init__(self, ledger_url: str, vault_url: str, name: str) -> None:
         self._ledger, self._vault = Store("ledger", ledger_url), Store("vault", vault_url)
-        self._key = redis_keys.MIGRATION + name
+        self._key = redis_keys.MIGRATION_RECORD + name
         self._tick = self._ledger.client.register_script(TICK)
         self._holder = secrets.token_hex(8)
         self._after = "0"

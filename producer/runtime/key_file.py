@@ -14,7 +14,7 @@ from .errors import ProcessError
 
 Keys = TypeVar("Keys")
 LOOK_EVERY_S = 1.0
-SIZE_LIMIT = 1_000_000
+KEY_FILE_LIMIT = 1_000_000
 
 
 class KeyFileError(ProcessError):
@@ -38,7 +38,7 @@ def read_jwk(setting: str, path: Path, *, private: bool) -> dict[str, Any]:
             mode = os.fstat(file.fileno()).st_mode
             if private and stat.S_IMODE(mode) & 0o077:
                 raise KeyFileError(f"{setting}: the file can be read by others; chmod 600 it")
-            found = json.loads(file.read(SIZE_LIMIT))
+            found = json.loads(file.read(KEY_FILE_LIMIT))
     except OSError as error:
         found, problem = None, f"the file cannot be read ({error.strerror})"
     except (ValueError, RecursionError):

@@ -24,7 +24,7 @@ from .store_errors import is_passing, trouble
 
 Argument = str | bytes | int | float
 UNANSWERED_LIMIT = 100
-FAILURES = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError, OSError)
+LINK_FAILURES = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError, OSError)
 
 
 def open_client(url: str, connect_timeout_s: float, answer_timeout_s: float) -> redis.Redis:
@@ -79,12 +79,12 @@ class Link:
         try:
             self._write(command)
             return self._read()
-        except FAILURES as error:
+        except LINK_FAILURES as error:
             self._drop(error)
         try:
             self._write(command)
             return self._read()
-        except FAILURES as error:
+        except LINK_FAILURES as error:
             reason = trouble(self._name, self._url, error)
             self._drop(error)
         raise StoreUnavailable(reason.words, is_lasting=reason.is_lasting)  # no local of ours: it would hold its frame
@@ -117,14 +117,14 @@ class Link:
         """Send a repeatable command now; the returned function reads the answer, or does it all again if that fails."""
         try:
             self._write(command)
-        except FAILURES as error:
+        except LINK_FAILURES as error:
             self._drop(error)
             return lambda: self.call(*command)
 
         def answer() -> Any:  # noqa: ANN401 — as call
             try:
                 return self._read()
-            except FAILURES as error:
+            except LINK_FAILURES as error:
                 self._drop(error)
                 return self.call(*command)
 
@@ -141,7 +141,7 @@ class Link:
         self._unanswered.append(command)
         try:
             self._write_unanswered()
-        except FAILURES as error:
+        except LINK_FAILURES as error:
             self._drop(error)
 
     def _write(self, command: tuple[Argument, ...]) -> None:

@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 import redis
 
 COMMAND = re.compile(r"(?:run|run the) '([A-Za-z_|]{1,40})'")
-LOGIN = re.compile(r"WRONGPASS|invalid username-password|NOAUTH|Authentication required|ACCESS_REFUSED", re.IGNORECASE)
+WRONG_LOGIN = re.compile(
+    r"WRONGPASS|invalid username-password|NOAUTH|Authentication required|ACCESS_REFUSED", re.IGNORECASE
+)
 RIGHT = re.compile(r"NOPERM|ACL failure|no permissions|can't (?:run|access)", re.IGNORECASE)
 WORDS = {  # the first word of an error reply
     "READONLY": "is read-only (a replica?)",
@@ -114,14 +116,12 @@ def _connection(error: BaseException) -> Reason | None:
 
 def _refusal(error: BaseException) -> Reason | None:
     text = str(error)
-    if LOGIN.search(text):
+    if WRONG_LOGIN.search(text):
         return Reason("wrong user or password", is_lasting=True)
     if RIGHT.search(text):
         command = COMMAND.search(text)
         right = f"to run {command[1].upper()}" if command else "to a key or channel"
         return Reason(f"no right {right} (python -m worker acl gives it)", is_lasting=True)
-    passing = PASSING.search(text)
-    word = KINDS.get(type(error)) or (passing[1] if passing else None)
-    if word:
+    if word := KINDS.get(type(error)) or next(iter(PASSING.findall(text)), None):
         return Reason(WORDS[word])
     return Reason("refuses a command") if isinstance(error, redis.ResponseError) else None

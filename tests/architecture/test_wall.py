@@ -21,6 +21,7 @@ PLANTED = (
     ("worker/doctor.py", "is_refused = answer.status == 401"),
     ("producer/stores.py", "from worker import ledger"),
     ("producer/migrate/run.py", "import kombu"),
+    ("producer/web/endpoint.py", "from producer.contract import job"),
 )
 
 

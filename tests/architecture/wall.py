@@ -63,19 +63,21 @@ def violations(root: Path = ROOT) -> list[str]:
 
 def _imports(module: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
     rules = [rule for rule in RULES if _stands_in(module, (rule.room,)) and not _stands_in(module, rule.but_for)]
-    for line, name in _imported(module, tree):
+    for line, name, is_relative in _imported(module, tree):
         if any(_hits(name, rule) for rule in rules):
             yield line, f"imports {name}"
+        elif module.startswith("producer.") and _is_below(name, "producer") and not is_relative:
+            yield line, f"imports {name} by a name that an installed package has not"
 
 
-def _imported(module: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
+def _imported(module: str, tree: ast.Module) -> Iterator[tuple[int, str, bool]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            yield from ((node.lineno, alias.name, False) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = module.rsplit(".", node.level)[0] if node.level else ""
             source = ".".join(filter(None, (base, node.module)))
-            yield from ((node.lineno, f"{source}.{alias.name}") for alias in node.names)
+            yield from ((node.lineno, f"{source}.{alias.name}", node.level > 0) for alias in node.names)
 
 
 def _stands_in(module: str, patterns: Iterable[str]) -> bool:

@@ -155,7 +155,7 @@ class Stage:
 
     def forget_holder(self, name: str) -> None:
         """What the migration's lease does by itself some seconds after its process died."""
-        self.stack.queue.client(1).hset(redis_keys.MIGRATION + name, "held_until", 0)
+        self.stack.queue.client(1).hset(redis_keys.MIGRATION_RECORD + name, "held_until", 0)
 
     def wake_open_jobs(self) -> None:
         """What happens by itself within a minute or so: leases that nobody holds end, lost messages are missed."""

@@ -13,7 +13,15 @@ from worker import ledger
 from worker import rate_limit as throttle
 
 KEY = "model:time"
-SCRIPTS = (ledger.CLAIM, ledger.SENT, ledger.WAIT, ledger.FINISH, ledger.DUE, throttle.PERMIT, throttle.REPORT)
+SCRIPTS = (
+    ledger.CLAIM,
+    ledger.SENT,
+    ledger.WAIT,
+    ledger.FINISH,
+    ledger.DUE,
+    throttle.PERMIT_SCRIPT,
+    throttle.REPORT_SCRIPT,
+)
 
 
 @contextmanager

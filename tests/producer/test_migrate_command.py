@@ -300,7 +300,7 @@ def test_a_run_whose_rows_are_all_issued_is_exit_code_0_with_report_and_summarie
     signed = stage.keys.verified(stage.sealed(job("a")))
     assert (signed.customer_uid, signed.pg) == ("a", "nice")
     assert signed.expires_at - signed.accepted_at == pytest.approx(3600)
-    assert stage.ledger.hget(redis_keys.MIGRATION + "m", "state") == ledger.DONE
+    assert stage.ledger.hget(redis_keys.MIGRATION_RECORD + "m", "state") == ledger.DONE
 
 
 @pytest.mark.usefixtures("workers")

@@ -24,7 +24,7 @@ from tests.ports import dead_port
 from tests.producer.migrate_stage import job_of, narrow_user, outcome_of
 from tests.producer.stage import Stage
 
-KEY = redis_keys.MIGRATION + "m"
+KEY = redis_keys.MIGRATION_RECORD + "m"
 
 
 def opened(stage: Stage, name: str = "m") -> Control:

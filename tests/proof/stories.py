@@ -136,7 +136,7 @@ def changes(proof: Proof, name: str) -> Callable[[], bool]:
     ledger = proof.stack.ledger
 
     def written() -> object:
-        return ledger.hget(redis_keys.MIGRATION + name, "updated_at")
+        return ledger.hget(redis_keys.MIGRATION_RECORD + name, "updated_at")
 
     before = written()
     return lambda: written() != before
@@ -149,7 +149,7 @@ def begun(
     """A migration whose source says no more than its first rows, for as long as the block takes."""
 
     def is_known(_log: str) -> bool:
-        return bool(proof.stack.ledger.exists(redis_keys.MIGRATION + name))
+        return bool(proof.stack.ledger.exists(redis_keys.MIGRATION_RECORD + name))
 
     command = f"python -m producer migrate - --name {name}"
     with proof.halves["producer"].running(command, environ, ready=is_known, given=source, code=code) as process:

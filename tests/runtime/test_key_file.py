@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from producer.runtime.key_file import LOOK_EVERY_S, SIZE_LIMIT, KeyFileError, WatchedFile, keys_of, kid_of, read_jwk
+from producer.runtime.key_file import KEY_FILE_LIMIT, LOOK_EVERY_S, KeyFileError, WatchedFile, keys_of, kid_of, read_jwk
 
 SETTING = "SIGNING_KEY_FILE"
 
@@ -82,7 +82,7 @@ def test_file_that_is_not_text_is_refused(watched: Watched) -> None:
 
 
 def test_endless_file_is_not_read_to_its_end(watched: Watched) -> None:
-    watched.write('{"kid":"' + "k" * SIZE_LIMIT + '"}')
+    watched.write('{"kid":"' + "k" * KEY_FILE_LIMIT + '"}')
 
     with pytest.raises(KeyFileError, match="does not hold a JSON object"):
         read_jwk(SETTING, watched.path, private=True)

@@ -14,9 +14,9 @@ from producer.errors import BrokerUnavailable
 from producer.runtime.redis_store import Stores
 from producer.stores import Acceptance, NewJob
 from tests.servers import RedisServer, wait_until
-from worker.issuance import outcome_of
 from worker.ledger import Ledger
 from worker.model import OVERDUE, End, Lease, NotClaimed, Snooze
+from worker.result import outcome_of
 
 ROUNDED = 1e-5  # what an instant may lose as a text
 NOBODY_EMPTY = [-1.0] * len(QUEUES)

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from producer.runtime.errors import StoreUnavailable
 from worker.errors import LoginRefused, TokenUnavailable
 from worker.iamport.answer import Answer, Token
-from worker.token_cache import REFUSED_S, WAIT_S, TokenCache
+from worker.token_cache import REFUSED_S, TOKEN_WAIT_S, TokenCache
 
 
 class FakeLink:
@@ -232,7 +232,7 @@ def test_who_waits_for_anothers_fetch_gives_up_in_time(vault: Vault) -> None:
     vault.stored.set(f"{name}:lock", "somebody else")
 
     assert process.refusal().reason == "token_awaited"
-    assert WAIT_S <= process.clock.now < WAIT_S + 1
+    assert TOKEN_WAIT_S <= process.clock.now < TOKEN_WAIT_S + 1
     assert vault.stored.get(f"{name}:lock") == b"somebody else"
 
 

@@ -4,6 +4,7 @@ Source: i'mport's V1 schema (CustomerAnnotation, PaymentAnnotation) and its prom
 """
 
 import json
+import re
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
@@ -11,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 from producer.runtime.redaction import mask_card_number, scrub
 
 UNAUTHORIZED, NOT_FOUND, TOO_MANY_REQUESTS, SERVER_ERROR = 401, 404, 429, 500  # HTTP
+TOKEN_TEXT = re.compile(r"[\x21-\x7e]+")
 UNKNOWN_UID = 1  # i'mport's code
 Health = Literal["answered", "throttled", "timeout", "failed"]
 
@@ -157,14 +159,7 @@ class Answer(NamedTuple):
 def _token(response: dict[str, Any]) -> Token | None:
     text, expired_at, now = (response.get(name) for name in ("access_token", "expired_at", "now"))
     expiry, clock = _number(expired_at), _number(now)
-    if (
-        not isinstance(text, str)
-        or not text.isascii()
-        or not text.isprintable()
-        or " " in text
-        or expiry is None
-        or clock is None
-    ):
+    if not isinstance(text, str) or not TOKEN_TEXT.fullmatch(text) or expiry is None or clock is None:
         return None
     return Token(text, float(expiry - clock), float(clock))
 

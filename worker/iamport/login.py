@@ -3,12 +3,12 @@
 from worker.iamport.answer import TOO_MANY_REQUESTS, UNAUTHORIZED, Answer
 
 LOGIN_REFUSED, LOGIN_FAILED, LOGIN_THROTTLED = "login_refused", "login_failed", "login_throttled"
-BY_STATUS = {UNAUTHORIZED: LOGIN_REFUSED, TOO_MANY_REQUESTS: LOGIN_THROTTLED}
+PROBLEM_BY_STATUS = {UNAUTHORIZED: LOGIN_REFUSED, TOO_MANY_REQUESTS: LOGIN_THROTTLED}
 
 
 def login_problem(answer: Answer) -> str | None:
     """The reason why there is no token; None if there is one."""
-    return None if answer.token is not None else BY_STATUS.get(answer.status, LOGIN_FAILED)
+    return None if answer.token is not None else PROBLEM_BY_STATUS.get(answer.status, LOGIN_FAILED)
 
 
 def advice(answer: Answer) -> str:

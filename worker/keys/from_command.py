@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from producer.runtime.key_file import SIZE_LIMIT, KeyFileError
+from producer.runtime.key_file import KEY_FILE_LIMIT, KeyFileError
 from worker.keys.opening import OpeningKeys
 
 SETTING = "OPENING_KEYS_COMMAND"
@@ -87,4 +87,4 @@ def _printed_by(command: str) -> tuple[bytes, str]:
         return b"", "does not print a JSON object"
     if done.returncode:
         return b"", f"ended with exit code {done.returncode}"
-    return done.stdout[:SIZE_LIMIT], "does not print a JSON object"
+    return done.stdout[:KEY_FILE_LIMIT], "does not print a JSON object"

@@ -27,7 +27,7 @@ from worker.errors import WorkerError
 
 OPENING, PRODUCERS = Path("worker/opening.private.jwks.json"), Path("worker/producers.public.jwks.json")
 SEALING, SIGNING = "sealing.public.jwks.json", "signing.private.jwk.json"
-EVERYTHING = ("issue", "onetime")
+ALL_OPERATIONS = ("issue", "onetime")
 
 Jwk = dict[str, Any]
 
@@ -36,7 +36,7 @@ class KeygenError(WorkerError):
     """Keys are there that would be overwritten, or none are there to rotate."""
 
 
-def generate(directory: Path, may: Sequence[str] = EVERYTHING, *, today: datetime | None = None) -> list[Path]:
+def generate(directory: Path, may: Sequence[str] = ALL_OPERATIONS, *, today: datetime | None = None) -> list[Path]:
     """Write the four files of a new installation; ``may`` is what its producer may ask for.
 
     Raises:

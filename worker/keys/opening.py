@@ -26,7 +26,7 @@ from producer.contract.identifiers import Operation
 from worker.errors import UnknownKid, UnknownProducer
 from worker.model import Lease
 
-CURVES: dict[str, type[OKPKey | ECKey]] = {"X25519": OKPKey, "P-256": ECKey}
+OPENING_CURVES: dict[str, type[OKPKey | ECKey]] = {"X25519": OKPKey, "P-256": ECKey}
 
 
 def _anything(_value: object) -> None:
@@ -34,8 +34,8 @@ def _anything(_value: object) -> None:
 
 
 _members = {name: HeaderParameter("", _anything) for name in ("purpose", "customer_uid", "merchant_uid", "iat", "exp")}
-_jwe_registry = jwe.JWERegistry(header_registry=_members, algorithms=[sealed_card.ALG, sealed_card.ENC])
-_jws_registry = jws.JWSRegistry(algorithms=[signed_job.ALG])
+_jwe_registry = jwe.JWERegistry(header_registry=_members, algorithms=[sealed_card.SEAL_ALG, sealed_card.ENC])
+_jws_registry = jws.JWSRegistry(algorithms=[signed_job.SIGNATURE_ALG])
 
 
 class OpeningKeys:
@@ -53,7 +53,7 @@ class OpeningKeys:
     def __init__(self, members: dict[str, Any]) -> None:
         self._keys: dict[str, tuple[str, OKPKey | ECKey]] = {}
         for jwk in keys_of(self.setting, members):
-            kind = CURVES.get(str(jwk.get("crv")))
+            kind = OPENING_CURVES.get(str(jwk.get("crv")))
             if kind is None or "d" not in jwk:
                 raise KeyFileError(f"{self.setting}: holds a key that is not a private X25519 or P-256 key")
             names = {"kty", "crv", "x", "y", "d", "kid"}
