@@ -15,7 +15,7 @@ from tests.fake_iamport import CARDS
 from tests.worker.leases import JOB_ID, lease
 from worker.errors import LoginRefused, TokenUnavailable, UnknownKid
 from worker.iamport.answer import Annotation, Answer
-from worker.issuance import WRITE_RETRY_S, Issuance
+from worker.issuance import MARK_SLACK_S, WRITE_RETRY_S, Issuance
 from worker.model import Lease, NotClaimed, NotOurs, RatePermit, SharedToken, Snooze
 
 ISSUED = Answer(200, 0, None, Annotation(card_name="신한카드", card_number="424242******4242", inserted=5, updated=5))
@@ -202,6 +202,19 @@ def test_it_is_marked_sent_before_it_is_sent() -> None:
     step = scene.run()
 
     assert step == NotOurs()
+    assert scene.iamport.tokens == []
+
+
+def test_it_is_not_sent_if_marking_took_longer_than_its_lease_outlives_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+
+    def slowly(lease: Lease) -> int:
+        scene.now += MARK_SLACK_S + 1
+        return 1
+
+    monkeypatch.setattr(scene.ledger, "mark_sent", slowly)
+
+    assert scene.run() == NotOurs()
     assert scene.iamport.tokens == []
 
 
