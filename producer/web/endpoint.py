@@ -126,6 +126,7 @@ class CardEndpoint:
         self._limits = Limits(
             settings.limits_url or queue.settings.ledger_url, settings.limit_per_address, settings.limit_per_customer
         )
+        self._limits.check()
         path = settings.api_keys_file
         self._api_keys = None if path is None else WatchedFile(path, ApiKeys.load)
 

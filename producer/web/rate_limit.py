@@ -6,7 +6,11 @@ from limits.storage import RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
 from ..contract import redis_keys
+from ..errors import SettingsError
+from ..runtime.store_errors import trouble
 from .schema import EndpointError
+
+CHECK = parse("1 per 1 second")
 
 
 class Limits:
@@ -27,8 +31,23 @@ class Limits:
             socket_connect_timeout=1.0,
             socket_timeout=1.5,
         )
-        self._limiter = SlidingWindowCounterRateLimiter(storage)
+        self._url, self._limiter = ledger_url, SlidingWindowCounterRateLimiter(storage)
         self._limits = {"address": parse(per_address), "customer": parse(per_customer)}
+
+    def check(self) -> None:
+        """Count for once, so that a user who may not is known before any card comes.
+
+        Raises:
+            SettingsError: only a person can mend it. A store that is away may come back.
+        """
+        try:
+            self._limiter.hit(CHECK, "check")
+        except StorageError as error:
+            words, is_lasting = trouble("ledger", self._url, error.storage_error)
+            if is_lasting:
+                raise SettingsError(
+                    f"LIMITS_URL: {words}; cards would not be limited: give it the URL of the user limits"
+                ) from None
 
     def count(self, **who: str | None) -> None:
         """Count one card for each of those named.

@@ -10,9 +10,10 @@ import redis
 from celery import Celery
 from celery.result import AsyncResult
 
-from producer import BillingQueue, Card
+from producer import BillingQueue, Card, SettingsError
 from producer.contract import redis_keys
 from producer.contract.job import QUEUES
+from producer.web import WebSettings, card_app
 from producer.web.rate_limit import Limits
 from tests.fake_iamport import CARDS
 from tests.ports import free_port
@@ -59,6 +60,11 @@ def test_jobs_of_all_kinds_run_with_each_roles_own_rights(stack: Stack, queue: B
     statuses = [str(queue.wait(job.job_id, 60).status) for job in jobs]
     assert statuses == ["issued", "declined", "issued", "issued", "paid", *["issued"] * 20]
     assert {what for _, what in denied(stack)} <= {"client", "client|setinfo"}  # which client libraries can do without
+
+
+def test_a_page_whose_cards_could_not_be_counted_is_refused_with_the_setting(queue: BillingQueue) -> None:
+    with pytest.raises(SettingsError, match=r"^LIMITS_URL: ledger at .*, user producer: no right .*user limits$"):
+        card_app(queue, WebSettings(limits_url=None))
 
 
 def test_a_migration_runs_with_the_migrators_rights_and_with_no_others(stack: Stack, tmp_path: Path) -> None:
