@@ -52,7 +52,6 @@ def _pyproject(name: str) -> str:
     project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     dependencies = project["dependencies"] + (extras["worker"] if name == WORKER else [])
-    kept = "flower" if name == WORKER else "web"
     members = {
         "name": name,
         **{
@@ -60,7 +59,7 @@ def _pyproject(name: str) -> str:
             for key in ("version", "description", "readme", "license", "license-files", "requires-python")
         },
         "dependencies": dependencies,
-        "optional-dependencies": {kept: extras[kept]},
+        "optional-dependencies": {"web": extras["web"]} if name == MERCHANT else {},
         "scripts": {MERCHANT: "iamport_billing.__main__:entry"} if name == MERCHANT else {},
     }
     roots = sorted({place.partition("/")[0] for place in FOLDERS[name].values()})

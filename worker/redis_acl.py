@@ -79,7 +79,7 @@ LEDGER = {
         commands=f"{PRODUCER_COMMANDS} +xread +info",
     ),
     "limits": Role(
-        keys=f"{redis_keys.LIMITS}*", commands=f"{CONNECT} {SCRIPTS} +get +set +exists +incrby +expire +pttl"
+        keys=f"{redis_keys.LIMITS}*", commands=f"{CONNECT} {SCRIPTS} +get +set +exists +incrby +expire +pttl +rename"
     ),
     "listener": Role(
         keys=f"{redis_keys.OUTCOMES} {redis_keys.WEBHOOK}*",

@@ -30,7 +30,7 @@ INSTALLED = {  # what each installs, and its packages
     "producer": (wheels.MERCHANT, ("iamport_billing",)),
     "web": (f"{wheels.MERCHANT}[web]", ("iamport_billing",)),
     "worker": (wheels.WORKER, ("worker", "producer", "celeryconfig")),
-    "flower": (f"{wheels.WORKER}[flower]", ("flower",)),
+    "flower": ("flower celery[redis]", ("flower",)),  # none of ours: it would read the worker's celeryconfig
 }
 TIMEOUT_S = 300  # ends what hangs, not what a busy machine makes slow
 FROM_OUTSIDE = ("PATH", "HOME", "LANG")
@@ -119,7 +119,7 @@ class Half:
         self.empty.mkdir(parents=True)
         venv.create(self._root, symlinks=True)
         offline = ("--no-index", "--no-compile", "--find-links", str(folder), "-c", str(source / "requirements.txt"))
-        pip("install", *offline, self._distribution, python=self._python)
+        pip("install", *offline, *self._distribution.split(), python=self._python)
         try:
             pip("check", python=self._python)
         except subprocess.CalledProcessError as error:
@@ -159,6 +159,7 @@ class Half:
         Returns:
             What it printed on stdout.
         """
+        given = given.replace(b"from producer", f"from {self._name}".encode())  # a document's lines
         done = self._run(self._installed(command), given, environ or {})
         problem = None
         if done.code != code:
@@ -227,9 +228,13 @@ class Half:
         path = f"{self._python.parent}{os.pathsep}{os.environ['PATH']}"
         return {**inherited(), "PATH": path, "PYTHONUNBUFFERED": "1", **environ}
 
+    @property
+    def _name(self) -> str:
+        """The producer's name where this is installed."""
+        return "producer" if "producer" in self._packages else "iamport_billing"
+
     def _installed(self, command: str) -> list[str]:
-        name = "producer" if "producer" in self._packages else "iamport_billing"
-        return command.replace("-m producer", f"-m {name}").split()
+        return command.replace("-m producer", f"-m {self._name}").split()
 
 
 def _end(process: "subprocess.Popen[bytes]") -> int:

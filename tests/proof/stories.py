@@ -170,12 +170,10 @@ def without_web(proof: Proof) -> None:
 def page(proof: Proof) -> None:
     """The card page: a ticket's and another backend's card handed in, to the outcome."""
     half, port = proof.halves["web"], free_port()
-    half.run(
-        "python -", proof.producer(), given=(MOUNT + mount()).encode(), shown="card_app and ticket of docs/card-page.md"
-    )
     environ = proof.producer(LIMITS_URL=proof.stack.queue.url(1, "limits"), API_KEYS_FILE="api_keys.json")
     proof.book.users.add("limits")
     key = half.run("python -m producer api-key shop --may issue", environ, says="bk_").strip()
+    half.run("python -", environ, given=(MOUNT + mount()).encode(), shown="card_app and ticket of docs/card-page.md")
     url = f"http://127.0.0.1:{port}"
     with half.running(f"python -m producer serve --port {port}", environ, ready=lambda log: "running on" in log):
         ticket = half.run("python -m producer ticket --customer-uid page-1", environ).strip()

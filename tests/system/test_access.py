@@ -1,6 +1,7 @@
 """Redis users: each role works with its own rights, and with no others. Celery's, Flower's and our own traffic."""
 
 import subprocess
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,17 @@ def test_jobs_of_all_kinds_run_with_each_roles_own_rights(stack: Stack, queue: B
 def test_a_page_whose_cards_could_not_be_counted_is_refused_with_the_setting(queue: BillingQueue) -> None:
     with pytest.raises(SettingsError, match=r"^LIMITS_URL: ledger at .*, user producer: no right .*user limits$"):
         card_app(queue, WebSettings(limits_url=None))
+
+
+def test_cards_are_counted_from_one_window_to_the_next(stack: Stack) -> None:
+    limits = Limits(stack.stores("limits")["LEDGER_URL"], "3 per 1 second", "3 per 1 second")
+    end = time.monotonic() + 3
+
+    while time.monotonic() < end:  # windows of a second, one after the other
+        limits.check()
+        time.sleep(0.05)
+
+    assert "rename" not in {what for _, what in denied(stack)}
 
 
 def test_a_migration_runs_with_the_migrators_rights_and_with_no_others(stack: Stack, tmp_path: Path) -> None:
