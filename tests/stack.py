@@ -24,7 +24,7 @@ from producer import BillingQueue
 from producer.settings import ProducerSettings
 from tests.fake_iamport import FakeIamport
 from tests.servers import ROOT, RedisServer, environment, family, leave_checkout, running, wait_until
-from worker import redis_acl as access
+from worker import redis_acl
 from worker.keys import generate as keygen
 
 READY = b" ready."
@@ -208,10 +208,10 @@ class Stack:
             undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
             keygen.generate(self.keys)
             servers = (
-                access.Server(f"127.0.0.1:{one.port}", one.tls, str(one.folder / "ca.pem"))
+                redis_acl.Server(f"127.0.0.1:{one.port}", one.tls, str(one.folder / "ca.pem"))
                 for one in (self.queue, self.vault)
             )
-            access.write_access(self.keys, *servers)
+            redis_acl.write_access(self.keys, *servers)
             undo.enter_context(self.queue)
             undo.enter_context(self.vault)
             undo.enter_context(self.fake)

@@ -9,7 +9,7 @@ import click
 
 from producer.runtime.errors import ProcessError
 from producer.runtime.lockdown import MemoryNotLocked, end_with_parent, lock_down, start_anew_scrubbed
-from worker import redis_acl as access
+from worker import redis_acl
 from worker.errors import SettingsError
 from worker.keys import generate as keys
 from worker.keys import retire as retirement
@@ -49,7 +49,7 @@ def keygen(directory: Path, *, rotate: bool, name: str | None, may: str | None) 
 
 
 def _operations(may: str | None) -> list[str]:
-    operations = list(keys.ALL_OPERATIONS) if may is None else may.replace(" ", "").split(",")
+    operations = list(keys.ALL_OPERATIONS) if may is None else [word.strip() for word in may.split(",")]
     if not set(operations) <= set(keys.ALL_OPERATIONS):
         raise click.BadParameter(f"knows {' and '.join(keys.ALL_OPERATIONS)}", param_hint="--may")
     return operations
@@ -69,8 +69,8 @@ def _written(directory: Path, name: str | None, operations: list[str], *, rotate
 @click.option("--ca-file", metavar="PATH", help="Their authority's certificate, where the clients find it.")
 def acl(directory: Path, ledger: str, vault: str, ca_file: str | None, *, tls: bool) -> None:
     """Write Redis ACL files for worker, producer and Flower into DIRECTORY, and the URLs that go with them."""
-    servers = (access.Server(address, tls, ca_file) for address in (ledger, vault))
-    for path in access.write_access(directory, *servers):
+    servers = (redis_acl.Server(address, tls, ca_file) for address in (ledger, vault))
+    for path in redis_acl.write_access(directory, *servers):
         click.echo(path)
 
 

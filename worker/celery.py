@@ -19,14 +19,14 @@ from producer.runtime.lockdown import MemoryNotLocked, has_scrubbing_allocator, 
 from producer.runtime.logs import set_up_logs
 from producer.runtime.redis_store import Link, Stores
 from producer.runtime.store_errors import trouble
-from worker import message_filter as intake
+from worker import message_filter
 from worker.bootstrap import this_worker
 from worker.errors import SettingsError
 from worker.settings import WorkerSettings
 from worker.start_check import check_stores
 from worker.sweeper import Sweeper
 
-intake.install()
+message_filter.install()
 try:
     app = Celery("billing", config_source="celeryconfig", include=["worker.tasks"])
     app.conf.worker_pool  # noqa: B018 — read the configuration now: a bad setting is one line, not a traceback later
@@ -91,7 +91,7 @@ def _send(producer: Any, job_id: str, queue: str) -> None:  # noqa: ANN401 — k
         args=(job_id,),
         task_id=job_id,
         queue=RECOVERY,
-        headers={intake.ACCEPTED_FOR: queue},  # a hint for the shared rate; whoever forges it gains nothing
+        headers={message_filter.ACCEPTED_FOR: queue},  # a hint for the shared rate; whoever forges it gains nothing
         producer=producer,
         ignore_result=True,
     )

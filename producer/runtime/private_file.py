@@ -26,11 +26,15 @@ def replace(path: Path, text: str, mode: int = PRIVATE) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w") as file:
-        os.fchmod(handle, mode)
-        if path.exists():
-            os.fchown(handle, path.stat().st_uid, path.stat().st_gid)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(beside).rename(path)
+    try:
+        with os.fdopen(handle, "w") as file:
+            os.fchmod(handle, mode)
+            if path.exists():
+                os.fchown(handle, path.stat().st_uid, path.stat().st_gid)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).rename(path)
+    except BaseException:  # on a full disk for one: half a key is not left beside
+        Path(beside).unlink()
+        raise

@@ -189,17 +189,19 @@ class CardEndpoint:
             customer = ticket.request.customer_uid or ticket.request.merchant_uid
             self._limits.count(address=submitted.address, customer=customer)
         arguments = {**ticket.request.fields(), "idempotency_key": ticket.idempotency_key}
-        operation = arguments.pop("operation")
+        operation = Operation(arguments.pop("operation"))
         form = "card" if isinstance(submitted.card, Card) else "envelope"
-        sends: dict[str, Callable[..., Any]]
-        sends = {"issue card": self.queue.issue, "issue envelope": self.queue.issue_sealed}
-        send = sends.get(f"{operation} {form}", self.queue.onetime)
         try:
-            send(**arguments, **{form: submitted.card})
+            self._sender(operation, form)(**arguments, **{form: submitted.card})
         except BrokerUnavailable as error:
             if not error.accepted:
                 raise
         return is_new
+
+    def _sender(self, operation: Operation, form: str) -> Callable[..., Any]:
+        if operation is Operation.ONETIME:
+            return self.queue.onetime
+        return self.queue.issue if form == "card" else self.queue.issue_sealed
 
     def _is_new(self, ticket: Ticket) -> bool:
         """True if its job is asked for the first time: repeating it is no second card."""

@@ -6,11 +6,10 @@ from hashlib import sha1
 
 import pytest
 
-from producer import stores as acceptance
+from producer import stores
 from producer.runtime.redis_store import Script
 from tests.servers import RedisServer
-from worker import ledger
-from worker import rate_limit as throttle
+from worker import ledger, rate_limit
 
 KEY = "model:time"
 SCRIPTS = (
@@ -19,8 +18,8 @@ SCRIPTS = (
     ledger.WAIT,
     ledger.FINISH,
     ledger.DUE,
-    throttle.PERMIT_SCRIPT,
-    throttle.REPORT_SCRIPT,
+    rate_limit.PERMIT_SCRIPT,
+    rate_limit.REPORT_SCRIPT,
 )
 
 
@@ -30,9 +29,9 @@ def scripts_on_model_time() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for script in SCRIPTS:
             _retime(patch, script)
-        accept = _retimed(acceptance.ACCEPT)
-        patch.setattr(acceptance, "ACCEPT", accept)
-        patch.setattr(acceptance, "ACCEPT_SHA", sha1(accept).hexdigest())
+        accept = _retimed(stores.ACCEPT)
+        patch.setattr(stores, "ACCEPT", accept)
+        patch.setattr(stores, "ACCEPT_SHA", sha1(accept).hexdigest())
         yield
 
 
