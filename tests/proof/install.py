@@ -128,6 +128,7 @@ def helps(proof: Proof) -> None:
         commands += [("producer", command) for _, command in commands]
     commands += [("worker", f"python -m worker {words}") for words in words_of(worker.__main__.main)]
     commands += [("worker", "celery -A worker worker"), ("flower", "celery"), ("flower", "celery flower")]
+    commands.append(("producer", "iamport-billing"))
 
     def ask(one: tuple[str, str]) -> None:
         name, command = one

@@ -87,6 +87,8 @@ def enqueue(proof: Proof, run: str) -> str:
     half.run("python -m producer outcome nobody --wait 1", environ, code=5)
     order = f"--merchant-uid order-{run} --amount 9900 --name tea --wait 60"
     half.run(f"python -m producer onetime {order}", environ, given=CARD, says='"paid"')
+    command = f"iamport-billing issue --customer-uid {run}-console --wait 60"  # starts anew as python -m producer does
+    half.run(command, environ, given=CARD, says='"issued"')
     lines = first_block(README, "Ten lines to use it", "python").replace("signup-8471", run)
     half.run("python -", environ, given=lines.encode(), says="issued", shown="README's ten lines")
     return job_id
