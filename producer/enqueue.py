@@ -17,6 +17,7 @@ from .contract.envelope import Envelope
 from .contract.errors import InvalidRequest
 from .contract.identifiers import job_id_of, new_idempotency_key
 from .contract.job import DEADLINE_LIMIT_S, INTERACTIVE, MIGRATION, Job, Request
+from .contract.open_fields import check_open_fields
 from .errors import SettingsError
 from .publisher import Publisher
 from .runtime.key_file import KeyFileError, WatchedFile
@@ -84,6 +85,7 @@ class Enqueue:
             InvalidRequest, Refused: an argument, or the envelope, breaks its rule.
         """
         _check_kinds(card, sealed, queue)
+        check_open_fields(dict(request), card)
         envelope = _envelope(sealed, request)
         key = new_idempotency_key() if idempotency_key is None else _checked_key(idempotency_key)
         life_s = self._deadline_s if deadline_s is None else _checked_life(deadline_s)

@@ -69,7 +69,7 @@ class Acceptance:
             BrokerUnavailable: with ``accepted`` False or None.
         """
         key = asked[0].idempotency_key
-        commands = [("EVALSHA", ACCEPT_SHA, 7, *_accept_arguments(one)) for one in asked]
+        commands = [("EVALSHA", ACCEPT_SHA, 9, *_accept_arguments(one)) for one in asked]
         replies = self._exchange(self._ledger, "accept", key, commands)
         if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
             self._exchange(self._ledger, "accept", key, [("SCRIPT", "LOAD", ACCEPT)])
@@ -174,6 +174,8 @@ def _accept_arguments(asked: NewJob) -> tuple[Any, ...]:
         f"{redis_keys.CUSTOMER}{uid}:open",
         redis_keys.ENVELOPE + (envelope.digest if envelope else ""),
         redis_keys.KIDS,
+        redis_keys.ORDER + (request.merchant_uid or ""),
+        redis_keys.ORDER_OPEN + (request.merchant_uid or ""),
         asked.job_id,
         request.digest(),
         repr(asked.deadline_s),

@@ -84,7 +84,6 @@ def assemble(settings: WorkerSettings) -> Worker:
         settings.imp_secret,
         login=lambda: iamport.login(settings.imp_key, settings.imp_secret),
         vault=vault,
-        ledger_now=ledger.now,
     )
     rate = SharedRate(vault, settings.imp_rate_per_s)
     stopping = threading.Event()

@@ -1,11 +1,13 @@
 """The story of a job, from top to bottom, in plain Python: no Celery, no Redis, no HTTP here.
 
-1. *claim* it: one delivery has it, in its order among the jobs of its customer_uid; a *permit* is asked for meanwhile.
-2. What the ledger alone can decide: a newer card is in force, it is overdue, it was claimed too often.
+1. *claim* it: one delivery has it, in its place among the jobs of its customer_uid and of its order; a *permit* is
+   asked for meanwhile, and the vault tells how often it knows the job to be sent: either store may have forgotten.
+2. What the stores alone can decide: a newer card is in force, it is overdue, it was claimed too often.
 3. Wait for the *turn* that the shared rate gives, for a while; or give the job back.
-4. If an earlier POST stayed unanswered: *look it up* instead of sending anything.
+4. If it is not sure what became of an earlier POST: *look it up* instead of sending anything.
 5. *open* it: whoever signed it may ask for it, it is bound to this job, the card is readable.
-6. Take the shared *token*; *mark sent*, durably; then *post* it, once. A refused token is fetched anew once.
+6. Take the shared *token*; *mark sent*, durably and in both stores; then *post* it, once. A refused token is fetched
+   anew once.
 7. *decide*: an outcome, or a wait. The outcome is written once, and the sealed request goes.
 
 A step that cannot be taken now raises NotNow with what happens instead. A crash anywhere leaves a lease that runs out,
@@ -13,8 +15,9 @@ and the ledger brings the job back.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 from producer.contract.card import Card
@@ -23,11 +26,22 @@ from producer.contract.identifiers import Operation
 from producer.contract.job import Job
 from producer.contract.outcome import Outcome, Status
 from producer.runtime.errors import StoreUnavailable
-from worker.errors import TokenUnavailable, UnknownKid, UnknownProducer
+from worker.errors import MarkNotKept, TokenUnavailable, UnknownKid, UnknownProducer
 from worker.iamport.answer import NO_ANSWER, Answer
 from worker.iamport.codes import Verdict
-from worker.iamport.login import LOGIN_FAILED, LOGIN_THROTTLED
-from worker.iamport.verdict import NOTHING, Judged, judge_customer, judge_issue, judge_onetime, judge_payment
+from worker.iamport.login import LOGIN_THROTTLED
+from worker.iamport.verdict import (
+    NOTHING,
+    Expected,
+    Judged,
+    LookUpResult,
+    judge_cancelled,
+    judge_customer,
+    judge_failed,
+    judge_issue,
+    judge_onetime,
+    judge_paid,
+)
 from worker.model import (
     OVERDUE,
     End,
@@ -50,15 +64,17 @@ from worker.result import outcome_of
 from worker.retry import (
     LOOK_UP,
     TOKEN_REFUSED,
+    VAULT_SILENT,
     WAITS_FOR_OTHERS_S,
     after_answer,
     after_look_up,
     backoff_s,
     before_sending,
+    is_repeatable,
 )
 
 MARK_SLACK_S = 5.0  # a call's lease outlives its deadline by more than this
-WRITE_RETRY_S, WRITE_RETRY_STOPPING_S, WRITE_RETRY_PAUSE_S = 300.0, 15.0, 0.5
+WRITE_RETRY_S, WRITE_RETRY_STOPPING_S, WRITE_RETRY_PAUSE_S = 300.0, 15.0, 0.5  # a late word is judged by the ledger
 UNKNOWN_PRODUCER_GRACE_S = 300.0  # so long the key of a producer that was just added may take to come here
 
 Written = TypeVar("Written")
@@ -120,6 +136,7 @@ class Issuance:
             if lease.reason == "finished":  # a repeat may have stored its request while it was being finished
                 self._ledger.forget(job_id)
             return lease
+        lease = lease.with_vault(first)
         try:
             step = before_sending(lease) or self._go_on(lease, first, is_migration=is_migration)
         except NotNow as stop:
@@ -132,16 +149,17 @@ class Issuance:
 
     def _go_on(self, lease: Lease, first: RatePermit, *, is_migration: bool) -> Step:
         turn = partial(self._turn, lease, is_migration=is_migration)
-        permit = turn(first)
+        permit = turn(first if first.state != "no_request" else None)
         return self._look_up(lease, permit, turn) if lease.is_look_up else self._send(lease, permit, turn)
 
     def _send(self, lease: Lease, permit: RatePermit, turn: Turn) -> Step:
+        permit = self._hear_the_clock(lease, permit, turn)
         for is_second in (False, True):
             job, card = self._open(lease, permit)
             token = self._token(lease, permit)
             attempt = self._mark_sent(lease)
             judged = self._post(lease, permit, job, card, token)
-            if judged.verdict is not Verdict.TOKEN_REFUSED:
+            if judged.verdict is not Verdict.TOKEN_REFUSED or lease.is_doubtful:
                 return after_answer(judged, lease, attempt)
             del card  # nothing was done: once more with a new token, and sealed until its turn
             if not is_second:
@@ -151,27 +169,73 @@ class Issuance:
         return Snooze(backoff_s(lease.attempts + 1), TOKEN_REFUSED)
 
     def _look_up(self, lease: Lease, permit: RatePermit, turn: Turn) -> Step:
-        """Ask i'mport what became of a POST that nobody heard of."""
+        """Ask i'mport what became of a POST."""
         job, card = self._opened(lease, permit)
-        token = self._token(lease, permit)
-        answer = self._find(lease, permit, token)
-        if answer.refuses_token:
-            self._tokens.drop(token)
-            permit = turn()
-            token = self._token(lease, permit)
-            answer = self._find(lease, permit, token)
-        sent_at = (lease.first_sent_at or lease.claimed_at) + token.imp_ahead_s
-        if lease.operation is Operation.ONETIME:
-            result, judged = judge_payment(answer, sent_at, job.amount if job else None)
+        ours = Expected(
+            lease.first_sent_at,
+            lease.known_until,
+            job.amount if job else None,
+            card.fits if card else None,
+            2 if lease.is_doubtful else 1,
+        )
+        permits = chain((permit,), iter(turn, None))
+        if lease.is_payment:
+            result, judged = self._look_up_payment(lease, ours, permits)
         else:
-            result, judged = judge_customer(answer, sent_at, card.fits if card else None, lease.key_updated)
+            answer = self._find(lease, permits, partial(self._iamport.find_customer, lease.customer_uid or ""))
+            result, judged = judge_customer(answer, ours)
         return after_look_up(result, judged, lease, has_card=card is not None)
+
+    def _look_up_payment(
+        self, lease: Lease, ours: Expected, permits: Iterator[RatePermit]
+    ) -> tuple[LookUpResult, Judged]:
+        """Ask for a payment that was made, then for one that was cancelled since, then for those that failed."""
+        order = lease.merchant_uid or ""
+        found = judge_paid(self._find(lease, permits, partial(self._iamport.find_payment, order, "paid")), ours)
+        if found[0] is not LookUpResult.ABSENT or is_repeatable(lease.answer, lease):
+            return found
+        answer = self._find(lease, permits, partial(self._iamport.find_payment, order, "cancelled"))
+        found = judge_cancelled(answer, ours)
+        if found[0] is not LookUpResult.ABSENT:
+            return found
+        return judge_failed(self._find(lease, permits, partial(self._iamport.find_failed, order)), ours)
+
+    def _find(self, lease: Lease, permits: Iterator[RatePermit], ask: Callable[[str], Answer]) -> Answer:
+        """Look something up, once; if the token is refused, once more with a new one."""
+        answer = NO_ANSWER
+        for _ in range(2):
+            permit = next(permits)
+            token = self._token(lease, permit)
+            if not self._ledger.hold(lease):
+                raise NotNow(NotOurs())
+            answer = ask(token.text)
+            self._rate.report(permit, answer)
+            if not answer.refuses_token:
+                break
+            self._tokens.drop(token)
+        return answer
+
+    def _hear_the_clock(self, lease: Lease, permit: RatePermit, turn: Turn) -> RatePermit:
+        """A permit, i'mport's clock being known: a process that has not heard of it yet asks for something first."""
+        if self._iamport.now() is None:
+            self._token(lease, permit)
+        if self._iamport.now() is not None:
+            return permit
+        look = (
+            partial(self._iamport.find_payment, lease.merchant_uid or "", "paid")
+            if lease.is_payment
+            else partial(self._iamport.find_customer, lease.customer_uid or "")
+        )
+        self._find(lease, chain((permit,), iter(turn, None)), look)
+        if self._iamport.now() is None:
+            raise NotNow(Snooze(backoff_s(lease.attempts + 1), "no_clock"))
+        return turn()
 
     def _turn(self, lease: Lease, first: RatePermit | None = None, *, is_migration: bool) -> RatePermit:
         """Wait for the job's place in the shared rate."""
         ask = partial(self._rate.ask, lease.job_id, is_migration=is_migration, is_look_up=lease.is_look_up)
         try:
-            return self._turns.take(ask, first, needs_request=not lease.is_look_up)
+            return self._turns.take(ask, first)
         except NotNow as stop:
             step = stop.step
         if isinstance(step, Snooze):
@@ -202,22 +266,29 @@ class Issuance:
         try:
             return self._tokens.get()
         except TokenUnavailable as error:
-            delay_s, reason = error.delay_s, error.reason
-        if reason == LOGIN_FAILED:
-            self._rate.report(permit, NO_ANSWER)
-        elif reason == LOGIN_THROTTLED:
+            delay_s, reason, is_ours = error.delay_s, error.reason, error.is_first
+        if is_ours and reason == LOGIN_THROTTLED:
             self._rate.report(permit, Answer.throttled(delay_s))
+        elif is_ours:
+            self._rate.report(permit, NO_ANSWER)
         attempt = lease.attempts if lease.is_look_up else lease.attempts + 1
         raise _not_now(lease, delay_s or backoff_s(attempt), reason)
 
     def _mark_sent(self, lease: Lease) -> int:
-        """Mark it sent, durably; gives which attempt it is."""
+        """Mark it sent, durably and in both stores; gives which attempt it is."""
         began = self._clock()
-        attempt = self._ledger.mark_sent(lease)
+        try:
+            attempt = self._ledger.mark_sent(lease, self._iamport.now() or 0.0)
+        except MarkNotKept:
+            raise NotNow(Snooze(backoff_s(lease.attempts + 1), VAULT_SILENT)) from None
         if attempt is None or self._clock() - began > MARK_SLACK_S:  # it may be in other hands when this would arrive
             raise NotNow(NotOurs())
-        if attempt == OVERDUE:
-            raise NotNow(End(Status.EXPIRED, lease.reason or "deadline"))
+        if attempt == OVERDUE:  # one that is doubtful is looked up a last time
+            raise NotNow(
+                Snooze(0.0, LOOK_UP, "presumed")
+                if lease.is_doubtful
+                else End(Status.EXPIRED, lease.reason or "deadline")
+            )
         return attempt
 
     def _post(self, lease: Lease, permit: RatePermit, job: Job, card: Card, token: SharedToken) -> Judged:
@@ -227,26 +298,18 @@ class Issuance:
             judged = judge_onetime(answer)
         else:
             answer = self._iamport.issue(job, card, token.text)
-            judged = judge_issue(answer)
+            judged = judge_issue(answer, job.customer_uid)
         self._rate.report(permit, answer)
         return judged
-
-    def _find(self, lease: Lease, permit: RatePermit, token: SharedToken) -> Answer:
-        """Look it up, once."""
-        if not self._ledger.hold(lease):
-            raise NotNow(NotOurs())
-        if lease.operation is Operation.ONETIME:
-            answer = self._iamport.find_payment(lease.merchant_uid or "", token.text)
-        else:
-            answer = self._iamport.find_customer(lease.customer_uid or "", token.text)
-        self._rate.report(permit, answer)
-        return answer
 
     def _finish(self, lease: Lease, end: End) -> Outcome | NotOurs | NotClaimed:
         """Write the outcome; another delivery may have been quicker."""
         outcome = outcome_of(lease, end, lease.ledger_time(self._clock()))
         found = (end.judged or NOTHING).annotation
-        written = self._write(partial(self._ledger.finish, lease, outcome, found.key_updated if found else None))
+        until = found.key_updated if found else None
+        if lease.is_payment and (now := self._iamport.now()):
+            until = int(now) + 1  # what i'mport has of this order by now is not another job's
+        written = self._write(partial(self._ledger.finish, lease, outcome, until))
         if written is None:
             return NotOurs()
         return outcome if written is outcome else NotClaimed("finished")
@@ -267,7 +330,7 @@ class Issuance:
 
 def _not_now(lease: Lease, delay_s: float, reason: str) -> NotNow:
     """The job waits; one that is looked up stays in doubt, and ends so at its deadline."""
-    if not lease.is_look_up:
+    if not lease.is_look_up or lease.surely_unsent:
         return NotNow(Snooze(delay_s, reason))
     return NotNow(End(Status.IN_DOUBT, "no_answer") if lease.is_overdue else Snooze(delay_s, LOOK_UP, "doubt"))
 

@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 import redis
 
 from producer.contract import redis_keys
-from producer.contract.identifiers import Operation
 from producer.contract.job import QUEUES
-from producer.contract.outcome import AFTER_SENDING, Outcome, Status
+from producer.contract.outcome import Outcome, Status
+from producer.runtime.errors import StoreUnavailable
 from producer.runtime.redis_store import Script, Stores
-from worker.model import OVERDUE, Lease, NotClaimed, Snooze
-from worker.result import celery_result
+from worker.errors import MarkNotKept
+from worker.iamport.verdict import Judged
+from worker.model import LOOK_UPS, OVERDUE, Lease, NotClaimed, Snooze, early_look_ups
+from worker.result import KEY_NOT_STORED, celery_result
 from worker.room import full_store, memory_of, read_info
 
 CLAIM, SENT, HOLD, WAIT, FINISH, DUE, LOCK, SET_NOTE = (
@@ -24,6 +26,15 @@ CLAIM, SENT, HOLD, WAIT, FINISH, DUE, LOCK, SET_NOTE = (
 CLAIM_LEASE_S = 75.0  # waiting for a turn and for a token, each within its bounds
 DOUBT_S = 120.0
 CALL_SLACK_S = 10.0  # what a call's lease outlives the call's total deadline by
+MARK_KEPT_S = 3600  # the vault keeps the mark of a POST so long beyond the deadline
+SURE_ANSWERS = {Status.DECLINED, Status.INVALID, Status.MISCONFIGURED}
+
+
+CLAIMED_FIELDS = (
+    *("now", "operation", "customer_uid", "merchant_uid", "sequence", "accepted_at", "expires_at", "attempts"),
+    *("claims", "sent_at", "reason", "kid", "first_sent_at", "doubtful", "look_ups", "answer", "transients", "digest"),
+    *("newer_applied", "known_until", "order_ended"),
+)
 
 
 class Ledger:
@@ -34,7 +45,8 @@ class Ledger:
         vault: connections to ``VAULT_URL``, for the sealed requests that go with the outcome.
         call_deadline_s: seconds within which a call to i'mport surely ends.
         kept_s: seconds for which a finished job is remembered.
-        doubt_s: seconds for which a POST without an answer is looked up before it counts as not applied.
+        doubt_s: seconds for which a POST without an answer is looked up before it counts as not applied:
+            ``LOOK_UP_FOR_S``.
         clock: monotonic seconds.
     """
 
@@ -58,68 +70,79 @@ class Ledger:
             StoreUnavailable: the ledger does not answer; the lease, if there is one, runs out.
         """
         prefixes = (redis_keys.FRESH, redis_keys.CLAIMED, redis_keys.CUSTOMER, redis_keys.JOB)
+        orders = (redis_keys.ORDER, redis_keys.ORDER_OPEN)
         keys = [redis_keys.JOB + job_id, redis_keys.OPEN]
-        answer = self._stores.local.run(CLAIM, keys, job_id, delivery, CLAIM_LEASE_S, *prefixes, self._doubt_s)
+        every_s = self._doubt_s / LOOK_UPS
+        answer = self._stores.local.run(CLAIM, keys, job_id, delivery, CLAIM_LEASE_S, *prefixes, every_s, *orders)
         word = answer[0].decode()
         if word != "claimed":
             return NotClaimed(word, answer[1] if len(answer) > 1 else None)
-        return _lease(job_id, delivery, [item.decode() for item in answer[1:]], self._clock())
+        return _lease(job_id, delivery, [item.decode() for item in answer[1:]], every_s, self._clock())
 
-    def mark_sent(self, lease: Lease) -> int | None:
-        """Note, durably, that the POST is about to leave.
+    def mark_sent(self, lease: Lease, now: float) -> int | None:
+        """Note, durably and in both stores, that the POST is about to leave.
+
+        Args:
+            now: i'mport's clock, Unix seconds, not ahead of it.
 
         Returns:
             Which attempt it is; None if the job is in other hands, ``OVERDUE`` if its deadline has passed: then it must
             not be sent.
+
+        Raises:
+            MarkNotKept: the vault did not take it; it must not be sent.
         """
-        answer = self._stores.local.run(
-            SENT, [redis_keys.JOB + lease.job_id, redis_keys.OPEN], lease.job_id, lease.delivery, self._call_lease_s
-        )
-        if answer[0] == 1:
-            return int(answer[1])
-        return OVERDUE if answer[0] else None
+        keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN]
+        arguments = (lease.job_id, lease.delivery, self._call_lease_s, f"{now:.3f}", lease.attempts)
+        word, *rest = self._stores.local.run(SENT, keys, *arguments)
+        if word != 1:
+            return OVERDUE if word else None
+        attempt, first_sent_at, left_s = int(rest[0]), rest[1].decode(), float(rest[2])
+        mark = f"{attempt} {first_sent_at} {int(lease.is_doubtful)}"
+        try:
+            self._vault.local.call("SET", redis_keys.SENT + lease.job_id, mark, "EX", int(left_s) + MARK_KEPT_S)
+        except StoreUnavailable:
+            raise MarkNotKept("the vault does not take marks") from None
+        return attempt
 
     def hold(self, lease: Lease) -> bool:
         """Hold a job beyond the end of a call; False if it is in other hands."""
         keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN]
-        return bool(self._stores.local.run(HOLD, keys, lease.job_id, lease.delivery, self._call_lease_s))
+        first = f"{lease.first_sent_at:.3f}" if lease.first_sent_at is not None else ""
+        known = (lease.attempts, first, int(lease.is_doubtful))
+        return bool(self._stores.local.run(HOLD, keys, lease.job_id, lease.delivery, self._call_lease_s, *known))
 
     def wait(self, lease: Lease, wait: Snooze) -> bool:
         """Give a job back for a while; False if another delivery has it."""
         keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN]
-        arguments = (wait.delay_s, wait.reason, wait.last_post, self._doubt_s)
+        answer = wait.answer.to_json() if wait.answer else ""
+        arguments = (wait.delay_s, wait.reason, wait.last_post, int(wait.found_nothing), answer)
         return bool(self._stores.local.run(WAIT, keys, lease.job_id, lease.delivery, *arguments))
 
     def now(self) -> float:
         """The ledger's clock, Unix seconds."""
         return self._stores.local.time()
 
-    def finish(self, lease: Lease, outcome: Outcome, key_updated: int | None = None) -> Outcome | None:
+    def finish(self, lease: Lease, outcome: Outcome, known_until: int | None = None) -> Outcome | None:
         """Write the outcome, once; then the sealed request goes.
 
         Args:
-            key_updated: until when the key that came into force was updated, Unix seconds of i'mport's clock.
+            known_until: i'mport's records up to this instant are this job's or older ones, Unix seconds of its clock.
 
         Returns:
             The outcome in force, or None if another delivery has the job and will say.
         """
-        is_definite = outcome.status in AFTER_SENDING and outcome.status is not Status.IN_DOUBT
-        # In doubt counts as in force: an older card must not go over one that may be there. A payment beside a newer
-        # card stored none: it leaves the newer one in force.
-        is_in_force = (outcome.succeeded or outcome.status is Status.IN_DOUBT) and not lease.newer_applied
         text = outcome.model_dump_json()
         in_force = self._stores.local.run(
             FINISH,
             [redis_keys.JOB + lease.job_id, redis_keys.OPEN, redis_keys.OUTCOMES, redis_keys.RESULT + lease.job_id],
-            lease.job_id,
-            lease.delivery,
-            text,
-            celery_result(outcome, text),
-            self._kept_s,
-            int(is_definite),
-            *(redis_keys.CUSTOMER, redis_keys.JOB),
-            int(is_in_force),
-            "" if key_updated is None else key_updated,
+            *(lease.job_id, lease.delivery, text, celery_result(outcome, text), self._kept_s),
+            *(_counts_from(outcome), outcome.attempts),
+            *(redis_keys.CUSTOMER, redis_keys.JOB, redis_keys.ORDER, redis_keys.ORDER_OPEN),
+            int(_is_in_force(lease, outcome)),
+            "" if known_until is None else known_until,
+            str(outcome.status) if outcome.status in {Status.PAID, Status.IN_DOUBT} else "",
+            *(LOOK_UPS + early_look_ups(self._doubt_s / LOOK_UPS), self._doubt_s / LOOK_UPS),
         )
         if not in_force:
             return None
@@ -138,7 +161,12 @@ class Ledger:
         Args:
             empty_s: for each of :data:`QUEUES`, how long it has been empty, or -1.
         """
-        keys = [redis_keys.OPEN, *(redis_keys.FRESH + q for q in QUEUES), *(redis_keys.CLAIMED + q for q in QUEUES)]
+        keys = [
+            redis_keys.OPEN,
+            redis_keys.SWEPT,
+            *(redis_keys.FRESH + q for q in QUEUES),
+            *(redis_keys.CLAIMED + q for q in QUEUES),
+        ]
         answer = self._stores.local.run(DUE, keys, most, guard_s, overtaken_s, most_migration, *empty_s, redis_keys.JOB)
         names = [item.decode() for item in answer]
         return list(zip(names[::2], names[1::2], strict=True))
@@ -176,43 +204,53 @@ class Ledger:
         return bool(link.run(SET_NOTE, [redis_keys.REWRITTEN], run_id))
 
 
-def _lease(job_id: str, delivery: str, text: list[str], held_since: float) -> Lease:
-    now, operation, customer_uid, merchant_uid, sequence, accepted_at, expires_at = text[:7]
-    (
-        attempts,
-        claims,
-        sent_at,
-        reason,
-        kid,
-        first_sent_at,
-        doubt_until,
-        doubtful,
-        newer_applied,
-        key_updated,
-        transients,
-        digest,
-    ) = text[7:]
+def _counts_from(outcome: Outcome) -> str:
+    """Whose word counts: anybody's that a card is in force or paid; that it is refused, if nothing was sent since."""
+    if outcome.succeeded:
+        return "anybody"
+    return "last" if outcome.status in SURE_ANSWERS and outcome.attempts else "holder"
+
+
+def _is_in_force(lease: Lease, outcome: Outcome) -> bool:
+    """True if the job's card is now in force or may be: an older card must not go over it.
+
+    A payment beside a newer card stored none: it leaves the newer one in force.
+    """
+    may_be = outcome.status is Status.IN_DOUBT and outcome.attempts > 0
+    is_stored = outcome.succeeded and outcome.code != KEY_NOT_STORED
+    return (is_stored or may_be) and not lease.newer_applied
+
+
+def _lease(job_id: str, delivery: str, text: list[str], every_s: float, held_since: float) -> Lease:
+    known = dict(zip(CLAIMED_FIELDS, text, strict=True))
     return Lease(
         job_id=job_id,
         delivery=delivery,
-        claimed_at=float(now),
-        operation=Operation(operation),
-        customer_uid=customer_uid or None,
-        merchant_uid=merchant_uid or None,
-        sequence=int(sequence),
-        accepted_at=float(accepted_at),
-        expires_at=float(expires_at),
-        attempts=int(attempts),
-        claims=int(claims),
-        sent_at=float(sent_at) if sent_at else None,
-        reason=reason,
-        kid=kid,
-        first_sent_at=float(first_sent_at) if first_sent_at else None,
-        doubt_until=float(doubt_until) if doubt_until else None,
-        is_doubtful=bool(doubtful),
-        newer_applied=bool(newer_applied),
-        key_updated=int(key_updated) if key_updated else None,
-        transients=int(transients),
-        digest=digest,
+        claimed_at=float(known["now"]),
+        operation=known["operation"],
+        customer_uid=known["customer_uid"] or None,
+        merchant_uid=known["merchant_uid"] or None,
+        sequence=int(known["sequence"]),
+        accepted_at=float(known["accepted_at"]),
+        expires_at=float(known["expires_at"]),
+        attempts=int(known["attempts"]),
+        claims=int(known["claims"]),
+        sent_at=_instant(known["sent_at"]),
+        reason=known["reason"],
+        kid=known["kid"],
+        first_sent_at=_instant(known["first_sent_at"]),
+        is_doubtful=bool(known["doubtful"]),
+        look_ups=int(known["look_ups"] or 0),
+        look_up_every_s=every_s,
+        answer=Judged.from_json(known["answer"]) if known["answer"] else None,
+        newer_applied=bool(known["newer_applied"]),
+        known_until=int(known["known_until"] or 0),
+        order_ended=known["order_ended"],
+        transients=int(known["transients"] or 0),
+        digest=known["digest"],
         held_since=held_since,
     )
+
+
+def _instant(text: str) -> float | None:
+    return float(text) if text else None

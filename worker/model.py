@@ -8,6 +8,7 @@
     └── NotOurs  another delivery has the job
 """
 
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
@@ -24,32 +25,39 @@ PermitState = Literal["granted", "later", "no_request", "store_down"]
 
 
 class Lease(NamedTuple):
-    """One delivery's hold on a job.
+    """One delivery's hold on a job, and what the stores know of it.
 
     Args:
         delivery: who holds it; another delivery's hold is another lease.
+        operation: an :class:`Operation`, or a word that this version does not know.
         sequence: the job's place among those of its customer_uid.
         accepted_at, expires_at, claimed_at: Unix seconds of the ledger's clock.
         attempts: POSTs that were about to leave.
         claims: claims since the last one that gave the job back, this one included.
-        sent_at: set while an earlier POST may have been applied without our knowing.
+        sent_at: set while a POST awaits its look-up; the ledger's clock.
         reason: why it waited last, empty if it never did.
         kid: the key that its card was to be sealed to.
-        first_sent_at: when the first of the POSTs left that may have been applied without our knowing.
-        doubt_until: until when a POST without an answer is looked up before it counts as not applied.
-        is_doubtful: True once a POST counted as not applied without proof.
+        first_sent_at: when the first of the POSTs left that may have been applied without our knowing; Unix seconds of
+            i'mport's clock.
+        is_doubtful: True once an unanswered POST was looked up for long enough and found nothing: one more may follow.
+        look_ups: look-ups since the last POST that found nothing.
+        look_up_every_s: seconds between two of those that count.
+        answer: what was answered to the last POST, where only a look-up can tell what that means; None if nobody heard.
         newer_applied: True if a newer card of the same customer_uid is in force.
-        key_updated: until when the key was updated that we last saw come into force for the customer_uid; Unix seconds
-            of i'mport's clock.
+        known_until: i'mport's records up to this instant are of other jobs, Unix seconds of its clock: those of the
+            customer_uid; of a payment, those of its order.
+        order_ended: ``paid`` or ``in_doubt`` if another payment of the same order ended so, else empty.
         transients: answers that asked for another try soon.
         digest: of what was asked, all but the card: :meth:`producer.contract.job.Request.digest`.
         held_since: monotonic seconds of this process at ``claimed_at``.
+        is_request_lost: True if the vault has no sealed request.
+        is_vault_silent: True if the vault did not say.
     """
 
     job_id: str
     delivery: str
     claimed_at: float
-    operation: Operation
+    operation: str
     customer_uid: str | None
     merchant_uid: str | None
     sequence: int
@@ -61,17 +69,43 @@ class Lease(NamedTuple):
     reason: str
     kid: str
     first_sent_at: float | None
-    doubt_until: float | None
     is_doubtful: bool
+    look_ups: int
+    look_up_every_s: float
+    answer: Judged | None
     newer_applied: bool
-    key_updated: int | None
+    known_until: int
+    order_ended: str
     transients: int
     digest: str
     held_since: float
+    is_request_lost: bool = False
+    is_vault_silent: bool = False
 
     def ledger_time(self, monotonic: float) -> float:
         """The ledger's clock at an instant of this process's monotonic clock."""
         return self.claimed_at + monotonic - self.held_since
+
+    def with_vault(self, permit: "RatePermit") -> "Lease":
+        """The same with what the vault knows; a ledger that counts fewer POSTs has forgotten some."""
+        lease = self._replace(
+            is_request_lost=permit.state == "no_request", is_vault_silent=permit.state == "store_down"
+        )
+        mark = permit.mark
+        if mark is None or mark.attempts <= self.attempts:
+            return lease
+        return lease._replace(
+            attempts=mark.attempts,
+            sent_at=self.claimed_at,
+            first_sent_at=min(mark.first_sent_at, self.first_sent_at or mark.first_sent_at),
+            is_doubtful=self.is_doubtful or mark.is_doubtful,
+            answer=None,
+        )
+
+    @property
+    def is_payment(self) -> bool:
+        """True of a key-in payment."""
+        return self.operation == Operation.ONETIME
 
     @property
     def is_overdue(self) -> bool:
@@ -80,13 +114,27 @@ class Lease(NamedTuple):
 
     @property
     def is_look_up(self) -> bool:
-        """True if a POST is looked up before anything else is sent."""
-        return self.sent_at is not None
+        """True if i'mport is asked what became of it before anything else."""
+        is_last_look = self.is_doubtful and (self.is_overdue or self.is_request_lost)
+        return self.sent_at is not None or is_last_look or (self.is_payment and self.is_request_lost)
 
     @property
     def is_looked_up_enough(self) -> bool:
-        """True if a POST that no look-up finds counts as not applied."""
-        return self.doubt_until is not None and self.claimed_at >= self.doubt_until
+        """True if a POST that this look-up does not find either counts as not applied."""
+        return self.look_ups >= LOOK_UPS + early_look_ups(self.look_up_every_s)
+
+    @property
+    def surely_unsent(self) -> bool:
+        """True if no store knows of a POST that may have been applied."""
+        return self.sent_at is None and not self.is_doubtful
+
+
+LOOK_UPS = 8  # so many must find nothing, one interval apart: a clock that steps costs one interval
+
+
+def early_look_ups(every_s: float) -> int:
+    """How many look-ups come sooner after each other than the interval, and do not count."""
+    return max(math.ceil(math.log2(every_s)), 0) if every_s > 0 else 0
 
 
 class NotClaimed(NamedTuple):
@@ -111,13 +159,17 @@ class Snooze(NamedTuple):
     Args:
         delay_s: seconds.
         reason: one word.
-        last_post: what became of its last POST: ``unsent`` (surely not applied, or there was none), ``doubt`` (no
-            answer yet), ``presumed`` (looked up for long enough: it counts as not applied, without proof).
+        last_post: what became of its last POST: ``unsent`` (surely not applied, or there was none), ``doubt`` (only a
+            look-up can tell), ``presumed`` (looked up for long enough: it counts as not applied, without proof).
+        found_nothing: True after a look-up that found nothing.
+        answer: what was answered to the last POST, if the look-up is to judge by it.
     """
 
     delay_s: float
     reason: str
     last_post: LastPost = "unsent"
+    found_nothing: bool = False
+    answer: Judged | None = None
 
 
 class NotOurs(NamedTuple):
@@ -142,16 +194,28 @@ class SharedToken(NamedTuple):
         text: the token.
         sealed: its encrypted form in the vault, which tells it from any other even if i'mport gave the same again.
         until: monotonic seconds until which it is good.
-        imp_ahead_s: how many seconds i'mport's clock is ahead of the ledger's.
     """
 
     text: str
     sealed: bytes
     until: float
-    imp_ahead_s: float = 0.0
 
     def __repr__(self) -> str:
         return f"SharedToken(text='***', until={self.until:g})"
+
+
+class Mark(NamedTuple):
+    """The vault's own note of a job's POSTs, in case the ledger forgets.
+
+    Args:
+        attempts: how many were about to leave.
+        first_sent_at: as of :class:`Lease`.
+        is_doubtful: as of :class:`Lease`.
+    """
+
+    attempts: int
+    first_sent_at: float
+    is_doubtful: bool
 
 
 class RatePermit(NamedTuple):
@@ -162,22 +226,24 @@ class RatePermit(NamedTuple):
         delay_s: seconds until the reserved place, or until it is worth asking again.
         sealed: the signed request, if there is one.
         wants_report: True if a normal answer is reported, too: there were failures, or this is the probe.
+        mark: the vault's note of the job's POSTs, if there is one.
     """
 
     state: PermitState
     delay_s: float = 0.0
     sealed: bytes | None = None
     wants_report: bool = False
+    mark: Mark | None = None
 
 
 class LedgerLike(Protocol):
     """The ledger, as the story needs it. Each method is documented where it is implemented."""
 
     def claim(self, job_id: str, delivery: str) -> Lease | NotClaimed: ...
-    def mark_sent(self, lease: Lease) -> int | None: ...
+    def mark_sent(self, lease: Lease, now: float) -> int | None: ...
     def hold(self, lease: Lease) -> bool: ...
     def wait(self, lease: Lease, wait: Snooze) -> bool: ...
-    def finish(self, lease: Lease, outcome: Outcome, key_updated: int | None) -> Outcome | None: ...
+    def finish(self, lease: Lease, outcome: Outcome, known_until: int | None) -> Outcome | None: ...
     def forget(self, job_id: str) -> None: ...
 
 
@@ -207,4 +273,6 @@ class IamportLike(Protocol):
     def issue(self, job: Job, card: Card, token: str) -> Answer: ...
     def onetime(self, job: Job, card: Card, token: str) -> Answer: ...
     def find_customer(self, customer_uid: str, token: str) -> Answer: ...
-    def find_payment(self, merchant_uid: str, token: str) -> Answer: ...
+    def find_payment(self, merchant_uid: str, status: str, token: str) -> Answer: ...
+    def find_failed(self, merchant_uid: str, token: str) -> Answer: ...
+    def now(self) -> float | None: ...

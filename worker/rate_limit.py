@@ -12,12 +12,11 @@ from collections.abc import Callable
 from typing import cast
 
 from producer.contract import redis_keys
-from producer.contract.outcome import Status
 from producer.runtime.errors import StoreUnavailable
 from producer.runtime.redis_store import Script, Stores
 from worker.iamport.answer import Answer
-from worker.model import End, NotNow, PermitState, RatePermit, Snooze
-from worker.retry import VAULT_SILENT, backoff_s
+from worker.model import Mark, NotNow, PermitState, RatePermit, Snooze
+from worker.retry import STORE_BACKOFF_ATTEMPT, VAULT_LOST, VAULT_SILENT, backoff_s
 
 PERMIT_SCRIPT, REPORT_SCRIPT = Script("worker", "permit"), Script("worker", "report")
 HORIZON_S = 1.0  # a place may be reserved that far ahead; so late may who waits hear of a pause
@@ -28,7 +27,6 @@ COOL_S = 2.0  # nobody calls for that long; then one probe each
 TURN_S, ASK_AGAIN_S = 15.0, 1.0
 MISSED_S = 0.04  # a place that was missed by more is given up …
 MISSES = 2  # … so often
-STORE_BACKOFF_ATTEMPT = 3
 
 Asking = Callable[[], Callable[[], RatePermit]]
 
@@ -50,9 +48,8 @@ class SharedRate:
             *(self._rate_per_s, int(is_migration), HORIZON_S),
             *(INTERACTIVE_SHARE, COOL_S, int(is_look_up)),
         )
-        answer = self._stores.local.send_script(
-            PERMIT_SCRIPT, [redis_keys.PERMIT, redis_keys.SEALED + job_id], *arguments
-        )
+        keys = [redis_keys.PERMIT, redis_keys.SEALED + job_id, redis_keys.SENT + job_id]
+        answer = self._stores.local.send_script(PERMIT_SCRIPT, keys, *arguments)
         return lambda: _read(answer)
 
     def report(self, permit: RatePermit, answer: Answer) -> None:
@@ -71,10 +68,19 @@ class SharedRate:
 
 def _read(answer: Callable[[], list[bytes | None]]) -> RatePermit:
     try:
-        state, delay_s, sealed, *report = answer()
+        state, delay_s, sealed, report, mark = answer()
     except StoreUnavailable:  # no answer, or it refuses to write: memory, replicas, rights
         return RatePermit("store_down")
-    return RatePermit(cast("PermitState", (state or b"").decode()), float(delay_s or 0), sealed, report == [b"1"])
+    word = cast("PermitState", (state or b"").decode())
+    return RatePermit(word, float(delay_s or 0), sealed, report == b"1", _mark(mark))
+
+
+def _mark(text: bytes | None) -> Mark | None:
+    """The mark that :meth:`worker.ledger.Ledger.mark_sent` left."""
+    if text is None:
+        return None
+    attempts, first_sent_at, is_doubtful = text.split()
+    return Mark(int(attempts), float(first_sent_at), is_doubtful == b"1")
 
 
 class Turns:
@@ -88,7 +94,7 @@ class Turns:
     def __init__(self, clock: Callable[[], float], pause: Callable[[float], bool]) -> None:
         self._clock, self._pause = clock, pause
 
-    def take(self, ask: Asking, first: RatePermit | None = None, *, needs_request: bool = True) -> RatePermit:
+    def take(self, ask: Asking, first: RatePermit | None = None) -> RatePermit:
         """The permit whose place has come.
 
         A machine that stalls wakes all who wait at once; a place that was missed is asked for anew, a few times.
@@ -96,7 +102,6 @@ class Turns:
         Args:
             ask: asks the shared rate.
             first: its first answer, if it has been asked.
-            needs_request: True if the job ends when its sealed request is gone.
 
         Raises:
             NotNow: no place within :data:`TURN_S`, the vault is down, the request is gone, or the process stops.
@@ -105,7 +110,7 @@ class Turns:
         permit = first or ask()()
         missed = 0
         while missed <= MISSES:
-            self._check(permit, until, needs_request=needs_request)
+            self._check(permit, until)
             place = self._clock() + permit.delay_s
             self._wait(permit)
             if permit.state == "granted":
@@ -116,9 +121,9 @@ class Turns:
                 permit = ask()()
         return permit
 
-    def _check(self, permit: RatePermit, until: float, *, needs_request: bool) -> None:
-        if permit.state == "no_request" and needs_request:
-            raise NotNow(End(Status.LOST, "vault_lost"))
+    def _check(self, permit: RatePermit, until: float) -> None:
+        if permit.state == "no_request":  # gone meanwhile
+            raise NotNow(Snooze(0.0, VAULT_LOST))
         if permit.state == "store_down":
             raise NotNow(Snooze(backoff_s(STORE_BACKOFF_ATTEMPT), VAULT_SILENT))
         if permit.state == "later" and self._clock() >= until:

@@ -59,6 +59,7 @@ PRODUCER_KEYS = " ".join(
     (
         "interactive migration _kombu.binding*",
         *(f"{prefix}*" for prefix in (redis_keys.JOB, redis_keys.FRESH, redis_keys.CUSTOMER, redis_keys.ENVELOPE)),
+        *(f"{prefix}*" for prefix in (redis_keys.ORDER, redis_keys.ORDER_OPEN)),
         *(redis_keys.OPEN, redis_keys.KIDS, f"%R~{redis_keys.FULL}", f"%R~{redis_keys.RESULT}*"),
     )
 )
@@ -69,7 +70,7 @@ LEDGER = {
     "worker": Role(
         keys=f"recovery interactive migration unacked* _kombu.binding* {EVERYTHING} {redis_keys.RESULT}*",
         commands=f"""&/0.celeryev/* &{redis_keys.RESULT}* {CONNECT} {SCRIPTS} +@list -lset -linsert
-            +sadd +srem +smembers +exists +del +expire +get +set +setex +hget +hset +hsetnx +hmget +hdel +hincrby
+            +sadd +srem +smembers +exists +del +expire +pttl +get +set +setex +hget +hset +hsetnx +hmget +hdel +hincrby
             +hexists +hlen +hscan +persist +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zscore +zcard +zcount
             +xadd +publish +watch +info +bgrewriteaof""",
     ),

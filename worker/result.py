@@ -7,6 +7,8 @@ from worker.iamport.answer import Annotation
 from worker.iamport.verdict import NOTHING
 from worker.model import End, Lease
 
+KEY_NOT_STORED, NEWER_CARD = "key_not_stored", "newer_card"
+
 
 def celery_result(outcome: Outcome, text: str) -> str:
     """The result message as Celery's Redis backend stores it, so that ``AsyncResult(job_id).get()`` works.
@@ -31,7 +33,6 @@ def outcome_of(lease: Lease, end: End, finished_at: float) -> Outcome:
     judged = end.judged or NOTHING
     found = judged.annotation or Annotation()
     is_in_doubt = lease.is_doubtful and end.status not in AFTER_SENDING
-    paid_beside_newer = end.status is Status.PAID and lease.newer_applied
     return Outcome(
         job_id=lease.job_id,
         status=Status.IN_DOUBT if is_in_doubt else end.status,
@@ -39,7 +40,7 @@ def outcome_of(lease: Lease, end: End, finished_at: float) -> Outcome:
         customer_uid=lease.customer_uid,
         merchant_uid=lease.merchant_uid,
         imp_uid=found.imp_uid,
-        code="newer_card" if paid_beside_newer else _first(end.code, judged.code),
+        code=_first(_about_key(lease, end, found) or end.code, judged.code),
         message=judged.message,
         pg_code=judged.pg_code,
         card_name=found.card_name,
@@ -51,6 +52,15 @@ def outcome_of(lease: Lease, end: End, finished_at: float) -> Outcome:
         accepted_at=round(lease.accepted_at, 3),
         finished_at=round(finished_at, 3),
     )
+
+
+def _about_key(lease: Lease, end: End, found: Annotation) -> str | None:
+    """The word for a payment that was to store its card as a key and did not."""
+    if end.status is not Status.PAID or not lease.customer_uid:
+        return None
+    if lease.newer_applied:
+        return NEWER_CARD
+    return KEY_NOT_STORED if found.stored_no_key else None
 
 
 def _first(ours: str | None, imports: int | None) -> str | int | None:

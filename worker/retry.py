@@ -5,24 +5,34 @@ from collections.abc import Callable
 
 from producer.contract.identifiers import Operation
 from producer.contract.outcome import Status
+from producer.contract.redis_keys import SEALED_GRACE_S
 from worker.iamport.codes import Verdict
 from worker.iamport.login import LOGIN_REFUSED
 from worker.iamport.verdict import Judged, LookUpResult
 from worker.model import End, Lease, Snooze, Step
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 30.0
-LOOK_UP_FIRST_S, LOOK_UP_MOST_S = 1.0, 15.0
-TRANSIENT_SENDS = 3
+LOOK_UP_FIRST_S, LOOK_UP_MOST_S = 1.0, 60.0
+STORE_BACKOFF_ATTEMPT = 3
 CLAIMS_LIMIT = 10
 WAITS_FOR_OTHERS_S = 30.0
+REQUEST_GRACE_S = 60.0  # so long may a producer take from acceptance to the vault
 
 TOKEN_AWAITED, TOKEN_REFUSED, VAULT_SILENT, LOOK_UP = "token_awaited", "token_refused", "vault_silent", "look_up"
+VAULT_LOST, EDGE_PAGE, GATEWAY_TROUBLE = "vault_lost", "edge_page", "gateway_trouble"
 
 FINAL = {
     Verdict.DECLINED: Status.DECLINED,
     Verdict.INVALID: Status.INVALID,
     Verdict.MISCONFIGURED: Status.MISCONFIGURED,
 }
+NOT_DONE = {Verdict.UNSENT, Verdict.THROTTLED, Verdict.TOKEN_REFUSED}
+SENT_AGAIN = {
+    Verdict.EDGE_PAGE: (EDGE_PAGE, 4),
+    Verdict.NOT_REACHED: (GATEWAY_TROUBLE, 3),
+    Verdict.GATEWAY_ERROR: (GATEWAY_TROUBLE, 3),
+}
+"""Sent again once a look-up finds nothing: why, and how many POSTs at most."""
 
 
 def backoff_s(attempt: int, jitter: Callable[[], float] = random.random) -> float:
@@ -40,24 +50,45 @@ def backoff_s(attempt: int, jitter: Callable[[], float] = random.random) -> floa
 
 
 def before_sending(lease: Lease) -> Step | None:
-    """The step that the ledger alone decides for a claimed job; None to go on, to a look-up or to the card.
+    """The step that the stores alone decide for a claimed job; None to go on, to a look-up or to the card.
 
     A payment is never superseded: it is made beside the newer card.
     """
-    if lease.newer_applied and lease.operation is Operation.ISSUE:
+    if lease.operation not in tuple(Operation):
+        return End(Status.INVALID, "unknown_operation")
+    if lease.newer_applied and not lease.is_payment:
         return End(Status.SUPERSEDED, "newer_card")
-    if lease.sent_at is not None:
-        return None
-    if lease.is_overdue:
-        is_refused = lease.reason == LOGIN_REFUSED
-        return End(Status.MISCONFIGURED if is_refused else Status.EXPIRED, lease.reason or "deadline")
     if lease.claims > CLAIMS_LIMIT:
-        return End(Status.FAILED, "quarantined")
-    return None
+        return End(Status.FAILED if lease.surely_unsent else Status.IN_DOUBT, "quarantined")
+    if not lease.surely_unsent:
+        return None
+    if lease.order_ended:
+        is_paid = lease.order_ended == Status.PAID
+        return End(Status.INVALID, "duplicate_merchant_uid") if is_paid else End(Status.IN_DOUBT, "order_in_doubt")
+    return _overdue(lease) if lease.is_overdue else _without_request(lease)
+
+
+def _overdue(lease: Lease) -> Step | None:
+    """A payment is only called expired if the vault agrees that it was never sent."""
+    if lease.is_payment and lease.is_vault_silent:
+        return Snooze(backoff_s(STORE_BACKOFF_ATTEMPT), VAULT_SILENT)
+    if lease.is_look_up and lease.claimed_at < lease.expires_at + SEALED_GRACE_S:
+        return None  # a vault that lost the request may have lost its mark, too
+    is_refused = lease.reason == LOGIN_REFUSED
+    return End(Status.MISCONFIGURED if is_refused else Status.EXPIRED, lease.reason or "deadline")
+
+
+def _without_request(lease: Lease) -> Step | None:
+    if not lease.is_request_lost:
+        return None
+    missing_s = lease.accepted_at + REQUEST_GRACE_S - lease.claimed_at
+    if missing_s > 0:  # its producer may still be storing it
+        return Snooze(min(missing_s, WAITS_FOR_OTHERS_S), VAULT_LOST)
+    return None if lease.is_payment else End(Status.LOST, VAULT_LOST)
 
 
 def after_answer(judged: Judged, lease: Lease, attempt: int, jitter: Callable[[], float] = random.random) -> Step:
-    """The step after an answer of i'mport.
+    """The step after an answer of i'mport; with an unanswered POST behind it only a look-up can tell what it means.
 
     Args:
         judged: the answer.
@@ -68,45 +99,104 @@ def after_answer(judged: Judged, lease: Lease, attempt: int, jitter: Callable[[]
     verdict = judged.verdict
     if verdict is Verdict.APPLIED:
         return End(_success(lease), None, judged, attempt)
-    if verdict in FINAL:
-        return End(FINAL[verdict], None, judged, attempt)
-    if verdict is Verdict.TRANSIENT and lease.transients + 1 >= TRANSIENT_SENDS:
-        return End(Status.DECLINED, None, judged, attempt)
-    if verdict is Verdict.DUPLICATE and lease.first_sent_at is None:  # nothing of ours can have been there before
-        return End(Status.INVALID, "duplicate_merchant_uid", judged, attempt)
-    if verdict in {Verdict.UNKNOWN, Verdict.DUPLICATE}:
-        return Snooze(LOOK_UP_FIRST_S, LOOK_UP, "doubt")
-    return Snooze(max(judged.retry_after_s or 0.0, backoff_s(attempt, jitter)), verdict.name.lower())
+    is_first = not lease.is_doubtful
+    if verdict is Verdict.UNSENT or (is_first and verdict in NOT_DONE):
+        return Snooze(max(judged.retry_after_s or 0.0, backoff_s(attempt, jitter)), verdict.name.lower())
+    if is_first and verdict in FINAL:
+        return End(FINAL[verdict], judged.word, judged, attempt)
+    is_heard = verdict is not Verdict.UNANSWERED
+    return Snooze(0.0, LOOK_UP, "doubt", answer=judged if is_heard else None)
 
 
 def after_look_up(result: LookUpResult, judged: Judged, lease: Lease, *, has_card: bool) -> Step:
-    """The step after a look-up of an unanswered POST.
+    """The step after a look-up.
 
     Args:
         result: what was seen.
         judged: the record that was seen, as if it had been the answer.
-        lease: the job; its ``sent_at`` is set.
+        lease: the job.
         has_card: True if it could be sent again.
     """
-    if result is LookUpResult.OURS:
-        is_declined = judged.verdict is Verdict.DECLINED
-        return End(Status.DECLINED if is_declined else _success(lease), None, judged, lease.attempts)
+    step = _settled(result, judged, lease)
+    if step is not None:
+        return step
+    if lease.surely_unsent:
+        return _of_lost_request(result, lease)
     if lease.is_overdue:
-        return End(Status.IN_DOUBT, "no_answer", None, lease.attempts)
-    if not lease.is_looked_up_enough or result is LookUpResult.UNCLEAR:
-        return Snooze(look_up_again_s(lease), LOOK_UP, "doubt")
-    if result is LookUpResult.FOREIGN:
-        return End(Status.IN_DOUBT, "replaced_elsewhere", None, lease.attempts)
-    return (
-        Snooze(0.0, "send_again", "presumed") if has_card else End(Status.IN_DOUBT, "no_answer", None, lease.attempts)
-    )
+        return _in_doubt(lease, "no_answer")
+    if lease.is_looked_up_enough and result is LookUpResult.FOREIGN and not lease.is_payment:
+        return _in_doubt(lease, "replaced_elsewhere")
+    if lease.is_looked_up_enough and result is LookUpResult.ABSENT and has_card and _may_be_sent_again(lease):
+        return Snooze(0.0, "send_again", "presumed")
+    return Snooze(look_up_again_s(lease), LOOK_UP, "doubt", found_nothing=result is not LookUpResult.UNCLEAR)
+
+
+def _settled(result: LookUpResult, judged: Judged, lease: Lease) -> Step | None:
+    """The step where the look-up settles the job."""
+    has_order = lease.answer is not None and lease.answer.verdict is Verdict.THERE_IS_ONE and not lease.is_doubtful
+    match result:
+        case LookUpResult.OURS:
+            return End(_success(lease), None, judged, lease.attempts)
+        case LookUpResult.CANCELLED:
+            return End(Status.IN_DOUBT, "cancelled", judged, lease.attempts)
+        case LookUpResult.REFUSED:
+            return End(Status.DECLINED, None, judged, lease.attempts)
+        case LookUpResult.ANOTHERS if has_order:
+            return End(Status.INVALID, "duplicate_merchant_uid", lease.answer, lease.attempts)
+        case LookUpResult.ABSENT if lease.answer is not None:
+            return _nothing_done(lease.answer, lease)
+    return None
+
+
+def _nothing_done(answer: Judged, lease: Lease) -> Step | None:
+    """The step where the last answer said that nothing was done, and nothing is found either."""
+    if lease.is_doubtful:
+        is_refused = answer.verdict is Verdict.DECLINED and not lease.is_payment
+        return End(Status.DECLINED, None, answer, lease.attempts) if is_refused else None
+    if not is_repeatable(answer, lease):
+        return None
+    why, most = SENT_AGAIN[answer.verdict]
+    if lease.transients + 1 >= most or lease.is_overdue:
+        return End(Status.EXPIRED, why, answer, lease.attempts)
+    return Snooze(backoff_s(lease.transients + 1), why)
+
+
+def is_repeatable(answer: Judged | None, lease: Lease) -> bool:
+    """True if an answer says that nothing was done, so that it is sent again once a look-up agrees.
+
+    A payment behind a gateway's error is a failed order at i'mport, whose guard covers paid ones only: never again.
+    """
+    is_trusted = answer is not None and answer.verdict in SENT_AGAIN
+    return is_trusted and not (lease.is_payment and answer.verdict is Verdict.GATEWAY_ERROR)  # type: ignore[union-attr]
+
+
+def _may_be_sent_again(lease: Lease) -> bool:
+    """True for one POST after an unanswered one, and none after that."""
+    verdict = lease.answer.verdict if lease.answer else Verdict.UNANSWERED
+    is_unknown = verdict is Verdict.UNANSWERED or (verdict is Verdict.UNDECIDED and not lease.is_payment)
+    return is_unknown and not lease.is_doubtful
+
+
+def _of_lost_request(result: LookUpResult, lease: Lease) -> Step:
+    """A payment whose request is gone, and that neither store knows to have been sent."""
+    is_there = result not in {LookUpResult.ABSENT, LookUpResult.UNCLEAR}
+    if is_there or lease.is_overdue:
+        return _in_doubt(lease, VAULT_LOST)
+    if lease.is_looked_up_enough and result is LookUpResult.ABSENT:
+        return End(Status.LOST, VAULT_LOST)
+    return Snooze(look_up_again_s(lease), VAULT_LOST, found_nothing=result is LookUpResult.ABSENT)
 
 
 def look_up_again_s(lease: Lease) -> float:
-    """Seconds to the next look-up: half of the time since it was sent, 1 to 15."""
-    since = lease.claimed_at - (lease.sent_at or lease.claimed_at)
-    return min(max(since / 2, LOOK_UP_FIRST_S), LOOK_UP_MOST_S)
+    """Seconds to the next look-up: 1, 2, 4, … to the interval that counts, and less often once there were enough."""
+    if lease.is_looked_up_enough:
+        return min(lease.look_up_every_s * 4, max(LOOK_UP_MOST_S, lease.look_up_every_s))
+    return min(LOOK_UP_FIRST_S * 2.0 ** min(lease.look_ups, 10), lease.look_up_every_s)
+
+
+def _in_doubt(lease: Lease, code: str) -> End:
+    return End(Status.IN_DOUBT, code, lease.answer, lease.attempts)
 
 
 def _success(lease: Lease) -> Status:
-    return Status.PAID if lease.operation is Operation.ONETIME else Status.ISSUED
+    return Status.PAID if lease.is_payment else Status.ISSUED

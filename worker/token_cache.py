@@ -27,9 +27,9 @@ from pydantic import SecretStr
 
 from producer.contract import redis_keys
 from producer.runtime.errors import StoreUnavailable
-from producer.runtime.redis_store import Stores
+from producer.runtime.redis_store import Script, Stores
 from worker.errors import LoginRefused, TokenUnavailable
-from worker.iamport.answer import Answer, Token
+from worker.iamport.answer import LIFE_MOST_S, Answer, Token
 from worker.iamport.login import LOGIN_FAILED, LOGIN_REFUSED, login_problem
 from worker.model import SharedToken
 from worker.retry import TOKEN_AWAITED, VAULT_SILENT
@@ -42,6 +42,7 @@ FAILURE_S = 1.0  # a failed login is not tried again sooner by this process
 REFUSED_S = 30
 
 RELEASE = b"if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+LOCK = Script("worker", "lock")
 NONCE_LENGTH = 12
 
 
@@ -52,7 +53,6 @@ class TokenCache:
         key, secret: ``IMP_KEY`` and ``IMP_SECRET``.
         login: asks i'mport for a token.
         vault: connections to ``VAULT_URL``.
-        ledger_now: the ledger's clock, to know how far ahead of it i'mport's is.
         clock, sleep: monotonic seconds, and waiting.
     """
 
@@ -63,7 +63,6 @@ class TokenCache:
         *,
         login: Callable[[], Answer],
         vault: Stores,
-        ledger_now: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -72,7 +71,6 @@ class TokenCache:
         account = hmac.new(material, key.encode(), sha256).hexdigest()[:16]
         self._name = redis_keys.TOKEN + account
         self._login, self._vault, self._clock, self._sleep = login, vault, clock, sleep
-        self._ledger_now = ledger_now
         self._held: SharedToken | None = None
         self._failure: TokenUnavailable | None = None
         self._failed_at = 0.0
@@ -121,9 +119,9 @@ class TokenCache:
         """The token that this process fetches, or another one does meanwhile."""
         owner, end = secrets.token_hex(8), self._clock() + TOKEN_WAIT_S
         while True:
-            if self._vault.local.call("EXISTS", self._name + ":refused"):
+            if 0 < self._vault.local.call("PTTL", self._name + ":refused") <= REFUSED_S * 1000:
                 raise LoginRefused(LOGIN_REFUSED, REFUSED_S)
-            if self._vault.local.call("SET", self._name + ":lock", owner, "NX", "EX", LOCK_S):
+            if self._vault.local.run(LOCK, [self._name + ":lock"], owner, LOCK_S):
                 try:
                     return self._stored() or self._fetched()
                 finally:
@@ -145,8 +143,7 @@ class TokenCache:
             text = self._cipher.decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], self._name.encode())
         except (InvalidTag, ValueError):
             return None
-        token, ahead_s = text.decode().split()
-        return SharedToken(token, sealed, asked_at + life_ms / 1000, float(ahead_s))
+        return SharedToken(text.decode(), sealed, asked_at + min(life_ms / 1000, LIFE_MOST_S))
 
     def _fetched(self) -> SharedToken:
         asked_at = self._clock()
@@ -157,13 +154,11 @@ class TokenCache:
         if problem == LOGIN_REFUSED:
             self._vault.local.call("SET", self._name + ":refused", 1, "EX", REFUSED_S)
             raise LoginRefused(LOGIN_REFUSED, REFUSED_S)
-        raise TokenUnavailable(problem or LOGIN_FAILED, answer.retry_after_s)
+        raise TokenUnavailable(problem or LOGIN_FAILED, answer.retry_after_s, is_first=True)
 
     def _kept(self, token: Token, asked_at: float) -> SharedToken:
         life_s = max(token.life_s - MARGIN_S, SHORTEST_LIFE_S)
-        ahead_s = token.now - self._ledger_now()
         nonce = secrets.token_bytes(NONCE_LENGTH)
-        plain = f"{token.text} {ahead_s:.3f}".encode()
-        sealed = nonce + self._cipher.encrypt(nonce, plain, self._name.encode())
+        sealed = nonce + self._cipher.encrypt(nonce, token.text.encode(), self._name.encode())
         self._vault.local.call("SET", self._name, sealed, "PX", int(life_s * 1000))
-        return SharedToken(token.text, sealed, asked_at + life_s, ahead_s)
+        return SharedToken(token.text, sealed, asked_at + life_s)

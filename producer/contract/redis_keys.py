@@ -11,9 +11,14 @@ key                                holds                                        
 ``billing:claimed:{queue}``        ``accepted_at`` of the newest job claimed there         never
 ``billing:customer:{uid}``         hash: ``sequence``, the newest one given; ``applied``,  7 days after the last use
                                    the newest one whose card came into force, and
-                                   ``key_updated``, its time at i'mport; ``doubt_until``,
-                                   while what a job in doubt sent may land yet
+                                   ``key_updated``, its time at i'mport; ``doubt_left
+                                   doubt_from doubt_next``, while what a job in doubt
+                                   sent may land yet
 ``billing:customer:{uid}:open``    sorted set of its open job ids by sequence              with the last of them
+``billing:order:{merchant_uid}``   hash: ``sequence``; ``ended``, paid or in_doubt, once   7 days after the last use
+                                   a payment of the order ended so; ``until``, i'mport's
+                                   instant up to which its records are not of later jobs
+``billing:order-open:{m…uid}``     sorted set of its open job ids by sequence              with the last of them
 ``billing:envelope:{sha256}``      the job id that an envelope was accepted for            with the envelope's ``exp``
 ``billing:kids``                   hash: kid to ``accepted_at`` of the newest job sealed    never
                                    to it
@@ -28,6 +33,7 @@ key                                holds                                        
 ``billing:migration:{name}``       hash: ``run state progress updated_at``; who runs it,        7 days after the last
                                    ``holder held_until``; ``asked throttle`` of its run          checkpoint
 ``billing:sweeper``                the lock of the one sweeper at work                     10 s, renewed
+``billing:swept``                  when the last sweep was: a clock that steps back shows   never
 ``billing:rewritten``              the start of the ledger's server whose append-only     never
                                    file was written anew
 ``billing:full``                   the store that is nearly full, while jobs are refused     when there is room again
@@ -37,6 +43,8 @@ Vault (memory only):
 
 =================================  ======================================================  =========================
 ``billing:sealed:{job_id}``        the signed request, the sealed card in it               60 s after the deadline
+``billing:sent:{job_id}``          ``attempts first_sent_at doubtful`` of the last POST   an hour after the deadline
+                                   that was marked as sent
 ``billing:permit``                 rate, pause and breaker; see ``permit.lua``            never
 ``billing:token:{account}``        i'mport's token, encrypted                              with the token
 ``billing:token:{account}:lock``   who fetches it now                                      20 s
@@ -55,13 +63,14 @@ Fields of the record (instants in Unix seconds of the ledger's clock):
     given at acceptance
 ``attempts`` ``claims`` ``transients``
     POSTs that were about to leave; claims since the last one that was released; answers that asked for another try soon
-``lease`` ``leased_until``
-    the delivery that has it in hand, and until when
-``sent_at`` ``first_sent_at`` ``doubt_until`` ``doubtful``
-    set while a POST may have been applied without our knowing; when the first such POST left; until when it is looked
-    up; set for good once a POST counted as not applied without proof
-``next_at`` ``reason``
-    when it is taken up again, and why it waits
+``lease`` ``leased_from`` ``leased_until``
+    the delivery that has it in hand, since when and until when
+``sent_at`` ``first_sent_at`` ``answer`` ``look_ups`` ``doubtful``
+    set while only a look-up can tell what became of a POST; when the first such POST left, Unix seconds of i'mport's
+    clock; what was answered to the last one; look-ups since then that found nothing; set for good once a POST counted
+    as not applied without proof
+``waits_from`` ``next_at`` ``reason``
+    since when it waits, when it is taken up again, and why it waits
 ``outcome``
     JSON, once it is finished
 """
@@ -71,6 +80,8 @@ OPEN = "billing:open"
 FRESH = "billing:fresh:"
 CLAIMED = "billing:claimed:"
 CUSTOMER = "billing:customer:"
+ORDER = "billing:order:"
+ORDER_OPEN = "billing:order-open:"
 ENVELOPE = "billing:envelope:"
 WEBHOOK = "billing:webhook:"
 WEBHOOK_LINE = "billing:webhook:line:"
@@ -83,10 +94,12 @@ KIDS = "billing:kids"
 OUTCOMES = "billing:outcomes"
 RESULT = "celery-task-meta-"
 SWEEPER = "billing:sweeper"
+SWEPT = "billing:swept"
 FULL = "billing:full"
 REWRITTEN = "billing:rewritten"
 
 SEALED = "billing:sealed:"
+SENT = "billing:sent:"
 PERMIT = "billing:permit"
 TOKEN = "billing:token:"  # noqa: S105 — a key's name
 

@@ -3,6 +3,7 @@
 -- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:fresh:{queue}
 --       4 billing:customer:{uid}   5 billing:customer:{uid}:open   6 billing:envelope:{sha256}
 --       (4 to 6 are not used where there is no customer_uid or no envelope sealed elsewhere)   7 billing:kids
+--       8 billing:order:{merchant_uid}   9 billing:order-open:{merchant_uid} (of a payment)
 -- ARGV  1 job_id   2 digest of the request   3 deadline (seconds)   4 queue   5 kid
 --       6 operation   7 customer_uid   8 merchant_uid   9 iat   10 exp (Unix seconds; both empty without an envelope)
 --       11 billing:full (not among the keys: those of a script must be writable, and producers may not write this one)
@@ -37,6 +38,10 @@ if ARGV[7] ~= '' then
   sequence = redis.call('HINCRBY', KEYS[4], 'sequence', 1)
   redis.call('PERSIST', KEYS[4])
   redis.call('ZADD', KEYS[5], sequence, ARGV[1])
+end
+if ARGV[8] ~= '' then -- payments of one order go one after another
+  redis.call('ZADD', KEYS[9], redis.call('HINCRBY', KEYS[8], 'sequence', 1), ARGV[1])
+  redis.call('PERSIST', KEYS[8])
 end
 local accepted_at, expires_at = instant(now), instant(now + tonumber(ARGV[3]))
 redis.call('HSET', KEYS[1], 'digest', ARGV[2], 'operation', ARGV[6], 'customer_uid', ARGV[7], 'merchant_uid', ARGV[8],

@@ -15,6 +15,7 @@ from ..contract.card import Card
 from ..contract.errors import InvalidInput
 from ..contract.identifiers import Operation
 from ..contract.job import Request
+from ..contract.open_fields import check_open_fields
 from ..enqueue import IssueRequest
 from .source import REQUEST_FIELDS, CutOff, Record, SourceError
 from .work_file import AWAITED, ReportRow
@@ -98,7 +99,8 @@ class Checker:
             Request(operation=Operation.ISSUE, **asked)
         with _noting(problems):
             card = Card.model_validate(self._members(record.fields), context={"now": self.now()})
-            problems += _outside_the_seal(card, asked)
+        with _noting(problems):
+            check_open_fields(asked, card, now=self.now())
         if problems:
             return Row(record.line, shown(uid), None, "; ".join(f"{name}: {rule}" for name, rule in problems))
         key = self.key_prefix + uid
@@ -127,12 +129,6 @@ def _noting(problems: list[tuple[str, str]]) -> Iterator[None]:
         yield
     except InvalidInput as error:
         problems += error.problems
-
-
-def _outside_the_seal(card: Card, asked: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Fields with the card's number in them: a column was taken for another, and these are written down."""
-    number = card.card_number.get_secret_value()
-    return [(name, "holds the card number") for name, text in asked.items() if number in re.sub(r"\D", "", text)]
 
 
 def rows_to_send(records: Iterable[Record], checker: Checker, known: Iterator[ReportRow]) -> Iterator[Row]:

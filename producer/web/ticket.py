@@ -18,6 +18,7 @@ from ..contract.errors import InvalidRequest, Refused
 from ..contract.identifiers import Operation, job_id_of
 from ..contract.job import Request
 from ..contract.jose import DuplicateMember, loads
+from ..contract.open_fields import check_open_fields
 from ..sealing import SigningKey
 
 TICKET_TYP = "ticket+jws"
@@ -99,13 +100,14 @@ class Tickets:
             jti: at most 150 characters; the same one is the same job. Random by default.
 
         Raises:
-            InvalidRequest: ``life_s`` or ``jti`` breaks its rule.
+            InvalidRequest: ``life_s`` or ``jti`` breaks its rule, or an open field reads as personal data.
         """
         if not 1 <= life_s <= TICKET_LIFE_LIMIT_S:
             raise InvalidRequest([("life_s", f"must be 1 to {TICKET_LIFE_LIMIT_S} seconds")])
         if jti is not None and not 0 < len(jti) <= 150:
             raise InvalidRequest([("jti", "must be 1 to 150 characters")])
         now = int(self._clock())
+        check_open_fields(dict(request), None, now=now)
         digest = None if session is None else digest_of(session)
         return self.text(Ticket(request, jti or secrets.token_urlsafe(16), 1, digest, now, now + life_s))
 

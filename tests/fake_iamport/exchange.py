@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from email.utils import formatdate
 from functools import partial
 from http import HTTPStatus
 
@@ -18,7 +19,7 @@ HTML = "text/html"
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer as bytes; ``drip_s`` is the pause after each byte of the body."""
+    """An answer as bytes; ``drip_s`` is the pause after each byte of the body, ``date`` the ``Date`` header's."""
 
     status: int
     body: bytes
@@ -26,6 +27,7 @@ class Reply:
     retry_after: str | None = None
     drip_s: float = 0.0
     code: int | None = None
+    date: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Exchange:
         if isinstance(reply, Cut):
             self._journal.answered(entry, None, None)
             return reply
+        reply = replace(reply, date=formatdate(self._now(), usegmt=True))
         self._journal.answered(entry, reply.status, reply.code)
         return replace(reply, drip_s=verdict.drip_s) if verdict.drip_s else reply
 

@@ -1,8 +1,9 @@
 """Payments: key-in and by a stored key, look-ups and cancellation."""
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from tests.fake_iamport import channels
@@ -36,7 +37,7 @@ _NULLS += tuple(f"vbank_{part}" for part in ("code", "name", "num", "holder"))
 
 @dataclass(frozen=True)
 class Payment:
-    """One attempt to charge: the last one of its merchant_uid."""
+    """One attempt to charge."""
 
     imp_uid: str
     merchant_uid: str
@@ -97,11 +98,17 @@ class PaymentDesk:
     def __init__(
         self, now: Callable[[], float], journal: Journal, screening: Screening, customers: CustomerDesk
     ) -> None:
-        self.payments: dict[str, Payment] = {}
+        self._orders: dict[str, list[Payment]] = {}
+        self.hidden_for_s = 0.0
         self._now = now
         self._journal = journal
         self._screening = screening
         self._customers = customers
+
+    @property
+    def payments(self) -> dict[str, Payment]:
+        """The last attempt of each merchant_uid."""
+        return {merchant_uid: attempts[-1] for merchant_uid, attempts in self._orders.items()}
 
     def onetime(self, call: Call) -> Answer:
         """Answer POST /subscribe/payments/onetime.
@@ -144,22 +151,24 @@ class PaymentDesk:
     def show(self, call: Call) -> Answer:
         """Answer GET /payments/{imp_uid}."""
         imp_uid = call.params["imp_uid"]
-        return self._first(call, (p for p in self.payments.values() if p.imp_uid == imp_uid))
+        found = (p for p in self._attempts() if p.imp_uid == imp_uid)
+        return _shown(next((p for p in found if not p.sandbox or call.asks("include_sandbox")), None))
 
     def find(self, call: Call) -> Answer:
-        """Answer GET /payments/find/{merchant_uid} with or without a status."""
-        return self._first(call, self._matching(call))
+        """Answer GET /payments/find/{merchant_uid} with or without a status: the one that was begun last."""
+        return _shown(next(iter(self._matching(call)), None))
 
     def find_all(self, call: Call) -> Answer:
         """Answer GET /payments/findAll/{merchant_uid} with or without a status."""
-        found = [p.annotate() for p in self._matching(call) if _visible(p, call)]
+        found = [p.annotate() for p in self._matching(call)]
         page = {"total": len(found), "previous": 0, "next": 0, "list": found}
         return Answer(response=page) if found else refusal(UNKNOWN_PAYMENT, status=404)
 
     def cancel(self, call: Call) -> Answer:
         """Answer POST /payments/cancel; part of the amount leaves the payment ``paid``."""
         uids = {call.text("imp_uid"), call.text("merchant_uid")} - {""}
-        payment = next((p for p in self.payments.values() if {p.imp_uid, p.merchant_uid} & uids), None)
+        known = (p for p in self._attempts() if {p.imp_uid, p.merchant_uid} & uids)
+        payment = next((p for p in known if p.status != "failed"), None)
         if payment is None or payment.status not in {"paid", "cancelled"}:
             return refusal(NOTHING_TO_CANCEL, code=1)
         if payment.status == "cancelled":
@@ -175,7 +184,8 @@ class PaymentDesk:
             cancel_reason=call.text("reason") or None,
             cancelled_at=int(self._now()),
         )
-        self.payments[payment.merchant_uid] = cancelled
+        mine = self._orders[payment.merchant_uid]
+        mine[mine.index(payment)] = cancelled
         return Answer(response=cancelled.annotate())
 
     def _refuse_order(self, call: Call, *needs: str) -> Answer | None:
@@ -188,10 +198,8 @@ class PaymentDesk:
             return too_long("customer_uid", MAX_UID)
         if _amount(call.body["amount"]) is None:
             return refusal('["amount"] 파라메터가 올바르지 않습니다.', status=400)
-        known = self.payments.get(merchant_uid)
-        if known and known.status in {"paid", "cancelled"}:
-            return refusal(DUPLICATE_ORDER, code=1)
-        return None
+        is_done = any(p.status in {"paid", "cancelled"} for p in self._orders.get(merchant_uid, ()))
+        return refusal(DUPLICATE_ORDER, code=1) if is_done else None
 
     def _charge(self, call: Call, channel: Channel, number: str, usage: str | None) -> Payment:
         now = self._now()
@@ -213,27 +221,24 @@ class PaymentDesk:
             fail_reason=fail_reason,
             echo=_echo(call),
         )
-        self.payments[merchant_uid] = payment
+        self._orders.setdefault(merchant_uid, []).append(payment)
         if not fail_reason:
             uid = payment.customer_uid
             self._journal.apply(Applied(now, "payment", uid, merchant_uid, number, amount, call.request_id, call.late))
         return payment
 
+    def _attempts(self) -> Iterator[Payment]:
+        return chain.from_iterable(self._orders.values())
+
     def _matching(self, call: Call) -> list[Payment]:
-        payment = self.payments.get(call.params["merchant_uid"])
-        status = call.params.get("status", "all")
-        return [payment] if payment and status in {"all", payment.status} else []
-
-    def _first(self, call: Call, payments: Iterable[Payment]) -> Answer:
-        """The first that the caller may see: sandbox payments only if it asks for them."""
-        payment = next((p for p in payments if _visible(p, call)), None)
-        if payment is None:
-            return refusal(UNKNOWN_PAYMENT, status=404)
-        return Answer(response=payment.annotate())
+        """Newest first; what was done just now may be hidden for a while."""
+        status, until = call.params.get("status", "all"), self._now() - self.hidden_for_s
+        mine = reversed(self._orders.get(call.params["merchant_uid"], []))
+        return [p for p in mine if status in {"all", p.status} and p.settled_at <= until]
 
 
-def _visible(payment: Payment, call: Call) -> bool:
-    return not payment.sandbox or call.asks("include_sandbox")
+def _shown(payment: Payment | None) -> Answer:
+    return Answer(response=payment.annotate()) if payment else refusal(UNKNOWN_PAYMENT, status=404)
 
 
 def _refuse_charge(channel: Channel, call: Call) -> Answer | None:

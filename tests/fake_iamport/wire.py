@@ -78,6 +78,8 @@ class Wire:
         )
         if reply.retry_after is not None:
             head += f"Retry-After: {reply.retry_after}\r\n"
+        if reply.date is not None:
+            head += f"Date: {reply.date}\r\n"
         raw = f"{head}Connection: keep-alive\r\n\r\n".encode()
         if not reply.drip_s:
             self._sock.sendall(raw + reply.body)

@@ -15,6 +15,7 @@ KEY = "model:time"
 SCRIPTS = (
     ledger.CLAIM,
     ledger.SENT,
+    ledger.HOLD,
     ledger.WAIT,
     ledger.FINISH,
     ledger.DUE,

@@ -71,7 +71,7 @@ class Upstream(IamportClient):
     """
 
     def __init__(self, fake: FakeIamport, pass_time: Callable[[float], None]) -> None:
-        super().__init__("https://model.invalid", connect_timeout_s=5, read_timeout_s=60)
+        super().__init__("https://model.invalid", connect_timeout_s=5, read_timeout_s=60, boot_clock=fake.now)
         self._fake, self._pass_time = fake, pass_time
         self.fate = Fate()
         self.is_down = False
@@ -128,7 +128,7 @@ class Upstream(IamportClient):
     def _serve(self, call: Call) -> Answer:
         reply = self._fake.serve(call)
         assert not isinstance(reply, Cut)
-        return Answer.read(reply.status, reply.body, reply.retry_after)
+        return Answer.read(reply.status, reply.body, reply.retry_after, reply.date)
 
 
 def _call(request: requests.PreparedRequest) -> Call:

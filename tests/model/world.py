@@ -46,17 +46,17 @@ class MortalLedger(Ledger):
 
     dies_at = ""
 
-    def mark_sent(self, lease: Lease) -> int | None:
+    def mark_sent(self, lease: Lease, now: float) -> int | None:
         self._die("claimed")
-        return super().mark_sent(lease)
+        return super().mark_sent(lease, now)
 
     def wait(self, lease: Lease, wait: Snooze) -> bool:
         self._die("waiting")
         return super().wait(lease, wait)
 
-    def finish(self, lease: Lease, outcome: Outcome, key_updated: int | None = None) -> Outcome | None:
+    def finish(self, lease: Lease, outcome: Outcome, known_until: int | None = None) -> Outcome | None:
         self._die("finishing")
-        return super().finish(lease, outcome, key_updated)
+        return super().finish(lease, outcome, known_until)
 
     def forget(self, job_id: str) -> None:
         self._die("finished")
@@ -102,7 +102,6 @@ class World:
             settings.imp_secret,
             login=lambda: self.upstream.login(settings.imp_key, settings.imp_secret),
             vault=vault,
-            ledger_now=lambda: self.clock.now,
             clock=lambda: self.clock.now,
             sleep=self.pass_time,
         )

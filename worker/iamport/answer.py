@@ -5,15 +5,18 @@ Source: i'mport's V1 schema (CustomerAnnotation, PaymentAnnotation) and its prom
 
 import json
 import re
+from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from producer.runtime.redaction import mask_card_number, scrub
 
-UNAUTHORIZED, NOT_FOUND, TOO_MANY_REQUESTS, SERVER_ERROR = 401, 404, 429, 500  # HTTP
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND, REQUEST_TIMEOUT, TOO_MANY_REQUESTS, SERVER_ERROR = 401, 403, 404, 408, 429, 500
 TOKEN_TEXT = re.compile(r"[\x21-\x7e]+")
 UNKNOWN_UID = 1  # i'mport's code
+LIFE_MOST_S = 3600.0  # of a token; documented are 1800
+PAUSE_MOST_S = 300.0  # a 429 may ask for years
 Health = Literal["answered", "throttled", "timeout", "failed"]
 
 
@@ -41,9 +44,10 @@ class Annotation(BaseModel):
         card_number: masked again: some gateways show eight digits and four.
         inserted, updated: Unix seconds of i'mport's clock; equal for a first issue.
         amount: of a payment, KRW.
-        paid_at, failed_at: Unix seconds of i'mport's clock, 0 where it does not apply.
+        started_at, paid_at, failed_at: of a payment, Unix seconds of i'mport's clock, 0 where it does not apply.
         status: of a payment: ``ready``, ``paid``, ``cancelled`` or ``failed``.
         fail_reason: of a payment that failed, scrubbed.
+        customer_uid_usage: of a payment: ``issue`` if its card was stored as a key; None if it was not.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, cache_strings="none")
@@ -57,10 +61,22 @@ class Annotation(BaseModel):
     inserted: Number = None
     updated: Number = None
     amount: Number = None
+    started_at: Number = None
     paid_at: Number = None
     failed_at: Number = None
     status: Name = None
     fail_reason: Text = None
+    customer_uid_usage: Name = None
+
+    @property
+    def began_at(self) -> int:
+        """When a payment was begun, as far as i'mport says."""
+        return self.started_at or self.paid_at or self.failed_at or 0
+
+    @property
+    def stored_no_key(self) -> bool:
+        """True if i'mport says of a payment that its card was not stored."""
+        return "customer_uid_usage" in self.model_fields_set and not self.customer_uid_usage
 
     @property
     def key_updated(self) -> int | None:
@@ -74,12 +90,10 @@ class Token(NamedTuple):
     Args:
         text: what goes into the Authorization header.
         life_s: seconds that were left of it when i'mport answered: ``expired_at - now``, both i'mport's clock.
-        now: that clock, Unix seconds.
     """
 
     text: str
     life_s: float
-    now: float = 0.0
 
     def __repr__(self) -> str:
         return f"Token(text='***', life_s={self.life_s:g})"
@@ -93,7 +107,9 @@ class Answer(NamedTuple):
         code: i'mport's ``code``; None when the body was not i'mport's JSON.
         message: i'mport's text, scrubbed.
         response: i'mport's ``response`` object, read leniently; None when there is none.
-        retry_after_s: what a 429 asked for.
+        retry_after_s: what a 429 asked for, at most 300.
+        records: the ``list`` of a response that has one.
+        date: the ``Date`` header of an answer of i'mport's, Unix seconds of its clock.
         was_sent: False only when surely no byte of the request left; what came of one that left is otherwise unknown.
     """
 
@@ -103,6 +119,8 @@ class Answer(NamedTuple):
     response: Annotation | None = None
     token: Token | None = None
     retry_after_s: float | None = None
+    records: tuple[Annotation, ...] = ()
+    date: float | None = None
     was_sent: bool = True
 
     @classmethod
@@ -117,7 +135,8 @@ class Answer(NamedTuple):
             return "timeout" if self.was_sent else "failed"
         if self.status == TOO_MANY_REQUESTS:
             return "throttled"
-        return "failed" if self.status >= SERVER_ERROR else "answered"
+        is_trouble = self.code is None or self.status == REQUEST_TIMEOUT or self.status >= SERVER_ERROR
+        return "failed" if is_trouble else "answered"
 
     @property
     def record(self) -> Annotation | None:
@@ -140,20 +159,36 @@ class Answer(NamedTuple):
         return self.status == UNAUTHORIZED
 
     @classmethod
-    def read(cls, status: int, body: bytes, retry_after: str | None = None) -> Self:
+    def read(cls, status: int, body: bytes, retry_after: str | None = None, date: str | None = None) -> Self:
         """Read an answer whatever its status: useful bodies come with 400, too, and HTML with 502."""
         try:
             members = json.loads(body)
         except (ValueError, RecursionError):
             members = None
-        if not isinstance(members, dict) or _number(members.get("code")) is None:
+        if not isinstance(members, dict) or type(members.get("code")) is not int:  # ``false`` and 0.9 are no success
             return cls(status, retry_after_s=_seconds(retry_after))
         response = members.get("response")
-        annotation, token = None, None
+        annotation, token, records = None, None, _records(None)
         if isinstance(response, dict):
             annotation, token = Annotation.model_validate(response), _token(response)
+            records = _records(response.get("list"))
         message = scrub(_text(members.get("message")))
-        return cls(status, _number(members["code"]), message, annotation, token, _seconds(retry_after))
+        return cls(
+            *(status, members["code"], message, annotation, token),
+            *(_seconds(retry_after), records, _unix(date)),
+        )
+
+
+def _records(members: object) -> tuple[Annotation, ...]:
+    listed = members if isinstance(members, list) else []
+    return tuple(Annotation.model_validate(one) for one in listed if isinstance(one, dict))
+
+
+def _unix(date: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp() if date else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _token(response: dict[str, Any]) -> Token | None:
@@ -161,13 +196,13 @@ def _token(response: dict[str, Any]) -> Token | None:
     expiry, clock = _number(expired_at), _number(now)
     if not isinstance(text, str) or not TOKEN_TEXT.fullmatch(text) or expiry is None or clock is None:
         return None
-    return Token(text, float(expiry - clock), float(clock))
+    return Token(text, min(max(float(expiry - clock), 0.0), LIFE_MOST_S))
 
 
 def _seconds(retry_after: str | None) -> float | None:
     """Retry-After in seconds; its other form, a date, is not worth trusting two clocks for."""
     value = _number(retry_after)
-    return None if value is None else float(min(max(value, 0), 3600))
+    return None if value is None else min(max(float(value), 0.0), PAUSE_MOST_S)
 
 
 NO_ANSWER = Answer(0, was_sent=False)

@@ -25,9 +25,14 @@ BODY_LIMIT = 1 << 20
 LOGIN_CONNECT_S, LOGIN_READ_S, LOGIN_DEADLINE_S = 5.0, 10.0, 16.0
 ISSUE_FIELDS = ("pg", "channel_key", "customer_id")
 ONETIME_FIELDS = (
-    *("merchant_uid", "customer_uid", "amount", "name", "pg", "channel_key"),
+    *("merchant_uid", "customer_uid", "amount", "name", "pg"),
     *("card_quota", "vat_amount", "tax_free", "product_type"),
 )
+
+
+def since_boot() -> float:
+    """Seconds since the machine was started, suspensions included."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def hyphenated(digits: str) -> str:
@@ -47,6 +52,7 @@ class IamportClient:
         proxy_url: proxy of every call; environment variables are not looked at.
         slack_s: what a whole call may take beyond one connect and one read timeout.
         clock: monotonic seconds.
+        boot_clock: the same, and it goes on while the machine is suspended.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class IamportClient:
         proxy_url: str | None = None,
         slack_s: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
+        boot_clock: Callable[[], float] = since_boot,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._prefix = "Bearer " if auth_style == "bearer" else ""
@@ -68,7 +75,8 @@ class IamportClient:
         self._login_timeout = (min(connect_timeout_s, LOGIN_CONNECT_S), min(read_timeout_s, LOGIN_READ_S))
         self._verify: str | bool = ca_file or True
         self._proxies = {"http": proxy_url, "https": proxy_url} if proxy_url else {}
-        self._clock = clock
+        self._clock, self._boot_clock = clock, boot_clock
+        self._heard: tuple[float, float] | None = None
         self._watchdog = Watchdog(clock)
         self._mine = threading.local()
 
@@ -91,9 +99,21 @@ class IamportClient:
         """GET /subscribe/customers/{customer_uid}: the billing key's record, if there is one."""
         return self._get(f"/subscribe/customers/{quote(customer_uid, safe='')}", token)
 
-    def find_payment(self, merchant_uid: str, token: str) -> Answer:
-        """GET /payments/find/{merchant_uid}: the newest payment of an order, of test channels too."""
-        return self._get(f"/payments/find/{quote(merchant_uid, safe='')}?include_sandbox=true", token)
+    def find_payment(self, merchant_uid: str, status: str, token: str) -> Answer:
+        """GET /payments/find/{merchant_uid}/{status}: the newest payment of an order that has this status."""
+        return self._get(f"/payments/find/{quote(merchant_uid, safe='')}/{status}", token)
+
+    def find_failed(self, merchant_uid: str, token: str) -> Answer:
+        """GET /payments/findAll/{merchant_uid}/failed: the payments of an order that failed, newest first."""
+        return self._get(f"/payments/findAll/{quote(merchant_uid, safe='')}/failed", token)
+
+    def now(self) -> float | None:
+        """I'mport's clock, Unix seconds, never ahead of it: its newest ``Date`` and what has passed since.
+
+        None while nothing was heard of it.
+        """
+        heard = self._heard
+        return None if heard is None else heard[0] + self._boot_clock() - heard[1]
 
     def _get(self, path: str, token: str) -> Answer:
         headers = {"Accept": "application/json", "Authorization": self._prefix + token}
@@ -113,6 +133,8 @@ class IamportClient:
             (self._login_timeout, LOGIN_DEADLINE_S) if is_login else (self._timeout, self.call_deadline_s)
         )
         answer = self._exchange(request, timeout, deadline_s)
+        if answer.date is not None:
+            self._heard = (answer.date, self._boot_clock())
         metrics.CALLS.labels(name, str(answer.status)).observe(self._clock() - began)
         return answer
 
@@ -130,7 +152,9 @@ class IamportClient:
                 )
                 with response:
                     body = response.raw.read(BODY_LIMIT, decode_content=True)
-                    return Answer.read(response.status_code, body, response.headers.get("Retry-After"))
+                    return Answer.read(
+                        response.status_code, body, response.headers.get("Retry-After"), response.headers.get("Date")
+                    )
             except (requests.RequestException, OSError, ValueError, *self._session_errors) as error:
                 # What was caught holds the request and its body: it goes no further, not even as __context__.
                 wipe(error)

@@ -17,6 +17,8 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+IDLE_S = 4.0  # a connection that was idle for longer may have been forgotten on its way; 5 s is a common keep-alive
+
 _current = threading.local()
 
 
@@ -105,11 +107,22 @@ class _Watched:
 
     sock: socket.socket
     is_ready = False
+    used_at = 0.0
     debuglevel = 0  # http.client would print requests, card and all, if somebody switched that on for everybody
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
         self.is_ready = True  # connected, through the proxy and the handshake
+
+    @property
+    def is_connected(self) -> bool:
+        """False of one that was idle for too long: urllib3 opens another one."""
+        return time.monotonic() - self.used_at <= IDLE_S and bool(super().is_connected)  # type: ignore[misc]
+
+    def getresponse(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 — as http.client
+        response = super().getresponse(*args, **kwargs)  # type: ignore[misc]
+        self.used_at = time.monotonic()
+        return response
 
     def close(self) -> None:
         self.is_ready = False

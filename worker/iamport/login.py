@@ -1,14 +1,18 @@
 """The login of the merchant's account: what an answer without a token means."""
 
-from worker.iamport.answer import TOO_MANY_REQUESTS, UNAUTHORIZED, Answer
+from worker.iamport.answer import FORBIDDEN, TOO_MANY_REQUESTS, UNAUTHORIZED, Answer
 
 LOGIN_REFUSED, LOGIN_FAILED, LOGIN_THROTTLED = "login_refused", "login_failed", "login_throttled"
-PROBLEM_BY_STATUS = {UNAUTHORIZED: LOGIN_REFUSED, TOO_MANY_REQUESTS: LOGIN_THROTTLED}
+REFUSED = {UNAUTHORIZED, FORBIDDEN}  # the keys, or the account's list of callers; of an envelope, not of a page
 
 
 def login_problem(answer: Answer) -> str | None:
     """The reason why there is no token; None if there is one."""
-    return None if answer.token is not None else PROBLEM_BY_STATUS.get(answer.status, LOGIN_FAILED)
+    if answer.token is not None:
+        return None
+    if answer.status in REFUSED and answer.code is not None:
+        return LOGIN_REFUSED
+    return LOGIN_THROTTLED if answer.status == TOO_MANY_REQUESTS else LOGIN_FAILED
 
 
 def advice(answer: Answer) -> str:

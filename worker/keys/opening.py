@@ -21,6 +21,7 @@ from producer.contract.jose import b64url
 from producer.contract.envelope import Envelope
 from producer.contract.errors import InvalidCard, Refused
 from producer.contract.job import Job, SignedJob
+from producer.contract.open_fields import own_data_in
 from producer.runtime.key_file import KeyFileError, WatchedFile, keys_of, read_jwk
 from producer.contract.identifiers import Operation
 from worker.errors import UnknownKid, UnknownProducer
@@ -201,7 +202,8 @@ class Opener:
 
         Raises:
             UnknownKid: a key is not here yet.
-            Refused: with the reason as its code; ``other_…`` when signature, envelope and ledger do not agree.
+            Refused: with the reason as its code; ``other_…`` when signature, envelope and ledger do not agree,
+                ``card_in_open_field`` when the request shows in clear what its envelope seals.
         """
         if len(sealed) > signed_job.SIGNED_LIMIT:  # before a copy is made of it
             raise Refused("too_long")
@@ -222,7 +224,10 @@ class Opener:
         envelope = Envelope.parse(job.envelope)
         envelope.check_bound(job.operation, job.customer_uid, job.merchant_uid)
         envelope.check_time(job.accepted_at)
-        return job, self._opening.get().open_card(envelope, now=job.accepted_at)
+        card = self._opening.get().open_card(envelope, now=job.accepted_at)
+        if own_data_in(dict(job), card):
+            raise Refused("card_in_open_field")
+        return job, card
 
 
 def _import(setting: str, kind: type[OKPKey | ECKey], jwk: dict[str, Any], names: set[str]) -> OKPKey | ECKey:

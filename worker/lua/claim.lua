@@ -3,84 +3,110 @@
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open
 -- ARGV  1 job_id   2 delivery   3 lease (seconds)   4 prefix of the fresh sets   5 prefix of the claimed marks
---       6 prefix of the customers' keys   7 prefix of the records   8 doubt (seconds): how long a POST without an answer
---       is looked up before it counts as not applied
+--       6 prefix of the customers' keys   7 prefix of the records   8 seconds between two look-ups that count
+--       9 prefix of the orders' keys   10 prefix of the orders' open jobs
 -- Gives {word, …}: unknown; finished, outcome; waiting (not due, out of order, or in another delivery's hands); or
--- claimed, then now, operation, customer_uid, merchant_uid, sequence, accepted_at, expires_at, attempts, claims,
--- sent_at, reason, kid, first_sent_at, doubt_until, doubtful, newer_applied, key_updated, transients, digest (instants as
--- text, Unix seconds; empty text where there is none). A repeat by the same delivery gives the same lease.
+-- claimed, then now, the fields of the record that are listed first below, newer_applied, known_until, order_ended
+-- (instants as text, Unix seconds; empty text where there is none). A repeat by the same delivery gives the same lease.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
 
 local names = {'operation', 'customer_uid', 'merchant_uid', 'sequence', 'accepted_at', 'expires_at', 'attempts', 'claims',
-  'sent_at', 'reason', 'kid', 'first_sent_at', 'doubt_until', 'doubtful', 'outcome', 'lease', 'leased_until', 'next_at', 'queue', 'transients', 'digest'}
+  'sent_at', 'reason', 'kid', 'first_sent_at', 'doubtful', 'look_ups', 'answer', 'transients', 'digest',
+  'outcome', 'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'queue'}
 local job = {}
 for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do job[names[i]] = value or nil end
 if job.outcome then return {'finished', job.outcome} end
 if not (job.operation and job.queue and tonumber(job.sequence) and tonumber(job.accepted_at) and tonumber(job.expires_at)
     and tonumber(job.attempts)) then return {'unknown'} end -- or no record that a producer's script wrote
 
+-- A span that begins after now was written before the clock stepped back: it is over.
+local function within(from, until_)
+  return (tonumber(from) or 0) <= now and now < (tonumber(until_) or 0)
+end
+
 -- The first claim marks how far its queue has come; a message that others overtook by far was lost. One that was only
 -- woken at its deadline did not come by its queue.
 if redis.call('ZREM', ARGV[4] .. job.queue, ARGV[1]) == 1 and now < tonumber(job.expires_at) then
-  local mark = redis.call('GET', ARGV[5] .. job.queue)
-  if (tonumber(mark) or 0) < tonumber(job.accepted_at) then
+  local mark = tonumber(redis.call('GET', ARGV[5] .. job.queue)) or 0
+  if mark < tonumber(job.accepted_at) or mark > now then
     redis.call('SET', ARGV[5] .. job.queue, job.accepted_at)
   end
 end
 
 local mine = job.lease == ARGV[2]
 if not mine then
-  if job.lease and now < (tonumber(job.leased_until) or 0) then return {'waiting'} end
-  if job.next_at and now < (tonumber(job.next_at) or 0) then return {'waiting'} end
+  if job.lease and within(job.leased_from, job.leased_until) then return {'waiting'} end
+  if job.next_at and within(job.waits_from, job.next_at) then return {'waiting'} end
 end
 
--- Order among the jobs of a customer_uid. A look-up needs none, and neither does a job that ends here anyway.
-local newer_applied, key_updated = '', ''
+-- Order. A look-up needs none, and neither does a job that ends here anyway. One that is sent once more after an
+-- unanswered POST goes before all others but the newer ones that are in doubt, too.
+local is_free = mine or job.sent_at or now >= tonumber(job.expires_at)
+local newer_applied, known_until, order_ended, wait_until = '', '', '', 0
+local function wait_for(seconds) wait_until = math.max(wait_until, now + seconds) end
+local function is_first_of_its_order(id, merchant_uid)
+  if not merchant_uid or merchant_uid == '' then return true end
+  local first = redis.call('ZRANGE', ARGV[10] .. merchant_uid, 0, 0)[1]
+  return not first or first == id
+end
+
 if job.customer_uid ~= '' then
   local customer, sequence = ARGV[6] .. job.customer_uid, tonumber(job.sequence)
-  local known = redis.call('HMGET', customer, 'applied', 'key_updated', 'doubt_until')
-  key_updated = known[2] or ''
+  local known = redis.call('HMGET', customer, 'applied', 'key_updated', 'doubt_left', 'doubt_from', 'doubt_next')
+  known_until = known[2] or ''
   if (tonumber(known[1]) or 0) > sequence then
     newer_applied = '1'
-  elseif not mine and not job.sent_at and now < tonumber(job.expires_at) then
-    local wait_until = tonumber(known[3]) or 0
-    if wait_until <= now then wait_until = 0 end
+  elseif not is_free then
+    local left = tonumber(known[3]) or 0 -- what a job in doubt sent may land yet; counted, so that a step costs one turn
+    if left > 0 and not job.doubtful then
+      if not within(known[4], known[5]) then
+        left = left - 1
+        redis.call('HSET', customer, 'doubt_left', left, 'doubt_from', instant(now), 'doubt_next', instant(now + tonumber(ARGV[8])))
+        wait_for(tonumber(ARGV[8]))
+      else
+        wait_for(tonumber(known[5]) - now)
+      end
+      if left == 0 then redis.call('HDEL', customer, 'doubt_left', 'doubt_from', 'doubt_next') end
+    end
     for _, id in ipairs(redis.call('ZRANGE', customer .. ':open', 0, -1)) do
       if id ~= ARGV[1] then
-        local other = redis.call('HMGET', ARGV[7] .. id, 'lease', 'leased_until', 'sent_at', 'doubt_until', 'sequence')
-        if other[1] and now < (tonumber(other[2]) or 0) then
-          wait_until = math.max(wait_until, tonumber(other[2]))
-        elseif other[3] and (not tonumber(other[4]) or now < tonumber(other[4])) then
-          wait_until = math.max(wait_until, tonumber(other[4]) or now + 5)
-        elseif other[5] and (tonumber(other[5]) or 0) > sequence then
-          wait_until = math.max(wait_until, now + 30)
+        local other = redis.call('HMGET', ARGV[7] .. id, 'lease', 'leased_from', 'leased_until', 'sent_at', 'doubtful', 'sequence', 'merchant_uid')
+        local is_newer, is_in_doubt = (tonumber(other[6]) or 0) > sequence, other[4] or other[5]
+        if is_in_doubt then
+          if is_newer or not job.doubtful then wait_for(15) end
+        elseif other[1] and within(other[2], other[3]) then
+          wait_for(tonumber(other[3]) - now)
+        elseif is_newer and not job.doubtful and is_first_of_its_order(id, other[7]) then
+          wait_for(30)
         end
       end
-    end
-    if wait_until > 0 then -- finishing one of them wakes it earlier
-      local next_at = instant(math.min(wait_until, tonumber(job.expires_at)))
-      redis.call('HSET', KEYS[1], 'next_at', next_at, 'reason', 'order', 'claims', 0)
-      redis.call('HDEL', KEYS[1], 'lease', 'leased_until')
-      redis.call('ZADD', KEYS[2], next_at, ARGV[1])
-      return {'waiting'}
     end
   end
 end
 
-if not mine then job.claims = redis.call('HINCRBY', KEYS[1], 'claims', 1) end
-if job.sent_at and not job.doubt_until then -- whoever sent it died without a word
-  job.doubt_until = instant(now + tonumber(ARGV[8]))
-  redis.call('HSET', KEYS[1], 'doubt_until', job.doubt_until)
+if job.merchant_uid ~= '' then
+  local known = redis.call('HMGET', ARGV[9] .. job.merchant_uid, 'ended', 'until')
+  order_ended, known_until = known[1] or '', known[2] or ''
+  if order_ended == '' and not is_free and not is_first_of_its_order(ARGV[1], job.merchant_uid) then wait_for(30) end
 end
+
+if wait_until > 0 then -- finishing one of them wakes it earlier
+  local next_at = instant(math.min(wait_until, tonumber(job.expires_at)))
+  redis.call('HSET', KEYS[1], 'next_at', next_at, 'waits_from', instant(now), 'reason', 'order', 'claims', 0)
+  redis.call('HDEL', KEYS[1], 'lease', 'leased_from', 'leased_until')
+  redis.call('ZADD', KEYS[2], next_at, ARGV[1])
+  return {'waiting'}
+end
+
+if not mine then job.claims = redis.call('HINCRBY', KEYS[1], 'claims', 1) end
 local until_ = instant(now + tonumber(ARGV[3]))
-redis.call('HSET', KEYS[1], 'lease', ARGV[2], 'leased_until', until_)
+redis.call('HSET', KEYS[1], 'lease', ARGV[2], 'leased_from', instant(now), 'leased_until', until_)
 redis.call('ZADD', KEYS[2], until_, ARGV[1])
 
 local answer = {'claimed', instant(now)}
-for i = 1, 14 do answer[i + 2] = tostring(job[names[i]] or '') end
-answer[17], answer[18], answer[19] = newer_applied, key_updated, job.transients or '0'
-answer[20] = job.digest or ''
+for i = 1, 17 do answer[i + 2] = tostring(job[names[i]] or '') end
+answer[20], answer[21], answer[22] = newer_applied, known_until, order_ended
 return answer

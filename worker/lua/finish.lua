@@ -3,41 +3,65 @@
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:outcomes   4 celery-task-meta-{job_id}
 -- ARGV  1 job_id   2 delivery   3 outcome (JSON)   4 Celery's result (JSON)   5 how long it is kept (seconds)
---       6 "1" if the outcome says what i'mport did: then it counts from whoever brings it
---       7 prefix of the customers' keys   8 prefix of the records   9 "1" if the job's card is now in force, or may be
---       10 until when the key that is in force then was updated (Unix seconds of i'mport; empty text if it did not say)
+--       6 from whom the outcome counts: anybody (it says what i'mport did), last (it says that i'mport refused the last
+--         POST, and counts unless there was another one since), holder   7 attempts that it speaks of
+--       8 prefix of the customers' keys   9 prefix of the records   10 prefix of the orders' keys   11 of their open jobs
+--       12 "1" if the job's card is now in force, or may be   13 i'mport's records up to this instant are not of later jobs
+--         (Unix seconds of i'mport; empty text if that is not known)   14 paid, in_doubt or empty text
+--       15 look-ups that must find nothing before a POST counts as not applied   16 seconds between them
 -- Gives the outcome in force: this one, or the one that was written before. Empty text when another delivery has the
 -- job and must say.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-local job = redis.call('HMGET', KEYS[1], 'outcome', 'lease', 'customer_uid', 'sequence', 'sent_at', 'doubt_until')
+local function instant(t) return string.format('%.6f', t) end
+local job = redis.call('HMGET', KEYS[1], 'outcome', 'lease', 'customer_uid', 'sequence', 'sent_at', 'doubtful', 'look_ups',
+  'attempts', 'merchant_uid')
 if job[1] then return job[1] end
-if job[2] ~= ARGV[2] and ARGV[6] ~= '1' then return '' end
+local is_holder, is_last = job[2] == ARGV[2], (tonumber(job[8]) or 0) <= tonumber(ARGV[7])
+if not (is_holder or ARGV[6] == 'anybody' or (ARGV[6] == 'last' and is_last)) then return '' end
 
 redis.call('HSET', KEYS[1], 'outcome', ARGV[3])
-redis.call('HDEL', KEYS[1], 'lease', 'leased_until', 'next_at', 'reason', 'sent_at', 'doubt_until')
+redis.call('HDEL', KEYS[1], 'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'reason', 'sent_at', 'answer')
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 redis.call('ZREM', KEYS[2], ARGV[1])
-if job[3] and job[3] ~= '' then
-  local customer = ARGV[7] .. job[3]
-  redis.call('ZREM', customer .. ':open', ARGV[1])
-  if ARGV[9] == '1' and tonumber(redis.call('HGET', customer, 'applied') or 0) < tonumber(job[4]) then
-    redis.call('HSET', customer, 'applied', job[4])
-    if ARGV[10] ~= '' then redis.call('HSET', customer, 'key_updated', ARGV[10]) end
-  end
-  if job[5] and job[6] and ARGV[6] ~= '1' then -- it ends in doubt: what it sent may land yet, and newer ones wait that out
-    redis.call('HSET', customer, 'doubt_until', job[6])
-  end
-  local others = redis.call('ZRANGE', customer .. ':open', 0, -1)
+
+-- Whoever waits for this one is taken up now.
+local function wake(open)
+  local others = redis.call('ZRANGE', open, 0, -1)
   for _, id in ipairs(others) do
-    local other = redis.call('HMGET', ARGV[8] .. id, 'reason', 'lease')
+    local other = redis.call('HMGET', ARGV[9] .. id, 'reason', 'lease')
     if other[1] == 'order' and not other[2] then
-      redis.call('HSET', ARGV[8] .. id, 'next_at', string.format('%.6f', now))
-      redis.call('ZADD', KEYS[2], string.format('%.6f', now), id)
+      redis.call('HSET', ARGV[9] .. id, 'next_at', instant(now))
+      redis.call('ZADD', KEYS[2], instant(now), id)
     end
   end
-  if #others == 0 then redis.call('EXPIRE', customer, ARGV[5]) end
+  return #others
+end
+
+if job[3] and job[3] ~= '' then
+  local customer = ARGV[8] .. job[3]
+  redis.call('ZREM', customer .. ':open', ARGV[1])
+  if ARGV[12] == '1' and tonumber(redis.call('HGET', customer, 'applied') or 0) < tonumber(job[4]) then
+    redis.call('HSET', customer, 'applied', job[4])
+    if ARGV[13] ~= '' then redis.call('HSET', customer, 'key_updated', ARGV[13]) end
+  end
+  if ARGV[14] == 'in_doubt' and (job[5] or job[6]) then -- what it sent may land yet, and newer ones wait that out
+    local left = tonumber(ARGV[15]) - (tonumber(job[7]) or 0)
+    if left > 0 then
+      redis.call('HSET', customer, 'doubt_left', left, 'doubt_from', instant(now), 'doubt_next', instant(now + tonumber(ARGV[16])))
+    end
+  end
+  if wake(customer .. ':open') == 0 then redis.call('EXPIRE', customer, ARGV[5]) end
+end
+if job[9] and job[9] ~= '' then
+  local order = ARGV[10] .. job[9]
+  redis.call('ZREM', ARGV[11] .. job[9], ARGV[1])
+  if ARGV[13] ~= '' then redis.call('HSET', order, 'until', ARGV[13]) end
+  if ARGV[14] == 'paid' or (ARGV[14] == 'in_doubt' and redis.call('HGET', order, 'ended') ~= 'paid') then
+    redis.call('HSET', order, 'ended', ARGV[14])
+  end
+  if wake(ARGV[11] .. job[9]) == 0 then redis.call('EXPIRE', order, ARGV[5]) end
 end
 redis.call('XADD', KEYS[3], 'MINID', '~', (tonumber(time[1]) - tonumber(ARGV[5])) * 1000, '*', 'outcome', ARGV[3])
 redis.call('SETEX', KEYS[4], ARGV[5], ARGV[4])

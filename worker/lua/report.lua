@@ -18,11 +18,14 @@ if word == 'throttled' or word == 'timeout' then -- the rate falls by a tenth, a
     redis.call('HSET', KEYS[1], 'factor', math.max(factor * 0.9, 0.05), 'factor_at', string.format('%.6f', now))
   end
 end
-if word == 'throttled' and tonumber(ARGV[2]) > 0 then
-  local until_ = now + tonumber(ARGV[2])
-  if until_ > tonumber(redis.call('HGET', KEYS[1], 'pause_until') or 0) then
-    redis.call('HSET', KEYS[1], 'pause_until', string.format('%.6f', until_))
+if word == 'throttled' and tonumber(ARGV[2]) > 0 then -- everybody waits as long as it asks, five minutes at most; then one
+  local until_ = now + math.min(tonumber(ARGV[2]), 300)
+  local known = tonumber(redis.call('HGET', KEYS[1], 'pause_until') or 0)
+  if until_ > known or known > now + 300 then
+    redis.call('HSET', KEYS[1], 'pause_until', string.format('%.6f', until_), 'probe_at', string.format('%.6f', until_))
   end
+  redis.call('HDEL', KEYS[1], 'failures')
+  return 0
 end
 if word == 'answered' or word == 'throttled' then
   redis.call('HDEL', KEYS[1], 'failures', 'probe_at')

@@ -2,20 +2,22 @@
 -- Mark a job as about to be sent, and lease it beyond the end of the call.
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open
--- ARGV  1 job_id   2 delivery   3 lease (seconds)
--- Gives {1, attempts, now}; {0} when another delivery has it, or it is finished, and {2} when its deadline has passed:
--- then it must not be sent.
+-- ARGV  1 job_id   2 delivery   3 lease (seconds)   4 i'mport's clock (Unix seconds)   5 attempts, as the worker counts them
+-- Gives {1, attempts, first_sent_at, seconds to the deadline}; {0} when another delivery has it, or it is finished, and
+-- {2} when its deadline has passed: then it must not be sent.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
 
-local job = redis.call('HMGET', KEYS[1], 'lease', 'leased_until', 'outcome', 'expires_at')
+local job = redis.call('HMGET', KEYS[1], 'lease', 'leased_until', 'outcome', 'expires_at', 'attempts')
 if job[3] or job[1] ~= ARGV[2] or now >= tonumber(job[2]) then return {0} end
 if now >= tonumber(job[4]) then return {2} end
 
 local until_ = instant(now + tonumber(ARGV[3]))
-redis.call('HSET', KEYS[1], 'sent_at', instant(now), 'leased_until', until_)
-redis.call('HSETNX', KEYS[1], 'first_sent_at', instant(now))
+local attempts = math.max(tonumber(job[5]), tonumber(ARGV[5])) + 1
+redis.call('HSET', KEYS[1], 'sent_at', instant(now), 'leased_from', instant(now), 'leased_until', until_, 'attempts', attempts)
+redis.call('HSETNX', KEYS[1], 'first_sent_at', ARGV[4])
+redis.call('HDEL', KEYS[1], 'answer', 'look_ups')
 redis.call('ZADD', KEYS[2], until_, ARGV[1])
-return {1, redis.call('HINCRBY', KEYS[1], 'attempts', 1), instant(now)}
+return {1, attempts, redis.call('HGET', KEYS[1], 'first_sent_at'), instant(tonumber(job[4]) - now)}

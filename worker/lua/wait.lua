@@ -3,9 +3,9 @@
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open
 -- ARGV  1 job_id   2 delivery   3 delay (seconds)   4 reason
---       5 what became of its last POST: unsent (surely not applied, or there was none), doubt (no answer yet), presumed
---         (no answer, and looked up for long enough: it counts as not applied, but was never proved)
---       6 doubt (seconds)
+--       5 what became of its last POST: unsent (surely not applied, or there was none), doubt (only a look-up can tell),
+--         presumed (looked up for long enough: it counts as not applied, but was never proved)
+--       6 "1" after a look-up that found nothing   7 what was answered to the last POST (empty to leave that as it is)
 -- Gives 1, or 0 when another delivery has it or it is finished.
 
 local time = redis.call('TIME')
@@ -19,14 +19,15 @@ if job[3] or job[1] ~= ARGV[2] then return 0 end
 local next_at, expires_at = now + tonumber(ARGV[3]), tonumber(job[2])
 if expires_at > now then next_at = math.min(next_at, expires_at) end
 next_at = instant(next_at)
-redis.call('HSET', KEYS[1], 'next_at', next_at, 'reason', ARGV[4], 'claims', 0)
-redis.call('HDEL', KEYS[1], 'lease', 'leased_until')
+redis.call('HSET', KEYS[1], 'next_at', next_at, 'waits_from', instant(now), 'reason', ARGV[4], 'claims', 0)
+redis.call('HDEL', KEYS[1], 'lease', 'leased_from', 'leased_until')
 redis.call('ZADD', KEYS[2], next_at, ARGV[1])
-if ARGV[4] == 'transient' then redis.call('HINCRBY', KEYS[1], 'transients', 1) end
+if ARGV[4] == 'gateway_trouble' or ARGV[4] == 'edge_page' then redis.call('HINCRBY', KEYS[1], 'transients', 1) end
+if ARGV[6] == '1' then redis.call('HINCRBY', KEYS[1], 'look_ups', 1) end
 if ARGV[5] == 'doubt' then
-  redis.call('HSETNX', KEYS[1], 'doubt_until', instant(now + tonumber(ARGV[6])))
+  if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'answer', ARGV[7]) end
 else
-  redis.call('HDEL', KEYS[1], 'sent_at', 'doubt_until')
+  redis.call('HDEL', KEYS[1], 'sent_at', 'answer')
   if ARGV[5] == 'presumed' then
     redis.call('HSET', KEYS[1], 'doubtful', 1)
   elseif not job[4] then

@@ -1,0 +1,7 @@
+"""toss."""
+
+from collections.abc import Mapping
+
+from worker.iamport.codes import Verdict
+
+CODES: Mapping[Verdict, tuple[str, ...]] = {}
