@@ -82,7 +82,7 @@ def _without_request(lease: Lease) -> Step | None:
     if not lease.is_request_lost:
         return None
     missing_s = lease.accepted_at + REQUEST_GRACE_S - lease.claimed_at
-    if missing_s > 0:  # its producer may still be storing it
+    if 0 < missing_s <= REQUEST_GRACE_S:  # its producer may still be storing it
         return Snooze(min(missing_s, WAITS_FOR_OTHERS_S), VAULT_LOST)
     return None if lease.is_payment else End(Status.LOST, VAULT_LOST)
 

@@ -13,7 +13,6 @@ import time
 import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
-from operator import mul
 
 from .card import KOREA, Card
 from .card_rules import DIGITS, LUHN_BRANDS, birth_date_holds, brand_of, luhn_holds
@@ -32,7 +31,7 @@ NO_CHECK_DIGIT_SINCE = date(2020, 10, 5)
 OF_16_DIGITS = ("62", "6011", "644", "645", "646", "647", "648", "649", "65")  # UnionPay, Discover
 # Never made of a card's own digits: re keeps the text of its patterns.
 _RESIDENT_LIKE = re.compile(r"(?<![0-9])(?=([0-9]{6})[\s\-\u2010-\u2015\u2212]{0,3}[1-8][0-9]{6}(?![0-9]))")
-_DATE_AND_COUNTER = re.compile(r"([0-9]{6})[^0-9]+[0-9]+")  # no card is spelled like that
+_SIX_FIRST = re.compile(r"[^0-9]*([0-9]{6})[^0-9]")  # a date and a counter: no card is spelled like that
 
 
 def check_open_fields(fields: Mapping[str, object], card: Card | None, *, now: float | None = None) -> None:
@@ -84,9 +83,10 @@ def _is_a_persons_number(text: str, today: date) -> bool:
         return False
     if len(digits) == 13:
         return _is_resident_number(digits, today)
-    dated = _DATE_AND_COUNTER.fullmatch(text)
-    is_order = dated is not None and birth_date_holds(dated[1])
-    return 14 <= len(digits) <= 16 and _has_check_digit(digits) and luhn_holds(digits) and not is_order
+    six = _SIX_FIRST.match(text)
+    if not 14 <= len(digits) <= 16 or (six is not None and birth_date_holds(six[1])):
+        return False
+    return _has_check_digit(digits) and luhn_holds(digits)
 
 
 def _has_check_digit(digits: str) -> bool:
@@ -103,5 +103,5 @@ def _is_resident_number(digits: str, today: date) -> bool:
     age = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
     if kind not in range(1, 9) or age not in AGES or born >= NO_CHECK_DIGIT_SINCE:
         return False
-    total = sum(map(mul, WEIGHTS, map(int, digits)))
+    total = sum(weight * int(digit) for weight, digit in zip(WEIGHTS, digits, strict=False))
     return ((11 if kind <= 4 else 13) - total % 11) % 10 == int(digits[12])

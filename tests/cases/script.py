@@ -86,7 +86,8 @@ class ScriptedIamport:
         if answer == "drop":
             request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             request.close_connection = True
-            return request.connection.close()
+            request.connection.close()
+            return None
         if isinstance(answer, str) and answer.startswith("html:"):
             return _page(request, int(answer.partition(":")[2]))
         if isinstance(answer, str):

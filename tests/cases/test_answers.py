@@ -23,12 +23,12 @@ def wrong(case: Case, outcome: Outcome, posts: int) -> str | None:
     return f"{case.name}: {outcome.status} ({outcome.code}) after {posts} POSTs"
 
 
-def outcomes(path: Path, **environ: str) -> list[str]:
+def outcomes(path: Path) -> list[str]:
     """What did not end as it should."""
     cases = {f"case-{number}": case for number, case in enumerate(read_cases(path))}
     script = ScriptedIamport(cases)
     with Stack(script) as stack, stack.billing_queue() as queue:  # type: ignore[arg-type]
-        stack.worker(concurrency=16, **{"LOOK_UP_FOR_S": "4", **environ})
+        stack.worker(concurrency=16, LOOK_UP_FOR_S="4")
         jobs = {name: enqueue(queue, name, case) for name, case in cases.items()}
         found = {name: queue.wait(job.job_id, timeout_s=DEADLINE_S + 60) for name, job in jobs.items()}
         return [text for name, case in cases.items() if (text := wrong(case, found[name], script.posts[name]))]

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from tests.chaos import clocks as stepping
 from tests.chaos import scenarios
 from tests.chaos.scenarios import QUICK, Figures
 from tests.chaos.stage import Stage
@@ -100,6 +101,22 @@ def outage(seed: int, jobs: int, minutes: float) -> None:
 def pairs(seed: int, count: int) -> None:
     """Two cards for one customer_uid back to back."""
     tell(lambda: scenarios.pairs(count, seed))
+
+
+@main.command()
+@click.option("--count", default=1000, show_default=True)
+@click.pass_obj
+def orders(seed: int, count: int) -> None:
+    """Orders paid with two cards at once."""
+    tell(lambda: scenarios.orders(count, seed))
+
+
+@main.command()
+@click.option("--jobs", default=20, show_default=True, help="Enqueued around each step.")
+@click.pass_obj
+def clocks(seed: int, jobs: int) -> None:
+    """The stores' clocks stepping under load."""
+    tell(lambda: stepping.clocks(jobs, seed))
 
 
 @main.command()

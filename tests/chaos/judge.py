@@ -9,6 +9,7 @@ from producer.contract.outcome import Status
 from tests.fake_iamport import FakeIamport
 
 LATE_S = 120.0
+MAY_BE_APPLIED = {Status.ISSUED, Status.PAID, Status.SUPERSEDED, Status.IN_DOUBT}
 
 
 class Sent(NamedTuple):
@@ -55,7 +56,7 @@ def judge(sent: Iterable[Sent], outcomes: Mapping[str, Outcome | None], fake: Fa
         was_applied = bool(applied[job.card_number, "payment" if job.merchant_uid else "issue"])
         if outcome is not None:
             wrong += outcome.succeeded and not was_applied
-            unjustified += outcome.status in {Status.EXPIRED, Status.LOST, Status.FAILED} and was_applied
+            unjustified += was_applied and outcome.status not in MAY_BE_APPLIED
     return Verdict(
         lost=statuses["unknown"],
         applied_twice=sum(len(entries) > 1 for entries in applied.values()),

@@ -4,6 +4,8 @@ import json
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from producer import Outcome
@@ -31,7 +33,8 @@ def storm(
 ) -> Figures:
     """Jobs of all kinds, declines, lost answers, and whole worker groups killed at random moments."""
     settings = {"LOOK_UP_FOR_S": str(look_up_for_s), **quick}
-    with Stage(seed, declines=0.1, **settings) as stage:
+    deadline_s = 120 if quick else 1800
+    with Stage(seed, declines=0.1, deadline_s=deadline_s, **settings) as stage:
         trouble(stage.fake, seed)
         payments = jobs // 10
         stage.issue(jobs - payments - jobs // 10)
@@ -212,7 +215,7 @@ def _is_paid_or_doubtful(outcome: Outcome | None) -> bool:
 def outage(jobs: int, minutes: float, seed: int) -> Figures:
     """I'mport down, with jobs waiting."""
     rate = 100
-    with Stage(seed, IMP_RATE_PER_S=str(rate)) as stage:
+    with Stage(seed, deadline_s=3600, IMP_RATE_PER_S=str(rate)) as stage:
         port = int(stage.fake.url.rsplit(":", 1)[1])
         stage.start_workers(2)
         stage.issue(20, "before")
@@ -280,6 +283,20 @@ def pairs(count: int, seed: int) -> Figures:
         stage.wait_for_the_end(count / 20 + 400)
         verdict = judge(stage.sent, collect(stage.queue, stage.sent), stage.fake)
     return {"pairs": count, **verdict._asdict()}
+
+
+def orders(count: int, seed: int) -> Figures:
+    """Orders paid with two cards at once, each through a job of its own; i'mport's own guard is off."""
+    with Stage(seed, declines=0.1, IMP_RATE_PER_S="200", LOOK_UP_FOR_S="5", **QUICK) as stage:  # type: ignore[arg-type]
+        trouble(stage.fake, seed)
+        stage.fake.desk.guards_orders = False
+        stage.start_workers(2)
+        with ThreadPoolExecutor(2) as two:
+            for number in range(count):
+                list(two.map(partial(stage.pay_in_turn, f"order-{number}"), ("tab 1", "tab 2")))
+        stage.wait_for_the_end(300)
+        verdict = judge(stage.sent, collect(stage.queue, stage.sent), stage.fake)
+    return {"orders": count, **verdict._asdict()}
 
 
 def rate(seconds: float, seed: int, *, per_s: float = 50) -> Figures:

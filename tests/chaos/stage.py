@@ -27,13 +27,14 @@ class Stage:
     Args:
         seed: of everything random.
         declines: the part of the cards that are declined; the others are each a card of its own.
+        deadline_s: of the jobs; what stays in doubt is open until then.
         worker: settings of the workers beyond the stack's.
     """
 
     facts: ClassVar[dict[str, Any]] = {}  # of the stage that ended last
 
-    def __init__(self, seed: int = 0, *, declines: float = 0.0, **worker: str) -> None:
-        self.declines = declines
+    def __init__(self, seed: int = 0, *, declines: float = 0.0, deadline_s: float = 600, **worker: str) -> None:
+        self.declines, self.deadline_s = declines, deadline_s
         self.random = random.Random(seed)
         self.stack = Stack(FakeIamport())
         self.settings = worker
@@ -53,32 +54,40 @@ class Stage:
         for _ in range(groups):
             self.workers.append(self.stack.worker(processes=processes, concurrency=concurrency, **self.settings))
 
-    def issue(self, count: int, uid: str = "uid", *, deadline_s: float = 3600, queue: str = INTERACTIVE) -> None:
+    def issue(self, count: int, uid: str = "uid", *, queue: str = INTERACTIVE) -> None:
         """Enqueue issuances, each of another customer and card."""
-        wanted = [self._request(f"{uid}_{i}", deadline_s) for i in range(count)]
+        wanted = [self._request(f"{uid}_{i}") for i in range(count)]
         for request, job in zip(wanted, self.queue.issue_many(wanted, queue=queue), strict=True):
             assert request.card is not None
             self._note(job.job_id, job.sequence, request.customer_uid, None, request.card)
 
-    def issue_in_turn(self, uids: Iterator[str], *, deadline_s: float = 3600) -> None:
+    def issue_in_turn(self, uids: Iterator[str]) -> None:
         """Enqueue one by one, trying again with the same key while a store is away."""
         for uid in uids:
-            request = self._request(uid, deadline_s)
+            request = self._request(uid)
             assert request.card is not None
             key = f"{uid}-{next(self._numbers)}"
             issue = partial(
-                self.queue.issue, customer_uid=uid, card=request.card, idempotency_key=key, deadline_s=deadline_s
+                self.queue.issue,
+                customer_uid=uid,
+                card=request.card,
+                idempotency_key=key,
+                deadline_s=self.deadline_s,
             )
             job = self._insist(issue)
             self._note(job.job_id, job.sequence, uid, None, request.card)
 
-    def pay(self, count: int, *, deadline_s: float = 3600) -> None:
+    def pay(self, count: int) -> None:
         """Enqueue payments, each of another order and card."""
         for i in range(count):
             card = self._card()
             merchant_uid = f"order-{next(self._numbers)}"
             job = self.queue.onetime(
-                merchant_uid=merchant_uid, amount=1000 + i, name="chaos", card=card, deadline_s=deadline_s
+                merchant_uid=merchant_uid,
+                amount=1000 + i,
+                name="chaos",
+                card=card,
+                deadline_s=self.deadline_s,
             )
             self._note(job.job_id, job.sequence, "", merchant_uid, card)
 
@@ -90,8 +99,8 @@ class Stage:
             else:
                 self.pay_in_turn(f"{name}-{number}")
 
-    def pay_in_turn(self, merchant_uid: str, *, deadline_s: float = 3600) -> None:
-        """One payment, as :meth:`issue_in_turn`."""
+    def pay_in_turn(self, merchant_uid: str, tab: str = "") -> None:
+        """One payment, as :meth:`issue_in_turn`; another tab pays the same order with another card."""
         card = self._card()
         job = self._insist(
             lambda: self.queue.onetime(
@@ -99,8 +108,8 @@ class Stage:
                 amount=1000,
                 name="chaos",
                 card=card,
-                idempotency_key=merchant_uid,
-                deadline_s=deadline_s,
+                idempotency_key=merchant_uid + tab,
+                deadline_s=self.deadline_s,
             )
         )
         self._note(job.job_id, job.sequence, "", merchant_uid, card)
@@ -118,7 +127,8 @@ class Stage:
 
     def wait_for_the_end(self, timeout_s: float, *, until: int = 0) -> None:
         """Until no more than so many jobs are open."""
-        wait_until(lambda: self._open_or_many() <= until, timeout_s, "the end of all jobs")
+        most_s = max(timeout_s, self.deadline_s + 90)
+        wait_until(lambda: self._open_or_many() <= until, most_s, "the end of all jobs")
 
     def in_hand(self) -> list[str]:
         """Jobs that some delivery holds now."""
@@ -148,8 +158,8 @@ class Stage:
         except redis.RedisError:
             return 10**9
 
-    def _request(self, uid: str, deadline_s: float) -> IssueRequest:
-        return IssueRequest(customer_uid=uid, card=self._card(), deadline_s=deadline_s)
+    def _request(self, uid: str) -> IssueRequest:
+        return IssueRequest(customer_uid=uid, card=self._card(), deadline_s=self.deadline_s)
 
     def _card(self) -> Card:
         if self.random.random() < self.declines:

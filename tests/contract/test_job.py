@@ -20,7 +20,7 @@ ACCEPTED: dict[str, Any] = {
     "expires_at": 1_800_000_900.25,
     "envelope": "e.e.e.e.e",
 }
-NEED_A_KEY = {"unknown_kid", "bad_signature", "not_allowed"}
+NEED_A_KEY = {"unknown_kid", "bad_signature", "not_allowed", "card_in_open_field"}
 REFUSED = [vector for vector in read_vectors("refuse.jsonl") if vector["kind"] == "job"]
 GOOD = next(vector["text"] for vector in read_vectors("accept.jsonl") if vector["kind"] == "job")
 

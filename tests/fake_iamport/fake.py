@@ -17,7 +17,7 @@ from tests.fake_iamport.exchange import Cut, Exchange, Reply
 from tests.fake_iamport.faults import Fault, FaultBox
 from tests.fake_iamport.journal import Applied, Journal, Request
 from tests.fake_iamport.later import Later
-from tests.fake_iamport.payments import Payment
+from tests.fake_iamport.payments import Payment, PaymentDesk
 from tests.fake_iamport.server import Server
 
 IMP_KEY = "imp_apikey_demo"
@@ -181,6 +181,11 @@ class FakeIamport:
     def payments(self) -> dict[str, Payment]:
         """The last payment of each merchant_uid."""
         return dict(self._account.payments.payments)
+
+    @property
+    def desk(self) -> PaymentDesk:
+        """Where payments are made: what it shows late, and what it charges and calls failed."""
+        return self._account.payments
 
     @property
     def stats(self) -> dict[str, Any]:

@@ -100,6 +100,8 @@ class PaymentDesk:
     ) -> None:
         self._orders: dict[str, list[Payment]] = {}
         self.hidden_for_s = 0.0
+        self.fail_next = False
+        self.guards_orders = True
         self._now = now
         self._journal = journal
         self._screening = screening
@@ -199,7 +201,7 @@ class PaymentDesk:
         if _amount(call.body["amount"]) is None:
             return refusal('["amount"] 파라메터가 올바르지 않습니다.', status=400)
         is_done = any(p.status in {"paid", "cancelled"} for p in self._orders.get(merchant_uid, ()))
-        return refusal(DUPLICATE_ORDER, code=1) if is_done else None
+        return refusal(DUPLICATE_ORDER, code=1) if is_done and self.guards_orders else None
 
     def _charge(self, call: Call, channel: Channel, number: str, usage: str | None) -> Payment:
         now = self._now()
@@ -213,12 +215,12 @@ class PaymentDesk:
             card_number=number,
             channel=channel,
             sandbox=self._customers.sandbox,
-            status="failed" if fail_reason else "paid",
+            status="failed" if fail_reason or self.fail_next else "paid",
             started_at=int(now),
             settled_at=int(now),
             customer_uid=call.text("customer_uid") or None,
             customer_uid_usage=usage,
-            fail_reason=fail_reason,
+            fail_reason="[2000]DB오류" if self.fail_next else fail_reason,
             echo=_echo(call),
         )
         self._orders.setdefault(merchant_uid, []).append(payment)

@@ -10,15 +10,28 @@ from tests.model.upstream import Fate
 from tests.model.world import World, card
 
 UIDS = ("gildong", "younghee")
-ORDERS = ("order-1", "order-2", "order-3", "order-4")
-WORDS = ("answered", "answered", "declined", "lost_answer", "dropped", "late", "unsent", "server_error", "throttled")
+ORDERS = ("order-1", "order-2")
+WORDS = (
+    "answered",
+    "answered",
+    "declined",
+    "declined",
+    "lost_answer",
+    "dropped",
+    "late",
+    "unsent",
+    "server_error",
+    "throttled",
+)
+ODD = ("filter", "filtered", "bank_trouble", "undecided", "there_is_one", "behind")
 CRASHES = ("crash_before", "crash_after")
-DEATHS = ("claimed", "waiting", "finishing", "finished")
+DEATHS = ("claimed", "marked", "waiting", "finishing", "finished")
+STEPS = (-7200.0, -600.0, -8.0, 8.0, 600.0, 7200.0)
 SECONDS = (0.2, 2.0, 6.0, 35.0, 62.0, 130.0, 400.0)
 DELAYS = (0.0, 3.0, 50.0, 110.0, 300.0)
 DEADLINES = (60.0, 200.0, 900.0, 3600.0)
 LIVES = st.sampled_from(DEADLINES)
-FATES = st.builds(Fate, st.sampled_from((*WORDS, *CRASHES)), st.sampled_from(DELAYS))
+FATES = st.builds(Fate, st.sampled_from((*WORDS, *ODD, *CRASHES)), st.sampled_from(DELAYS))
 
 
 class Machine(RuleBasedStateMachine):
@@ -37,7 +50,6 @@ class Machine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.world = self._make_world()
         self.number = 0
-        self.orders: set[str] = set()
 
     @rule(uid=st.sampled_from(UIDS), crash=st.sampled_from(("", "", "accepted", "laid down")), life=LIVES)
     def issue(self, uid: str, crash: str, life: float) -> None:
@@ -45,13 +57,10 @@ class Machine(RuleBasedStateMachine):
         self.number += 1
         self.world.issue(uid, card(self.number), f"key-{self.number}", crash=crash, deadline_s=life)
 
-    @precondition(lambda self: len(self.orders) < len(ORDERS))
-    @rule(uid=st.sampled_from((None, *UIDS)), life=LIVES)
-    def pay(self, uid: str | None, life: float) -> None:
-        """A payment is enqueued."""
+    @rule(order=st.sampled_from(ORDERS), uid=st.sampled_from((None, *UIDS)), life=LIVES)
+    def pay(self, order: str, uid: str | None, life: float) -> None:
+        """A payment is enqueued; its order may have been paid, or be on its way with another card."""
         self.number += 1
-        order = ORDERS[len(self.orders)]
-        self.orders.add(order)
         self.world.pay(order, uid, card(self.number), f"key-{self.number}", deadline_s=life)
 
     @precondition(lambda self: self.world.asked)
@@ -105,10 +114,32 @@ class Machine(RuleBasedStateMachine):
         """I'mport cannot be reached, or can again."""
         self.world.upstream.is_down = is_down
 
+    @precondition(lambda self: not self.world.has_ledger_forgotten)
     @rule()
     def vault_is_lost(self) -> None:
         """The vault starts anew."""
         self.world.lose_vault()
+
+    @rule()
+    def ledger_is_kept(self) -> None:
+        """The ledger as it is now is what will be left of it."""
+        self.world.keep_ledger()
+
+    @precondition(lambda self: not self.world.has_vault_forgotten)
+    @rule()
+    def ledger_forgets(self) -> None:
+        """The ledger is as it was when it was kept."""
+        self.world.cut_ledger_back()
+
+    @rule(store=st.sampled_from(("ledger", "vault")), seconds=st.sampled_from(STEPS))
+    def clock_steps(self, store: str, seconds: float) -> None:
+        """The clock of a store steps."""
+        self.world.step_clock(store, seconds)
+
+    @rule(seconds=st.sampled_from((0.0, 60.0, 500.0)))
+    def payments_show_late(self, seconds: float) -> None:
+        """I'mport shows a payment so long after it was made."""
+        self.world.hide_payments(seconds)
 
     @rule()
     def queue_is_lost(self) -> None:

@@ -18,9 +18,16 @@ from worker.iamport.client import IamportClient
 LATE_S = 120.0  # what is applied later than this after it was sent is excepted from the promises
 SILENCE, NOTHING_LEFT = Answer(0, was_sent=True), Answer(0, was_sent=False)
 CRASHES, SILENT = {"crash_before", "crash_after"}, {"lost_answer", "dropped", "late"}
+UNANSWERED = CRASHES | SILENT | {"server_error"}
+FAILED = "카드정보 인증 및 빌키 발급에 실패하였습니다. "
+DATABASE_ERROR = Answer(200, -1, FAILED + "[2000]DB오류")
 AT_ONCE = {
     "unsent": NOTHING_LEFT,
     "server_error": Answer.read(502, b"<html>Bad Gateway</html>"),
+    "filter": Answer.read(403, b"<html>Forbidden</html>"),
+    "bank_trouble": Answer(200, -1, FAILED + "[2159]해당은행장애"),
+    "undecided": Answer(200, -1, FAILED + "[A299]API 지연처리 발생."),
+    "there_is_one": Answer(200, 1, "이미 주문이 이루어진 건입니다."),
     "throttled": Answer.read(429, b"{}", "2"),
     "declined": Answer(200, -1, "빌키 발급에 실패하였습니다. [F112]유효하지않은 카드번호를 입력하셨습니다."),
 }
@@ -35,8 +42,10 @@ class Fate(NamedTuple):
 
     Args:
         word: ``answered``; ``declined``; ``lost_answer`` (applied, nobody hears); ``dropped`` (not applied, nobody
-            hears); ``late`` (applied ``delay_s`` later, nobody hears); ``unsent``; ``server_error``; ``throttled``;
-            ``crash_before``; ``crash_after``.
+            hears); ``late`` (applied ``delay_s`` later, nobody hears); ``unsent``; ``throttled``; ``bank_trouble``;
+            ``server_error`` and ``filter`` (a page); ``undecided``; ``there_is_one``; ``behind`` (charged or stored
+            although the gateway answers with an error, and the order counts as failed); ``filtered`` (applied, and a
+            page comes); ``crash_before``; ``crash_after``.
         delay_s: seconds: of ``late``, or what an answer takes.
         meanwhile: what happens in the world while an answer is awaited.
     """
@@ -52,6 +61,7 @@ class Post(NamedTuple):
     card_number: str
     merchant_uid: str | None
     may_be_applied: bool
+    is_unanswered: bool
 
 
 class Late(NamedTuple):
@@ -89,8 +99,13 @@ class Upstream(IamportClient):
         if fate.meanwhile is not None:
             fate.meanwhile()
         answer = self._answer(call, fate)
-        may_be_applied = answer in {None, SILENCE} or answer.status >= 500 or answer.code == 0
-        self.posts.append(Post(call.card_number, call.text("merchant_uid") or None, may_be_applied))
+        order = call.text("merchant_uid") or None
+        is_page = fate.word in {"filter", "filtered"} and order is not None
+        is_unanswered = fate.word in UNANSWERED or is_page or (fate.word == "undecided" and order is None)
+        is_done = is_unanswered or fate.word in {"behind", "undecided", "there_is_one"}
+        may_be_applied = is_done or answer is None or answer.code == 0
+        if fate.word != "unsent":
+            self.posts.append(Post(call.card_number, order, may_be_applied, is_unanswered))
         if answer is None:
             raise CrashError
         return answer
@@ -120,6 +135,14 @@ class Upstream(IamportClient):
         if fate.word in SILENT:
             self._pass_time(min(fate.delay_s or 60.0, 60.0))
             return SILENCE
+        if fate.word == "filtered":
+            self._serve(call)
+            return AT_ONCE["filter"]
+        if fate.word == "behind":
+            self._fake.desk.fail_next = bool(call.text("merchant_uid"))
+            self._serve(call)
+            self._fake.desk.fail_next = False
+            return DATABASE_ERROR
         if fate.word in AT_ONCE:
             return AT_ONCE[fate.word]
         self._pass_time(min(fate.delay_s, 60.0))  # the call's own deadline is 70 s

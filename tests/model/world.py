@@ -48,7 +48,9 @@ class MortalLedger(Ledger):
 
     def mark_sent(self, lease: Lease, now: float) -> int | None:
         self._die("claimed")
-        return super().mark_sent(lease, now)
+        attempt = super().mark_sent(lease, now)
+        self._die("marked")
+        return attempt
 
     def wait(self, lease: Lease, wait: Snooze) -> bool:
         self._die("waiting")
@@ -88,6 +90,10 @@ class World:
         self.fake = FakeIamport(clock=lambda: self.clock.now)
         self.upstream = Upstream(self.fake, self.pass_time)
         self.asked: dict[str, NewJob] = {}
+        self.forgotten: dict[str, NewJob] = {}
+        self._kept: dict[bytes, bytes] = {}
+        self.longest_hidden_s = 0.0
+        self.has_ledger_forgotten = self.has_vault_forgotten = self.has_clock_stepped = False
         self._deliveries = 0
         links, vault = Stores(settings.ledger_url), Stores(settings.vault_url)
         self.ledger = MortalLedger(
@@ -160,6 +166,7 @@ class World:
         if crash == "accepted":
             self.vault_store.delete(redis_keys.SEALED + job.job_id)
         asked = NewJob(job, key, card)
+        self.forgotten.pop(job.job_id, None)
         known = self.asked.setdefault(job.job_id, asked)
         assert (known.job.sequence, known.job.expires_at) == (job.sequence, job.expires_at)
         return known
@@ -204,18 +211,45 @@ class World:
             self.clock.set(max(first, self.clock.now))
             self.upstream.apply_late()
         self.clock.set(end)
+        at_vault = end + self.clock.ahead_s["vault"] - self.clock.ahead_s["ledger"]
         gone = [
             redis_keys.SEALED + one.job.job_id
             for one in self.asked.values()
-            if one.job.expires_at + redis_keys.SEALED_GRACE_S < end
+            if one.job.expires_at + redis_keys.SEALED_GRACE_S < at_vault
         ]
         if gone:
             self.vault_store.delete(*gone)
 
     def lose_vault(self) -> None:
         """The vault starts anew."""
+        self.has_vault_forgotten = True
         self.vault_store.flushdb()
         self.clock.set(self.clock.now)
+
+    def keep_ledger(self) -> None:
+        """Take the ledger as it is."""
+        self._kept = {key: self.ledger_store.dump(key) for key in self.ledger_store.keys()}
+
+    def cut_ledger_back(self) -> None:
+        """The ledger is as it was when it was kept; what was accepted since is not known any more."""
+        self.has_ledger_forgotten = True
+        self.ledger_store.flushdb()
+        for key, value in self._kept.items():
+            self.ledger_store.restore(key, 0, value)
+        self.clock.set(self.clock.now)
+        gone = [one for one in self.asked if not self.ledger_store.exists(redis_keys.JOB + one)]
+        for job_id in gone:
+            self.forgotten[job_id] = self.asked.pop(job_id)
+
+    def step_clock(self, store: str, seconds: float) -> None:
+        """The clock of a store steps."""
+        self.has_clock_stepped = True
+        self.clock.step(store, seconds)
+
+    def hide_payments(self, seconds: float) -> None:
+        """I'mport shows payments so long after they were made."""
+        self.fake.desk.hidden_for_s = seconds
+        self.longest_hidden_s = max(self.longest_hidden_s, seconds)
 
     def lose_queue(self) -> None:
         """Every message is gone."""
@@ -224,7 +258,7 @@ class World:
     def settle(self) -> None:
         """Good days, until no job is open."""
         self.upstream.is_down = False
-        for _ in range(2000):
+        for _ in range(8000):
             if not self.ledger_store.zcard(redis_keys.OPEN):
                 break
             self.sweep()
@@ -248,15 +282,31 @@ class World:
             result: Any = self.ledger_store.get(redis_keys.RESULT + job_id)
             assert json.loads(result)["result"]["status"] == outcome.status
             mine = [post for post in self.upstream.posts if post.card_number == asked.card_number]
+            unanswered = [number for number, post in enumerate(mine) if post.is_unanswered]
+            assert not unanswered or len(mine) <= unanswered[0] + 2, f"{job_id} was sent {len(mine)} times"
             if any(post.may_be_applied for post in mine):
                 assert outcome.status in AFTER_SENDING, f"{job_id} may have been sent and ended {outcome.status}"
             if outcome.succeeded:
                 assert asked.card_number in applied, f"{job_id} ended {outcome.status} and was not applied"
             elif outcome.status not in {Status.IN_DOUBT, Status.SUPERSEDED}:
                 assert asked.card_number not in in_time, f"{job_id} ended {outcome.status} and was applied"
-        self._judge_order()
+            self._judge_shown(asked, outcome)
+        if not self.has_ledger_forgotten:
+            self._judge_order()
         charges = Counter(entry.merchant_uid for entry in self.fake.applied if entry.kind == "payment")
         assert not [order for order, count in charges.items() if count > 1], "charged twice"
+
+    def _judge_shown(self, asked: NewJob, outcome: Outcome) -> None:
+        """A payment whose record i'mport showed before the deadline ends paid."""
+        if self.has_clock_stepped or asked.job.merchant_uid is None:
+            return
+        mine = [
+            entry for entry in self.fake.applied if entry.card_number == asked.card_number and entry.kind == "payment"
+        ]
+        records = self.fake.desk.payments
+        shown = [entry.at + self.longest_hidden_s for entry in mine if records[asked.job.merchant_uid].status == "paid"]
+        if shown and min(shown) < asked.job.expires_at - 2:
+            assert outcome.status is Status.PAID, f"{asked.job.job_id} was shown paid and ended {outcome.status}"
 
     def statuses(self) -> Counter[str]:
         """How the jobs ended."""

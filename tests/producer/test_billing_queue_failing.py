@@ -32,6 +32,42 @@ def test_malformed_request_is_refused_before_anything_is_accepted(
     assert stage.ledger.keys() == []
 
 
+@pytest.mark.parametrize("text", ["u4242-4242-4242-4242", "u900101-1234567"])
+@pytest.mark.parametrize("field", ["customer_uid", "customer_id"])
+def test_issuance_that_shows_its_card_in_an_open_field_is_refused_before_anything_is_accepted(
+    stage: Stage, queue: BillingQueue, card: Card, field: str, text: str
+) -> None:
+    arguments: dict[str, Any] = {"customer_uid": "gildong", "card": card, field: text}
+
+    with pytest.raises(InvalidRequest, match=rf"^{field}: holds the (card number|birth date)"):
+        queue.issue(**arguments)
+
+    assert stage.ledger.keys() == []
+
+
+@pytest.mark.parametrize("field", ["merchant_uid", "name"])
+def test_payment_that_shows_its_card_in_an_open_field_is_refused(
+    stage: Stage, queue: BillingQueue, card: Card, field: str
+) -> None:
+    arguments: dict[str, Any] = {"merchant_uid": "m", "name": "tea", "amount": 1, field: "900101-1234567"}
+
+    with pytest.raises(InvalidRequest, match=rf"^{field}: holds the birth date"):
+        queue.onetime(card=card, **arguments)
+
+    assert stage.ledger.keys() == []
+
+
+def test_envelope_for_a_customer_who_is_named_by_a_card_number_is_refused(
+    stage: Stage, queue: BillingQueue, card: Card
+) -> None:
+    uid = "5555555555554444"
+
+    with pytest.raises(InvalidRequest, match="customer_uid: reads as a card number"):
+        queue.issue_sealed(customer_uid=uid, envelope=stage.seal(card, customer_uid=uid))
+
+    assert stage.ledger.keys() == []
+
+
 def test_payment_wants_a_card_or_an_envelope_and_not_both(stage: Stage, queue: BillingQueue, card: Card) -> None:
     envelope = stage.seal(card, merchant_uid="m")
 

@@ -294,6 +294,33 @@ def test_a_plain_form_works_only_where_it_is_allowed(stage: Stage, queue: Billin
     assert "4242424242424241" not in wrong.text
 
 
+def test_a_plain_form_whose_ticket_shows_the_card_is_refused_with_the_field_named(
+    stage: Stage, queue: BillingQueue, card: Card
+) -> None:
+    shop = Shop(stage, queue, card, allow_plain_form=True)
+    fields = {**card.reveal(), "ticket": shop.ticket("u900101-1234567")}
+
+    answer = shop.browser.post("/subscription/issue-billing", data=fields)
+
+    assert error(answer) == (422, "refused")
+    assert answer.json()["message"].startswith("customer_uid: holds the birth date")
+    assert stage.records() == []
+
+
+def test_another_backends_customer_who_is_named_by_a_card_number_is_refused_with_the_field_named(
+    stage: Stage, queue: BillingQueue, card: Card, tmp_path: Any
+) -> None:
+    path = tmp_path / "api_keys.json"
+    headers = {"Authorization": f"Bearer {add_api_key(path, 'node', ['issue'])}"}
+    shop, uid = Shop(stage, queue, card, api_keys_file=path), "5555-5555-5555-4444"
+
+    answer = shop.post({"customer_uid": uid, "envelope": shop.seal(uid)}, headers=headers)
+
+    assert error(answer) == (422, "refused")
+    assert answer.json()["message"].startswith("customer_uid: reads as a card number")
+    assert "5555" not in answer.text
+
+
 def test_another_backend_enqueues_with_its_api_key_and_asks_with_its_ticket(
     stage: Stage, queue: BillingQueue, card: Card, tmp_path: Any
 ) -> None:

@@ -3,12 +3,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.contract.card import Card
+from producer.contract.open_fields import LIKE_A_PERSONS, OWN_BIRTH, OWN_NUMBER
 from producer.enqueue import IssueRequest
 from producer.migrate.rows import CARD_LIKE, EXPIRY_FORMATS, shown
 from producer.migrate.source import REQUEST_FIELDS, REQUIRED, Record
 from tests.producer.migrate_stage import EXPIRY, MASTERCARD, REPEATABLE, VISA, checker, record_of
 
-UIDS_LIKE_CARDS = ["20260101123456", "user_20260101_123456", "550e8400-e29b-41d4-a716-446655440000", MASTERCARD]
+UIDS_LIKE_CARDS = ["20260101123456", "user_20260101_123456", "550e8400-e29b-41d4-a716-446655440000"]
+UIDS_LIKE_CARDS += [f"u-{MASTERCARD}", "5555555555554445", "9999010000000001", "1764320381123", "261128-00000005"]
 
 
 def test_a_good_record_becomes_a_request() -> None:
@@ -112,7 +114,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 def test_a_customer_uid_that_holds_the_card_number_is_refused_and_masked(uid: str, number: str) -> None:
     row = checker().check(record_of(2, uid.format(number)))
 
-    assert (row.request, row.problem) == (None, "customer_uid: holds the card number")
+    assert (row.request, row.problem) == (None, f"customer_uid: {OWN_NUMBER}")
     assert row.customer_uid == uid.format("***")
 
 
@@ -124,8 +126,29 @@ def test_no_field_outside_the_seal_may_hold_the_card_number(name: str, text: str
     row = checker().check(Record(2, {**record_of(2, "gildong").fields, name: text}))
 
     assert row.request is None
-    assert f"{name}: holds the card number" in str(row.problem)
+    assert f"{name}: {OWN_NUMBER}" in str(row.problem)
     assert "4242" not in row.customer_uid
+
+
+@pytest.mark.parametrize("name", ["customer_uid", "customer_id"])
+def test_no_field_outside_the_seal_may_hold_the_birth_date_of_a_resident_number(name: str) -> None:
+    row = checker().check(Record(2, {**record_of(2, "gildong", birth="900101").fields, name: "u900101-1234567"}))
+
+    assert (row.request, row.problem) == (None, f"{name}: {OWN_BIRTH}")
+    assert "900101" not in row.customer_uid
+
+
+@pytest.mark.parametrize("uid", [MASTERCARD, "5555-5555-5555-4444", "900101-1234568"])
+def test_a_customer_uid_that_is_another_persons_number_is_refused_and_masked(uid: str) -> None:
+    row = checker().check(record_of(2, uid))
+
+    assert (row.request, row.problem, row.customer_uid) == (None, f"customer_uid: {LIKE_A_PERSONS}", "***")
+
+
+def test_a_personal_number_is_told_also_of_a_row_whose_card_cannot_be_read() -> None:
+    row = checker().check(record_of(2, MASTERCARD, card_number="4242"))
+
+    assert [part.partition(":")[0] for part in str(row.problem).split("; ")] == ["card_number", "customer_uid"]
 
 
 @pytest.mark.parametrize("uid", UIDS_LIKE_CARDS)

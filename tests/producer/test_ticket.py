@@ -47,6 +47,14 @@ def test_a_ticket_says_what_it_was_made_for(scene: Scene, request_: Request) -> 
     assert (ticket.attempt, ticket.iat, ticket.exp) == (1, 1000, 2800)
 
 
+@pytest.mark.parametrize("uid", ["4242-4242-4242-4242", "5001011234565"])
+def test_no_ticket_is_made_for_a_customer_who_is_named_by_a_personal_number(scene: Scene, uid: str) -> None:
+    named = ISSUE.model_copy(update={"customer_uid": uid})
+
+    with pytest.raises(InvalidRequest, match=r"^customer_uid: reads as "):
+        scene.tickets.mint(named)
+
+
 def test_the_same_ticket_is_the_same_job_and_another_one_is_another(scene: Scene) -> None:
     text = scene.tickets.mint(ISSUE)
 

@@ -60,6 +60,7 @@ _ONE_TEXT = "one text for the same bytes"
 _TWO = "two readers, two meanings"
 _INTACT = "nothing but what was signed may run"
 _STRICT = "what is signed has one meaning"
+_SEALED = "what is sealed must not stand in clear beside it"
 
 HEADERS = [
     signed(
@@ -201,4 +202,14 @@ BINDINGS = [
     _other("expires_at", EXPIRES_AT + 86400),
 ]
 
-JOBS = [*HEADERS, *SIGNERS, *FORMS, *PAYLOADS, *BINDINGS]
+OPEN_FIELDS = [
+    signed("the card's number in an open field", "card_in_open_field", _SEALED, customer_id="c:4242-4242-4242-4242"),
+    signed_payment(
+        "the card's birth date and seven digits in an open field",
+        "card_in_open_field",
+        _SEALED,
+        name="회원 900101-1234567",
+    ),
+]
+
+JOBS = [*HEADERS, *SIGNERS, *FORMS, *PAYLOADS, *BINDINGS, *OPEN_FIELDS]

@@ -175,6 +175,18 @@ def test_card_must_be_good_when_it_was_accepted(keyrings: Keyrings, expiry: str,
     assert (expiry if is_good else "invalid_card") == found
 
 
+@pytest.mark.parametrize("text", ["c-4242.4242.4242.4242", "900101-1234567"])
+def test_job_that_shows_its_sealed_card_in_an_open_field_is_refused(keyrings: Keyrings, text: str) -> None:
+    with pytest.raises(Refused, match=r"^card_in_open_field$") as caught:
+        keyrings.open(issue(customer_id=text))
+
+    assert caught.value.__context__ is None
+
+
+def test_job_with_another_persons_numbers_in_an_open_field_opens(keyrings: Keyrings) -> None:
+    assert keyrings.open(issue(customer_id="5555555555554444")).reveal() == CARD
+
+
 def test_card_that_expires_while_its_job_waits_still_opens(keyrings: Keyrings) -> None:
     last_second = datetime(2027, 1, 31, 23, 59, 59, tzinfo=KOREA).timestamp()
     times: Json = {"accepted_at": last_second, "expires_at": last_second + 900}

@@ -95,8 +95,13 @@ class Expected(NamedTuple):
 
 
 TOLERANCE_S = 2.0  # i'mport's instants are whole seconds, and so is its Date
-WORD = r"\d{4}|[A-Z]{1,2}\d{2,4}|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+"
-PG_CODE = (re.compile(rf"code:\s*({WORD})\)"), re.compile(rf"\[(?:코드:\s*)?({WORD})\]"))
+WORD = "|".join(
+    (
+        *(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+", r"[A-Z]{1,2}\d{2,4}", "CC[A-Z0-9]{2}"),  # Toss; NICE and KSNET; KCP
+        *("(?:12|1200)[A-Z][A-Z0-9]", r"\dR\d\d", r"\d{4}"),  # Inicis; KCP; NICE, KCP and Inicis
+    )
+)
+PG_CODE = (re.compile(rf"code:\s*({WORD})\)"), re.compile(rf"\[(?:코드:\s*)?({WORD})[\]|]"))
 
 
 def judge_issue(answer: Answer, customer_uid: str | None = None) -> Judged:

@@ -1,7 +1,35 @@
-"""inicis."""
+"""KG Inicis.
 
-from collections.abc import Mapping
+Source: KG Inicis's code book, sheet 신용카드, as PortOne's documents carry it: portone-io/developers.portone.io,
+``opi/ko/support/_assets/error_code_doc/inicis-code.xlsx`` at d4aced5 (2024-08-28); V023: iamport/iamport-manual#25.
+"""
 
 from worker.iamport.codes import Verdict
 
-CODES: Mapping[Verdict, tuple[str, ...]] = {}
+CODES = {
+    Verdict.THERE_IS_ONE: (*("1200H7", "1200H8", "1200HT", "1236", "12H7", "12H8", "12HT"),),
+    Verdict.INVALID: (
+        *("1200B8", "1200FZ", "1200HA", "1205", "1206", "1213", "1217", "1220", "1228", "12B8", "12FZ", "12HA"),
+    ),
+    Verdict.MISCONFIGURED: (
+        *("V023", "1200B4", "1200B5", "1200F9", "1200GA", "1200GC", "1200GJ", "1200GK", "1200GL", "1200GM"),
+        *("1200GP", "1200GY", "1200GZ", "1200HE", "1200HH", "1200HQ", "1200IO", "1200L6", "1207", "1208", "1209"),
+        *("1212", "1218", "1229", "1230", "1231", "1260", "12B4", "12B5", "12F9", "12GA", "12GC", "12GJ", "12GK"),
+        *("12GL", "12GM", "12GP", "12GY", "12GZ", "12HE", "12HH", "12HQ", "12IO", "12L6"),
+    ),
+    Verdict.GATEWAY_ERROR: (
+        *("1200E5", "1200E6", "1200E7", "1200E8", "1200A8", "1200B9", "1200BN", "1200E4", "1200FK", "1200F5"),
+        *("1200F6", "12E5", "12E6", "12E7", "12E8", "12A8", "12E4", "12FK", "12F5", "12F6"),
+    ),
+    Verdict.UNDECIDED: (
+        *("1200I1", "1200I2", "1200I3", "1210", "1235", "1240", "1241", "1242", "1243", "1245", "1255", "12I1"),
+        *("12I2", "12I3"),
+    ),
+    Verdict.DECLINED: (
+        *("1200B2", "1200B3", "1200F1", "1200F2", "1200F4", "1200FA", "1200FB", "1200FR", "1200FS", "1200FT"),
+        *("1200FW", "1200FX", "1200FI", "1200K9", "1200G6", "1200G9", "1200GQ", "1200L3", "1201", "1202", "1203"),
+        *("1204", "1214", "1215", "1216", "1219", "1221", "1223", "1226", "1227", "1232", "1237", "1239", "1251"),
+        *("1252", "1254", "12B2", "12B3", "12F1", "12F2", "12F4", "12FA", "12FB", "12FR", "12FS", "12FT", "12FW"),
+        *("12FX", "12FI", "12K9", "12G6", "12G9", "12GQ", "12L3"),
+    ),
+}
