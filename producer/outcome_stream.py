@@ -22,6 +22,7 @@ import redis
 
 from .contract import redis_keys
 from .contract.outcome import Outcome
+from .contract.reconciled import Reconciled
 from .settings import ProducerSettings
 from .store import Store
 
@@ -51,6 +52,8 @@ class OutcomeReader:
         from_the_oldest: a group that is made now begins with the oldest outcome that is kept.
         block_ms: how long one read waits.
     """
+
+    STREAM = redis_keys.OUTCOMES
 
     def __init__(
         self,
@@ -92,11 +95,11 @@ class OutcomeReader:
             BrokerUnavailable: the ledger cannot be read.
         """
         with self._store.reading() as ledger:
-            claimed: Any = ledger.xautoclaim(redis_keys.OUTCOMES, self._group, self._consumer, IDLE_MS, count=BATCH)
+            claimed: Any = ledger.xautoclaim(self.STREAM, self._group, self._consumer, IDLE_MS, count=BATCH)
             if claimed[1]:
                 return self._deliveries(claimed[1])
             answer: Any = ledger.xreadgroup(
-                self._group, self._consumer, {redis_keys.OUTCOMES: ">"}, count=BATCH, block=self._block_ms
+                self._group, self._consumer, {self.STREAM: ">"}, count=BATCH, block=self._block_ms
             )
             return self._deliveries(_entries(answer))
 
@@ -111,7 +114,7 @@ class OutcomeReader:
     def _make_group(self) -> None:
         with self._store.reading() as ledger:
             try:
-                ledger.xgroup_create(redis_keys.OUTCOMES, self._group, id=self._begin, mkstream=True)
+                ledger.xgroup_create(self.STREAM, self._group, id=self._begin, mkstream=True)
             except redis.ResponseError as error:
                 if "BUSYGROUP" not in str(error):
                     raise
@@ -126,7 +129,7 @@ class OutcomeReader:
         after = "0"
         while not self._is_stopped:
             with self._store.reading() as ledger:
-                answer: Any = ledger.xreadgroup(self._group, self._consumer, {redis_keys.OUTCOMES: after}, count=BATCH)
+                answer: Any = ledger.xreadgroup(self._group, self._consumer, {self.STREAM: after}, count=BATCH)
                 deliveries = self._deliveries(_entries(answer))
             if not deliveries:
                 return
@@ -137,17 +140,29 @@ class OutcomeReader:
         found = []
         for entry, fields in entries:
             if not fields:  # trimmed meanwhile: older than 7 days
-                self._store.client.xack(redis_keys.OUTCOMES, self._group, entry)
+                self._store.client.xack(self.STREAM, self._group, entry)
                 continue
-            found.append(Delivery(entry.decode(), Outcome.from_json(fields[b"outcome"]), self._acknowledger(entry)))
+            found.append(Delivery(entry.decode(), self._parse(fields), self._acknowledger(entry)))
         return found
+
+    def _parse(self, fields: dict[bytes, bytes]) -> Any:  # noqa: ANN401 — an outcome, or what a subclass reads
+        return Outcome.from_json(fields[b"outcome"])
 
     def _acknowledger(self, entry: bytes) -> Callable[[], None]:
         def ack() -> None:
             with self._store.reading() as ledger:
-                ledger.xack(redis_keys.OUTCOMES, self._group, entry)
+                ledger.xack(self.STREAM, self._group, entry)
 
         return ack
+
+
+class ReconciledReader(OutcomeReader):
+    """The same for what i'mport said later of jobs that ended in doubt: ``delivery.outcome`` is a Reconciled."""
+
+    STREAM = redis_keys.RECONCILED
+
+    def _parse(self, fields: dict[bytes, bytes]) -> Any:  # noqa: ANN401 — as the base
+        return Reconciled.from_json(fields[b"reconciled"])
 
 
 def _entries(answer: Any) -> list[Any]:  # noqa: ANN401 — redis-py answers by protocol

@@ -1,5 +1,6 @@
 """The worker's commands: ``python -m worker``."""
 
+import json
 import os
 import re
 import sys
@@ -107,6 +108,20 @@ def run(processes: int, concurrency: int, log_level: str, *, events: bool) -> No
     arguments = ["-P", "threads", "-l", log_level, *(["-E"] if events else [])]
     with metrics_served(settings) as environ:
         sys.exit(supervise(processes, concurrency, arguments, environ))
+
+
+@main.command()
+def reconcile() -> None:
+    """Ask i'mport now what became of the jobs that ended in doubt; a line of JSON each, exit 1 if it does not say."""
+    from worker.bootstrap import this_worker  # noqa: PLC0415 — as above
+
+    _lock_down()
+    silent = 0
+    for doubtful in this_worker().ledger.in_doubt():
+        said = this_worker().reconciler.ask(doubtful)
+        silent += said is None
+        click.echo(json.dumps(said.to_dict() if said else {"job_id": doubtful.job_id, "found": None}))
+    sys.exit(1 if silent else 0)
 
 
 @main.command(hidden=True, context_settings={"ignore_unknown_options": True})

@@ -14,7 +14,9 @@ from worker.issuance import Issuance
 from worker.keys.from_command import CommandKeys
 from worker.keys.opening import Opener, OpeningKeys, ProducerKeys
 from worker.ledger import Ledger
+from worker.look_up import LookUps
 from worker.rate_limit import SharedRate
+from worker.reconciliation import Reconciler
 from worker.settings import WorkerSettings
 from worker.token_cache import TokenCache
 
@@ -26,6 +28,7 @@ class Worker(NamedTuple):
 
     ledger: Ledger
     issuance: Issuance
+    reconciler: Reconciler
     stopping: threading.Event
     rate_per_s: float
 
@@ -88,7 +91,8 @@ def assemble(settings: WorkerSettings) -> Worker:
     rate = SharedRate(vault, settings.imp_rate_per_s)
     stopping = threading.Event()
     issuance = Issuance(ledger, rate, opener, tokens, iamport, pause=lambda seconds: not stopping.wait(seconds))
-    return Worker(ledger, issuance, stopping, settings.imp_rate_per_s)
+    reconciler = Reconciler(ledger, rate, tokens, LookUps(rate, tokens, iamport), stopping)
+    return Worker(ledger, issuance, reconciler, stopping, settings.imp_rate_per_s)
 
 
 @cache

@@ -66,6 +66,7 @@ def _start_sweeper(**_: Any) -> None:  # noqa: ANN401 — Celery's
     sweeper = Sweeper(this_worker().ledger, _publish, _depths, migration_room=room, alive=alive)
     _sweepers.append(sweeper)
     sweeper.start()
+    this_worker().reconciler.start()
 
 
 @signals.worker_shutting_down.connect

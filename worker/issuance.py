@@ -15,7 +15,7 @@ and the ledger brings the job back.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import chain
 from typing import TypeVar
@@ -30,18 +30,8 @@ from worker.errors import MarkNotKept, TokenUnavailable, UnknownKid, UnknownProd
 from worker.iamport.answer import NO_ANSWER, Answer
 from worker.iamport.codes import Verdict
 from worker.iamport.login import LOGIN_THROTTLED
-from worker.iamport.verdict import (
-    NOTHING,
-    Expected,
-    Judged,
-    LookUpResult,
-    judge_cancelled,
-    judge_customer,
-    judge_failed,
-    judge_issue,
-    judge_onetime,
-    judge_paid,
-)
+from worker.iamport.verdict import NOTHING, Expected, Judged, judge_issue, judge_onetime
+from worker.look_up import Asker, LookUps
 from worker.model import (
     OVERDUE,
     End,
@@ -111,7 +101,7 @@ class Issuance:
     ) -> None:
         self._ledger, self._rate, self._opener, self._tokens = ledger, rate, opener, tokens
         self._iamport, self._clock, self._pause, self._sleep = iamport, clock, pause, sleep
-        self._turns = Turns(clock, pause)
+        self._turns, self._look_ups = Turns(clock, pause), LookUps(rate, tokens, iamport)
 
     def run(self, job_id: str, delivery: str, *, is_migration: bool = False) -> Outcome | Snooze | NotOurs | NotClaimed:
         """Take one job as far as it goes now.
@@ -178,42 +168,16 @@ class Issuance:
             card.fits if card else None,
             2 if lease.is_doubtful else 1,
         )
-        permits = chain((permit,), iter(turn, None))
-        if lease.is_payment:
-            result, judged = self._look_up_payment(lease, ours, permits)
-        else:
-            answer = self._find(lease, permits, partial(self._iamport.find_customer, lease.customer_uid or ""))
-            result, judged = judge_customer(answer, ours)
-        return after_look_up(result, judged, lease, has_card=card is not None)
+        asker, paid_only = self._asker(lease, permit, turn), is_repeatable(lease.answer, lease)
+        found = self._look_ups.of(lease, ours, asker, paid_only=paid_only)
+        return after_look_up(*found, lease, has_card=card is not None)
 
-    def _look_up_payment(
-        self, lease: Lease, ours: Expected, permits: Iterator[RatePermit]
-    ) -> tuple[LookUpResult, Judged]:
-        """Ask for a payment that was made, then for one that was cancelled since, then for those that failed."""
-        order = lease.merchant_uid or ""
-        found = judge_paid(self._find(lease, permits, partial(self._iamport.find_payment, order, "paid")), ours)
-        if found[0] is not LookUpResult.ABSENT or is_repeatable(lease.answer, lease):
-            return found
-        answer = self._find(lease, permits, partial(self._iamport.find_payment, order, "cancelled"))
-        found = judge_cancelled(answer, ours)
-        if found[0] is not LookUpResult.ABSENT:
-            return found
-        return judge_failed(self._find(lease, permits, partial(self._iamport.find_failed, order)), ours)
-
-    def _find(self, lease: Lease, permits: Iterator[RatePermit], ask: Callable[[str], Answer]) -> Answer:
-        """Look something up, once; if the token is refused, once more with a new one."""
-        answer = NO_ANSWER
-        for _ in range(2):
-            permit = next(permits)
-            token = self._token(lease, permit)
+    def _asker(self, lease: Lease, permit: RatePermit, turn: Turn) -> Asker:
+        def hold() -> None:
             if not self._ledger.hold(lease):
                 raise NotNow(NotOurs())
-            answer = ask(token.text)
-            self._rate.report(permit, answer)
-            if not answer.refuses_token:
-                break
-            self._tokens.drop(token)
-        return answer
+
+        return Asker(chain((permit,), iter(turn, None)), partial(self._token, lease), hold)
 
     def _hear_the_clock(self, lease: Lease, permit: RatePermit, turn: Turn) -> RatePermit:
         """A permit, i'mport's clock being known: a process that has not heard of it yet asks for something first."""
@@ -221,12 +185,7 @@ class Issuance:
             self._token(lease, permit)
         if self._iamport.now() is not None:
             return permit
-        look = (
-            partial(self._iamport.find_payment, lease.merchant_uid or "", "paid")
-            if lease.is_payment
-            else partial(self._iamport.find_customer, lease.customer_uid or "")
-        )
-        self._find(lease, chain((permit,), iter(turn, None)), look)
+        self._look_ups.of(lease, Expected(None), self._asker(lease, permit, turn), paid_only=True)
         if self._iamport.now() is None:
             raise NotNow(Snooze(backoff_s(lease.attempts + 1), "no_clock"))
         return turn()

@@ -5,24 +5,27 @@ Keys: see :mod:`producer.contract.redis_keys`. Must never be given anything of a
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import redis
 
 from producer.contract import redis_keys
 from producer.contract.job import QUEUES
 from producer.contract.outcome import Outcome, Status
+from producer.contract.reconciled import Reconciled
 from producer.runtime.errors import StoreUnavailable
 from producer.runtime.redis_store import Script, Stores
 from worker.errors import MarkNotKept
 from worker.iamport.verdict import Judged
-from worker.model import LOOK_UPS, OVERDUE, Lease, NotClaimed, Snooze, early_look_ups
+from worker.model import LOOK_UPS, OVERDUE, Doubtful, Lease, NotClaimed, Snooze, early_look_ups
 from worker.result import KEY_NOT_STORED, celery_result
 from worker.room import full_store, memory_of, read_info
 
-CLAIM, SENT, HOLD, WAIT, FINISH, DUE, LOCK, SET_NOTE = (
-    Script("worker", name) for name in ("claim", "sent", "hold", "wait", "finish", "due", "lock", "note")
+CLAIM, SENT, HOLD, WAIT, FINISH, DUE, LOCK, SET_NOTE, DOUBTFUL, NOTE_RECONCILED = (
+    Script("worker", name)
+    for name in ("claim", "sent", "hold", "wait", "finish", "due", "lock", "note", "doubtful", "reconciled")
 )
+ASKED_AFTER_S = (600.0, 3600.0, 86_400.0)  # i'mport is asked about a job in doubt so long after its end
 CLAIM_LEASE_S = 75.0  # waiting for a turn and for a token, each within its bounds
 DOUBT_S = 120.0
 CALL_SLACK_S = 10.0  # what a call's lease outlives the call's total deadline by
@@ -135,7 +138,10 @@ class Ledger:
         text = outcome.model_dump_json()
         in_force = self._stores.local.run(
             FINISH,
-            [redis_keys.JOB + lease.job_id, redis_keys.OPEN, redis_keys.OUTCOMES, redis_keys.RESULT + lease.job_id],
+            [
+                *(redis_keys.JOB + lease.job_id, redis_keys.OPEN, redis_keys.OUTCOMES),
+                *(redis_keys.RESULT + lease.job_id, redis_keys.IN_DOUBT),
+            ],
             *(lease.job_id, lease.delivery, text, celery_result(outcome, text), self._kept_s),
             *(_counts_from(outcome), outcome.attempts),
             *(redis_keys.CUSTOMER, redis_keys.JOB, redis_keys.ORDER, redis_keys.ORDER_OPEN),
@@ -143,11 +149,35 @@ class Ledger:
             "" if known_until is None else known_until,
             str(outcome.status) if outcome.status in {Status.PAID, Status.IN_DOUBT} else "",
             *(LOOK_UPS + early_look_ups(self._doubt_s / LOOK_UPS), self._doubt_s / LOOK_UPS),
+            ASKED_AFTER_S[0],
         )
         if not in_force:
             return None
         self.forget(lease.job_id)
         return outcome if in_force == text.encode() else Outcome.from_json(in_force)
+
+    def take_in_doubt(self, guard_s: float) -> Doubtful | None:
+        """A job that ended in doubt and is to be asked about now; again after ``guard_s`` if nothing is noted."""
+        found = self._stores.local.run(DOUBTFUL, [redis_keys.IN_DOUBT], redis_keys.JOB, guard_s)
+        return _doubtful([item.decode() for item in found]) if found else None
+
+    def in_doubt(self) -> Iterator[Doubtful]:
+        """All jobs that ended in doubt and are still asked about."""
+        link = self._stores.local
+        names = ("operation", "customer_uid", "merchant_uid", "first_sent_at", "asked")
+        for job_id in link.call("ZRANGE", redis_keys.IN_DOUBT, 0, -1):
+            found = link.call("HMGET", redis_keys.JOB + job_id.decode(), *names)
+            if found[0]:
+                yield _doubtful([job_id.decode(), *((item or b"").decode() for item in found)])
+
+    def note_reconciled(self, said: Reconciled, again: str) -> None:
+        """Note what i'mport says of a job that ended in doubt.
+
+        Args:
+            again: seconds until it is asked again; empty: never; ``keep``: as planned.
+        """
+        keys = [redis_keys.JOB + said.job_id, redis_keys.IN_DOUBT, redis_keys.RECONCILED]
+        self._stores.local.run(NOTE_RECONCILED, keys, said.job_id, said.model_dump_json(), again, self._kept_s)
 
     def forget(self, job_id: str) -> None:
         """Delete the sealed request of a finished job, without waiting for it."""
@@ -249,6 +279,14 @@ def _lease(job_id: str, delivery: str, text: list[str], every_s: float, held_sin
         transients=int(known["transients"] or 0),
         digest=known["digest"],
         held_since=held_since,
+    )
+
+
+def _doubtful(text: list[str]) -> Doubtful:
+    job_id, operation, customer_uid, merchant_uid, first_sent_at, asked = text
+    return Doubtful(
+        *(job_id, operation, customer_uid or None, merchant_uid or None),
+        *(_instant(first_sent_at), int(asked or 0)),
     )
 
 

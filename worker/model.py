@@ -137,6 +137,22 @@ def early_look_ups(every_s: float) -> int:
     return max(math.ceil(math.log2(every_s)), 0) if every_s > 0 else 0
 
 
+class Doubtful(NamedTuple):
+    """A job that ended in doubt.
+
+    Args:
+        first_sent_at: as of :class:`Lease`; None if only an answer of i'mport's made it doubtful.
+        asked: how often i'mport was asked about it since.
+    """
+
+    job_id: str
+    operation: str
+    customer_uid: str | None
+    merchant_uid: str | None
+    first_sent_at: float | None
+    asked: int
+
+
 class NotClaimed(NamedTuple):
     """No lease: ``reason`` is ``unknown``, ``finished`` or ``waiting``."""
 

@@ -83,7 +83,7 @@ LEDGER = {
         keys=f"{redis_keys.LIMITS}*", commands=f"{CONNECT} {SCRIPTS} +get +set +exists +incrby +expire +pttl +rename"
     ),
     "listener": Role(
-        keys=f"{redis_keys.OUTCOMES} {redis_keys.WEBHOOK}*",
+        keys=f"{redis_keys.OUTCOMES} {redis_keys.RECONCILED} {redis_keys.WEBHOOK}*",
         commands=f"""{CONNECT} {SCRIPTS} +xreadgroup +xgroup|create +xack +xautoclaim +get +set +exists +expire +del
             +hset +hget +hmget +hincrby +rpush +lrem +lindex +zadd +zrem +zrange +zrangebyscore +zcard""",
     ),

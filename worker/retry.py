@@ -166,8 +166,10 @@ def is_repeatable(answer: Judged | None, lease: Lease) -> bool:
 
     A payment behind a gateway's error is a failed order at i'mport, whose guard covers paid ones only: never again.
     """
-    is_trusted = answer is not None and answer.verdict in SENT_AGAIN
-    return is_trusted and not (lease.is_payment and answer.verdict is Verdict.GATEWAY_ERROR)  # type: ignore[union-attr]
+    if answer is None or lease.is_doubtful:
+        return False
+    is_failed_order = lease.is_payment and answer.verdict is Verdict.GATEWAY_ERROR
+    return answer.verdict in SENT_AGAIN and not is_failed_order
 
 
 def _may_be_sent_again(lease: Lease) -> bool:

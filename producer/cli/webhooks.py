@@ -6,7 +6,7 @@ import signal
 
 import click
 
-from ..outcome_stream import OutcomeReader
+from ..outcome_stream import OutcomeReader, ReconciledReader
 from ..runtime.alive import alive_file
 from ..webhooks.delivery_queue import WebhookLedger
 from ..webhooks.settings import WebhookSettings
@@ -36,7 +36,7 @@ def webhooks_run() -> None:
         allow_private=settings.webhook_allow_private,
     )
     deliverer = Deliverer(
-        OutcomeReader(ledger_url, GROUP, GROUP),
+        (OutcomeReader(ledger_url, GROUP, GROUP), ReconciledReader(ledger_url, GROUP, GROUP, block_ms=1)),
         WebhookLedger(ledger_url),
         client,
         tell=_log_failure,
@@ -59,8 +59,8 @@ def _log_failure(job_id: str, word: str, given_up: bool) -> None:
 def webhooks_list() -> None:
     """List what was given up, a line of JSON each; and how much waits, on stderr."""
     with _open_ledger() as ledger:
-        for result, at, answer in ledger.failed():
-            row = {"job_id": result.job_id, "customer_uid": result.customer_uid, "status": result.status}
+        for event, at, answer in ledger.failed():
+            row = {name: event.data.get(name) for name in ("job_id", "customer_uid", "status")}
             print_json({**row, "given_up_at": round(at, 3), "answer": answer})
         click.echo(f"producer: {ledger.waiting()} waiting", err=True)
 

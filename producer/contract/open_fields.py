@@ -72,8 +72,11 @@ def _texts(fields: Mapping[str, object], names: tuple[str, ...]) -> Iterator[tup
     """The fields of those names that are set, with wide digits and those of other scripts as our own."""
     for name in names:
         if isinstance(text := fields.get(name), str):
-            plain = unicodedata.normalize("NFKC", text)
-            yield name, "".join(str(unicodedata.decimal(character, character)) for character in plain)
+            yield name, text if text.isascii() else _plain(text)
+
+
+def _plain(text: str) -> str:
+    return "".join(str(unicodedata.decimal(one, one)) for one in unicodedata.normalize("NFKC", text))
 
 
 def _is_a_persons_number(text: str, today: date) -> bool:

@@ -23,6 +23,9 @@ key                                holds                                        
 ``billing:kids``                   hash: kid to ``accepted_at`` of the newest job sealed    never
                                    to it
 ``billing:outcomes``               stream of outcomes: field ``outcome``, JSON             entries after 7 days
+``billing:in_doubt``               sorted set of jobs that ended in doubt, by when         until there is nothing to ask
+                                   i'mport is asked about them again
+``billing:reconciled``             stream of what it said: field ``reconciled``, JSON       entries after 7 days
 ``celery-task-meta-{job_id}``      Celery's result: the outcome as a JSON object           7 days after its outcome
 ``billing:webhook:{job_id}``       hash: an outcome on its way to the merchant's server       7 days
 ``billing:webhook:line:{uid}``     list of them, one customer_uid's in order                 7 days after the last
@@ -71,6 +74,8 @@ Fields of the record (instants in Unix seconds of the ledger's clock):
     as not applied without proof
 ``waits_from`` ``next_at`` ``reason``
     since when it waits, when it is taken up again, and why it waits
+``asked``
+    how often i'mport was asked about it after it ended in doubt
 ``outcome``
     JSON, once it is finished
 """
@@ -92,6 +97,8 @@ LIMITS = "billing:limits:"
 MIGRATION_RECORD = "billing:migration:"
 KIDS = "billing:kids"
 OUTCOMES = "billing:outcomes"
+IN_DOUBT = "billing:in_doubt"
+RECONCILED = "billing:reconciled"
 RESULT = "celery-task-meta-"
 SWEEPER = "billing:sweeper"
 SWEPT = "billing:swept"

@@ -8,16 +8,15 @@
 At least once: a crash between a post and its note posts again, with the same ``webhook-id``.
 """
 
-import json
 import random
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ..errors import BrokerUnavailable
 from ..outcome_stream import OutcomeReader
-from .delivery_queue import Due, WebhookLedger
+from .delivery_queue import Due, Event, WebhookLedger
 from .http import PostResult, WebhookClient
 
 RETRIES_AFTER_S = (5, 30, 120, 600, 1800, 3600, 7200)  # the last one again and again
@@ -40,8 +39,8 @@ class Deliverer:
     """Delivers outcomes until it is stopped.
 
     Args:
-        reader: the stream's reader, in the group of the webhooks; all deliverers share one consumer's name, and one at
-            a time takes in.
+        readers: of the streams, in the group of the webhooks; all deliverers share one consumer's name, and one at a
+            time takes in.
         ledger: the outcomes that wait.
         client: posts one.
         clock: Unix seconds; the ledger's by default.
@@ -52,7 +51,7 @@ class Deliverer:
 
     def __init__(
         self,
-        reader: OutcomeReader,
+        readers: Sequence[OutcomeReader],
         ledger: WebhookLedger,
         client: WebhookClient,
         *,
@@ -61,7 +60,7 @@ class Deliverer:
         tell_trouble: Callable[[str], None] = lambda _words: None,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
-        self._reader, self._ledger, self._client, self._tell = reader, ledger, client, tell
+        self._readers, self._ledger, self._client, self._tell = readers, ledger, client, tell
         self._clock = clock or ledger.now
         self._stopping, self._owner, self._has_begun = threading.Event(), secrets.token_hex(8), False
         self._tell_trouble, self._alive = tell_trouble, alive
@@ -103,11 +102,11 @@ class Deliverer:
         if not self._ledger.holds_intake(self._owner):
             self._has_begun = False
             return 0
-        batch = [] if self._has_begun else list(self._reader.left_over())
+        batch = [] if self._has_begun else [one for reader in self._readers for one in reader.left_over()]
         self._has_begun = True
-        batch = batch or self._reader.read()
+        batch = batch or [one for reader in self._readers for one in reader.read()]
         for delivery in batch:
-            self._ledger.take_in(delivery.outcome, self._clock())
+            self._ledger.take_in(Event.of(delivery.outcome), self._clock())
             delivery.ack()
         return len(batch)
 
@@ -132,17 +131,11 @@ class Deliverer:
         self._stopping.wait(AWAY_S)
 
     def _deliver_one(self, due: Due) -> None:
-        job_id, now = due.outcome.job_id, self._clock()
-        body = json.dumps(
-            {"type": "billing.outcome", "timestamp": due.outcome.finished_at, "data": due.outcome.to_dict()},
-            ensure_ascii=False,
-            separators=(",", ":"),
-        ).encode()
-        result = self._client.post(job_id, int(now), body)
+        result = self._client.post(due.event.id, int(self._clock()), due.event.to_json().encode())
         self._note(due, result, self._clock())
 
     def _note(self, due: Due, result: PostResult, now: float) -> None:
-        job_id = due.outcome.job_id
+        job_id = due.event.id
         if result.is_delivered:
             self._ledger.settle(job_id, "delivered", now, result.word)
             return

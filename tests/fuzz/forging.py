@@ -147,6 +147,15 @@ def not_allowed(rng: Random) -> tuple[str, str, Record]:
     return JOB, onetime(kid=ISSUER_KID, card=sealed, record=record, amount=rng.randrange(1, 10**6)).text(), record
 
 
+def card_in_clear(rng: Random) -> tuple[str, str, Record]:
+    """The sealed card's number, or its birth date as a resident number begins, in an open field as well."""
+    number = rng.choice(("", "-", ".", "_")).join(CARD["card_number"][at : at + 4] for at in range(0, 16, 4))
+    text = rng.choice((number, f"u{number}", f"{CARD['birth']}-{rng.randrange(10**6, 9 * 10**6)}"))
+    if rng.random() < 0.5:
+        return JOB, issue(customer_id=text).text(), ISSUE_RECORD
+    return JOB, onetime(name=text).text(), ONETIME_RECORD
+
+
 def _sealed(rng: Random, one: Envelope, **changes: Any) -> tuple[str, str, Record]:
     """Sealed, and in half of the cases inside a job that is signed well."""
     text = replace(one.recipe, **changes).text(f"fuzz {rng.randrange(50)}")
@@ -220,6 +229,7 @@ FORGERIES: dict[str, Forgery] = {
     "signed envelope of another": envelope_of_another,
     "signed by another": signed_by_another,
     "signed but not allowed": not_allowed,
+    "signed with its card in clear": card_in_clear,
     "sealed header": header_sealed,
     "sealed for another": binding_sealed,
     "wrongly agreed": wrongly_agreed,

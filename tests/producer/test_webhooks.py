@@ -17,8 +17,9 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from producer.contract import redis_keys
 from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.outcome import Outcome, Status
+from producer.contract.reconciled import Found, Reconciled
 from producer.errors import SettingsError
-from producer.outcome_stream import OutcomeReader
+from producer.outcome_stream import OutcomeReader, ReconciledReader
 from producer.webhooks.delivery import GIVEN_UP_AFTER_S, RETRIES_AFTER_S, Deliverer, retry_after_s
 from producer.webhooks.delivery_queue import IN_HAND_S, WebhookLedger
 from producer.webhooks.http import WebhookClient
@@ -79,9 +80,10 @@ class Scene:
 
     def another(self, url: str = "") -> Deliverer:
         client = WebhookClient(url or self.server.url, SECRETS, timeout_s=60, allow_private=True)
-        reader = OutcomeReader(self.stage.url(1), "webhooks", "webhooks", block_ms=1)
+        kinds = (OutcomeReader, ReconciledReader)
+        readers = [kind(self.stage.url(1), "webhooks", "webhooks", block_ms=1) for kind in kinds]
         return Deliverer(
-            reader, self.ledger, client, clock=lambda: self.now, tell=lambda *attempt: self.told.append(attempt)
+            readers, self.ledger, client, clock=lambda: self.now, tell=lambda *attempt: self.told.append(attempt)
         )
 
     def end(self, key: str, uid: str | None = "gildong", status: Status = Status.ISSUED) -> str:
@@ -142,6 +144,17 @@ def test_an_outcome_is_told_once_and_signed_with_every_secret(scene: Scene) -> N
         assert Webhook(secret).sign(job_id, at, received.body.decode()) in received.headers["webhook-signature"]
     body = json.loads(received.body)
     assert (body["type"], body["data"]["status"]) == ("billing.outcome", "issued")
+
+
+def test_what_imp_says_later_of_a_job_in_doubt_is_told_behind_its_outcome(scene: Scene) -> None:
+    job_id = scene.end("order-1", None, Status.IN_DOUBT)
+    said = Reconciled(job_id=job_id, operation="onetime", merchant_uid="order-1", found=Found.DONE, asked_at=602.0)
+    scene.stage.ledger.xadd(redis_keys.RECONCILED, {"reconciled": said.model_dump_json()})
+
+    assert scene.work() == 2
+
+    kinds = [(json.loads(one.body)["type"], one.headers["webhook-id"]) for one in scene.server.received]
+    assert kinds == [("billing.outcome", job_id), ("billing.reconciled", f"{job_id}.reconciled.602")]
 
 
 def test_the_signature_is_what_the_standards_own_library_accepts(scene: Scene) -> None:
@@ -226,7 +239,7 @@ def test_after_a_day_it_is_given_up_listed_and_the_line_goes_on(scene: Scene) ->
     scene.server.status = 400
     scene.work()
 
-    assert [(outcome.job_id, answer) for outcome, _, answer in scene.ledger.failed()] == [(first, "400")]
+    assert [(event.id, answer) for event, _, answer in scene.ledger.failed()] == [(first, "400")]
     assert scene.told[-1][0] in {first, second}
     scene.server.status = 200
     scene.now += 60
@@ -239,7 +252,7 @@ def test_a_server_that_is_gone_for_good_says_410(scene: Scene) -> None:
     job_id = scene.end("k")
     scene.work()
 
-    assert [outcome.job_id for outcome, _, _ in scene.ledger.failed()] == [job_id]
+    assert [event.id for event, _, _ in scene.ledger.failed()] == [job_id]
 
 
 def test_what_was_given_up_can_be_sent_once_more(scene: Scene) -> None:

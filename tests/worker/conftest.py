@@ -2,8 +2,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from producer.runtime.redis_store import Stores
 from tests.fake_iamport import FakeIamport
 from tests.servers import RedisServer
+from worker.ledger import Ledger
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +18,11 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 def store(redis_server: RedisServer) -> RedisServer:
     redis_server.client().flushall()
     return redis_server
+
+
+@pytest.fixture
+def ledger(store: RedisServer) -> Ledger:
+    return Ledger(Stores(store.url(1)), Stores(store.url(2)), call_deadline_s=70)
 
 
 @pytest.fixture(scope="session")

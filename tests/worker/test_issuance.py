@@ -13,14 +13,17 @@ from producer.contract.outcome import Outcome, Status
 from producer.runtime.errors import StoreUnavailable
 from tests.fake_iamport import CARDS
 from tests.worker.leases import JOB_ID, lease
-from worker.errors import LoginRefused, TokenUnavailable, UnknownKid
+from worker.errors import LoginRefused, MarkNotKept, TokenUnavailable, UnknownKid, UnknownProducer
 from worker.iamport.answer import Annotation, Answer
+from worker.iamport.codes import Verdict
+from worker.iamport.verdict import Judged
 from worker.issuance import MARK_SLACK_S, WRITE_RETRY_S, Issuance
-from worker.model import Lease, NotClaimed, NotOurs, RatePermit, SharedToken, Snooze
+from worker.model import OVERDUE, Lease, Mark, NotClaimed, NotOurs, RatePermit, SharedToken, Snooze
 
 ISSUED = Answer(200, 0, None, Annotation(card_name="신한카드", card_number="424242******4242", inserted=5, updated=5))
 DECLINED = Answer(200, -1, "카드정보 인증 및 빌키 발급에 실패하였습니다. [F112]유효하지않은 카드번호를 입력하셨습니다.")
 TOKEN = SharedToken("token-1", b"sealed-1", 1e9)
+IMP_NOW = 1004.5
 
 
 class LedgerOnPaper:
@@ -29,26 +32,35 @@ class LedgerOnPaper:
     def __init__(self, claim: Lease | NotClaimed, finish_failures: int = 0) -> None:
         self.claimed = claim
         self.is_ours, self.finish_failures = True, finish_failures
+        self.is_mark_kept = True
+        self.marks: list[float] = []
+        self.held: list[Lease] = []
+        self.known_until: int | None = None
         self.log: list[str] = []
 
     def claim(self, job_id: str, delivery: str) -> Lease | NotClaimed:
         self.log.append("claim")
         return self.claimed
 
-    def mark_sent(self, lease: Lease) -> int | None:
+    def mark_sent(self, lease: Lease, now: float) -> int | None:
         self.log.append("sent")
+        self.marks.append(now)
+        if not self.is_mark_kept:
+            raise MarkNotKept
         return lease.attempts + self.log.count("sent") if self.is_ours else None
 
     def hold(self, lease: Lease) -> bool:
         self.log.append("hold")
+        self.held.append(lease)
         return self.is_ours
 
     def wait(self, lease: Lease, wait: Snooze) -> bool:
         self.log.append("wait")
         return self.is_ours
 
-    def finish(self, lease: Lease, outcome: Outcome, key_updated: int | None) -> Outcome | None:
+    def finish(self, lease: Lease, outcome: Outcome, known_until: int | None) -> Outcome | None:
         self.log.append("finish")
+        self.known_until = known_until
         if self.finish_failures:
             self.finish_failures -= 1
             raise StoreUnavailable
@@ -112,8 +124,12 @@ class TokensOnPaper:
 
 
 class IamportOnPaper:
+    """Gives these answers one after the other; its clock is heard of at the first, unless it is known already."""
+
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
+        self.clock: float | None = IMP_NOW
+        self.clock_of_answers: float | None = IMP_NOW
         self.tokens: list[str] = []
         self.jobs: list[Job] = []
         self.look_ups: list[str] = []
@@ -121,15 +137,26 @@ class IamportOnPaper:
     def issue(self, job: Job, card: Card, token: str) -> Answer:
         self.tokens.append(token)
         self.jobs.append(job)
-        return self.answers.pop(0)
+        return self._answer()
 
     onetime = issue
 
     def find_customer(self, customer_uid: str, token: str) -> Answer:
         self.look_ups.append(customer_uid)
-        return self.answers.pop(0)
+        return self._answer()
 
-    find_payment = find_customer
+    def find_payment(self, merchant_uid: str, status: str, token: str) -> Answer:
+        return self.find_customer(f"{merchant_uid}/{status}", token)
+
+    def find_failed(self, merchant_uid: str, token: str) -> Answer:
+        return self.find_customer(f"{merchant_uid}/failed", token)
+
+    def now(self) -> float | None:
+        return self.clock
+
+    def _answer(self) -> Answer:
+        self.clock = self.clock or self.clock_of_answers
+        return self.answers.pop(0)
 
 
 class Scene:
@@ -208,7 +235,7 @@ def test_it_is_marked_sent_before_it_is_sent() -> None:
 def test_it_is_not_sent_if_marking_took_longer_than_its_lease_outlives_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene()
 
-    def slowly(lease: Lease) -> int:
+    def slowly(lease: Lease, now: float) -> int:
         scene.now += MARK_SLACK_S + 1
         return 1
 
@@ -243,7 +270,7 @@ def test_a_request_that_came_back_after_the_end_is_deleted_again() -> None:
 
 
 def test_a_card_that_the_vault_lost_ends_lost() -> None:
-    outcome = Scene(permits=[RatePermit("no_request")]).outcome()
+    outcome = Scene(claim=lease(claimed_at=1061.0), permits=[RatePermit("no_request")]).outcome()
 
     assert (outcome.status, outcome.code) == (Status.LOST, "vault_lost")
 
@@ -289,7 +316,8 @@ def test_a_process_that_is_to_stop_gives_back_what_waits_for_its_turn() -> None:
         assert scene.run() == Snooze(0.0, "shutdown", "unsent")
 
 
-SENT = lease(sent_at=1000.5, first_sent_at=1000.5, attempts=1, doubt_until=1120.0)
+SENT = lease(sent_at=1000.5, first_sent_at=1000.5, attempts=1)
+GONE = [RatePermit("no_request"), RatePermit("granted")]
 THERE = Annotation(card_number="424242******4242", inserted=1001, updated=1001, card_name="신한카드")
 
 
@@ -305,7 +333,7 @@ def test_a_job_that_may_have_been_sent_is_looked_up_and_not_sent() -> None:
 
 
 def test_a_job_that_may_have_been_sent_is_looked_up_even_if_its_card_is_gone() -> None:
-    scene = Scene(Answer(200, 0, None, THERE), claim=SENT, permits=[RatePermit("no_request"), RatePermit("granted")])
+    scene = Scene(Answer(200, 0, None, THERE), claim=SENT, permits=GONE)
 
     outcome = scene.outcome()
 
@@ -316,11 +344,11 @@ def test_a_job_that_may_have_been_sent_is_looked_up_even_if_its_card_is_gone() -
 def test_what_is_not_there_yet_is_looked_up_again() -> None:
     step = Scene(Answer(404, 1), claim=SENT).run()
 
-    assert step == Snooze(1.0, "look_up", "doubt")
+    assert step == Snooze(1.0, "look_up", "doubt", found_nothing=True)
 
 
 def test_what_is_still_not_there_after_long_enough_is_sent_again() -> None:
-    step = Scene(Answer(404, 1), claim=SENT._replace(claimed_at=1121.0)).run()
+    step = Scene(Answer(404, 1), claim=SENT._replace(look_ups=12)).run()
 
     assert step == Snooze(0.0, "send_again", "presumed")
 
@@ -346,11 +374,11 @@ def test_a_look_up_without_a_token_waits_and_an_overdue_one_ends_in_doubt() -> N
 def test_a_job_that_was_ever_in_doubt_never_ends_as_though_it_had_not_been_sent() -> None:
     doubtful = lease(is_doubtful=True, first_sent_at=1000.0, attempts=1)
     scenes = {
-        "expired": Scene(claim=doubtful._replace(claimed_at=1900.0)),
-        "lost": Scene(claim=doubtful, permits=[RatePermit("no_request")]),
+        "expired": Scene(Answer(404, 1), claim=doubtful._replace(claimed_at=1900.0)),
+        "lost": Scene(Answer(404, 1), claim=doubtful._replace(claimed_at=1900.0), permits=GONE),
         "failed": Scene(claim=doubtful._replace(claims=11)),
         "invalid": Scene(claim=doubtful, opening_error=Refused("bad_signature")),
-        "misconfigured": Scene(Answer(403), claim=doubtful),
+        "misconfigured": Scene(Answer(502), claim=doubtful._replace(claimed_at=1900.0, reason="login_refused")),
     }
 
     found = {name: scene.run() for name, scene in scenes.items()}
@@ -414,7 +442,7 @@ def test_no_answer_is_looked_up_and_not_sent_again() -> None:
 
     step = scene.run()
 
-    assert step == Snooze(1.0, "look_up", "doubt")
+    assert step == Snooze(0.0, "look_up", "doubt")
     assert len(scene.iamport.tokens) == 1
 
 
@@ -446,3 +474,261 @@ def test_a_ledger_that_stays_away_leaves_the_job_to_its_lease() -> None:
 
     with pytest.raises(StoreUnavailable):
         scene.run()
+
+
+def test_a_mark_is_written_on_imps_clock() -> None:
+    scene = Scene(ISSUED)
+
+    scene.outcome()
+
+    assert scene.ledger.marks == [IMP_NOW]
+
+
+def test_a_vault_that_does_not_take_the_mark_lets_nothing_leave() -> None:
+    scene = Scene()
+    scene.ledger.is_mark_kept = False
+
+    step = scene.snooze()
+
+    assert (step.reason, step.last_post) == ("vault_silent", "unsent")
+    assert scene.iamport.jobs == []
+
+
+def test_a_deadline_that_passed_on_the_way_lets_nothing_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh, doubtful = Scene(), Scene(claim=lease(is_doubtful=True, first_sent_at=1000.0, attempts=1))
+    for scene in (fresh, doubtful):
+        monkeypatch.setattr(scene.ledger, "mark_sent", lambda lease, now: OVERDUE)
+
+    assert (fresh.outcome().status, fresh.iamport.jobs) == (Status.EXPIRED, [])
+    assert (doubtful.run(), doubtful.iamport.jobs) == (Snooze(0.0, "look_up", "presumed"), [])
+
+
+@pytest.mark.parametrize(
+    ("claim", "asked"),
+    [(lease(), "gildong_0001"), (lease(operation=Operation.ONETIME, merchant_uid="order-1"), "order-1/paid")],
+)
+def test_a_process_that_never_heard_imps_clock_asks_for_something_first(claim: Lease, asked: str) -> None:
+    scene = Scene(Answer(404, 1), Answer(200, 0, None, Annotation(status="paid")), claim=claim)
+    scene.iamport.clock = None
+
+    outcome = scene.outcome()
+
+    assert outcome.succeeded
+    assert scene.iamport.look_ups == [asked]
+    assert scene.ledger.log == ["claim", "hold", "sent", "finish"]
+    assert scene.ledger.marks == [IMP_NOW]
+    assert len(scene.throttle.asked) == 2  # each call has its permit
+
+
+def test_nothing_is_sent_while_imps_clock_is_not_known() -> None:
+    scene = Scene(Answer(502))
+    scene.iamport.clock = scene.iamport.clock_of_answers = None
+
+    step = scene.snooze()
+
+    assert (step.reason, step.last_post) == ("no_clock", "unsent")
+    assert "sent" not in scene.ledger.log
+
+
+def marked(attempts: int, *, is_doubtful: bool = False) -> RatePermit:
+    return RatePermit("granted", sealed=b"sealed", mark=Mark(attempts, 1000.25, is_doubtful))
+
+
+@pytest.mark.parametrize("is_doubtful", [False, True])
+def test_a_vault_that_counts_more_posts_than_the_ledger_has_them_looked_up(is_doubtful: bool) -> None:
+    scene = Scene(Answer(200, 0, None, THERE), permits=[marked(2, is_doubtful=is_doubtful)])
+
+    outcome = scene.outcome()
+
+    assert (outcome.status, outcome.attempts) == (Status.ISSUED, 2)
+    assert scene.iamport.jobs == []
+    (held,) = scene.ledger.held  # the ledger learns of it
+    assert (held.attempts, held.first_sent_at, held.is_doubtful) == (2, 1000.25, is_doubtful)
+
+
+def test_an_overdue_job_that_only_the_vault_knows_to_be_sent_does_not_expire() -> None:
+    scene = Scene(Answer(404, 1), claim=lease(claimed_at=1900.0), permits=[marked(1)])
+
+    assert scene.outcome().status is Status.IN_DOUBT
+
+
+def test_a_mark_that_the_ledger_has_too_is_no_doubt() -> None:
+    scene = Scene(ISSUED, claim=lease(attempts=1, reason="unsent"), permits=[marked(1)])
+
+    assert (scene.outcome().status, scene.iamport.look_ups) == (Status.ISSUED, [])
+
+
+def test_a_job_in_doubt_whose_token_is_refused_is_not_posted_twice() -> None:
+    scene = Scene(Answer(401, -1), claim=lease(is_doubtful=True, first_sent_at=1000.0, attempts=1))
+
+    step = scene.snooze()
+
+    assert (step.reason, step.last_post) == ("look_up", "doubt")
+    assert len(scene.iamport.jobs) == 1
+
+
+def test_a_look_up_whose_token_is_refused_is_made_once_more_with_a_new_one() -> None:
+    scene = Scene(Answer(401, -1), Answer(200, 0, None, THERE), claim=SENT)
+
+    assert scene.outcome().status is Status.ISSUED
+    assert [one.text for one in scene.tokens.dropped] == ["token-1"]
+    assert len(scene.throttle.asked) == 2
+
+
+PAYMENT_SENT = SENT._replace(operation=Operation.ONETIME, merchant_uid="order-1")
+NO_SUCH = Answer(404, 1)
+ORDER = ["order-1/paid", "order-1/cancelled", "order-1/failed"]
+
+
+def record(status: str, **members: object) -> Annotation:
+    shown = {"status": status, "amount": 1000, "card_number": "42424242****4242", "started_at": 1001}
+    return Annotation.model_validate(shown | members)
+
+
+def listed(*records: Annotation) -> Answer:
+    return Answer(200, 0, None, Annotation(), records=records)
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "code"),
+    [
+        ([Answer(200, 0, None, record("paid"))], Status.PAID, 0),
+        ([NO_SUCH, Answer(200, 0, None, record("cancelled"))], Status.IN_DOUBT, "cancelled"),
+        ([NO_SUCH, NO_SUCH, listed(record("failed", fail_reason="[2116] 한도초과"))], Status.DECLINED, 0),
+    ],
+)
+def test_a_payment_is_looked_up_under_paid_then_cancelled_then_failed(
+    answers: list[Answer], status: Status, code: object
+) -> None:
+    scene = Scene(*answers, claim=PAYMENT_SENT)
+
+    outcome = scene.outcome()
+
+    assert (outcome.status, outcome.code) == (status, code)
+    assert scene.iamport.look_ups == ORDER[: len(answers)]
+    assert len(scene.throttle.asked) == len(answers)
+    assert scene.ledger.known_until == int(IMP_NOW) + 1  # no later job of the order takes these records for its own
+
+
+@pytest.mark.parametrize(
+    ("answers", "found_nothing"),
+    [
+        ([NO_SUCH] * 3, True),
+        ([Answer(502)], False),
+        ([NO_SUCH, Answer(502)], False),
+        ([NO_SUCH, NO_SUCH, Answer(0)], False),
+    ],
+)
+def test_a_payment_that_is_not_found_stays_in_doubt_and_the_first_look_up_that_fails_ends_the_asking(
+    answers: list[Answer], found_nothing: bool
+) -> None:
+    scene = Scene(*answers, claim=PAYMENT_SENT)
+
+    assert scene.run() == Snooze(1.0, "look_up", "doubt", found_nothing)
+    assert scene.iamport.look_ups == ORDER[: len(answers)]
+
+
+def test_a_payment_after_a_second_post_wants_a_proof_for_each() -> None:
+    one = record("failed", fail_reason="[2116] 한도초과")
+    doubtful = PAYMENT_SENT._replace(is_doubtful=True, attempts=2)
+
+    assert isinstance(Scene(NO_SUCH, NO_SUCH, listed(one), claim=doubtful).run(), Snooze)
+    assert Scene(NO_SUCH, NO_SUCH, listed(one, one), claim=doubtful).outcome().status is Status.DECLINED
+
+
+def test_a_payment_that_did_not_reach_the_bank_asks_only_whether_it_was_paid_and_is_sent_again() -> None:
+    told = Judged(Verdict.NOT_REACHED, -1, "[2159]")
+    scene = Scene(NO_SUCH, claim=PAYMENT_SENT._replace(answer=told))
+
+    step = scene.snooze()
+
+    assert (step.reason, step.last_post) == ("gateway_trouble", "unsent")
+    assert scene.iamport.look_ups == ORDER[:1]
+
+
+def test_a_payment_whose_order_is_there_already_is_looked_up_on_its_first_post() -> None:
+    scene = Scene(
+        Answer(200, 1, "이미 결제가 이루어진 거래건입니다."), claim=PAYMENT_SENT._replace(sent_at=None, attempts=0)
+    )
+
+    step = scene.snooze()
+
+    assert (step.delay_s, step.reason, step.last_post) == (0.0, "look_up", "doubt")
+    assert step.answer is not None
+    assert step.answer.verdict is Verdict.THERE_IS_ONE
+
+
+def test_a_payment_whose_request_is_gone_and_that_no_store_knows_to_be_sent_is_looked_up() -> None:
+    claim = lease(operation=Operation.ONETIME, merchant_uid="order-1", claimed_at=1061.0)
+    scenes = [Scene(*[NO_SUCH] * 3, claim=one, permits=GONE) for one in (claim, claim._replace(look_ups=12))]
+
+    first, last = (scene.run() for scene in scenes)
+
+    assert first == Snooze(1.0, "vault_lost", "unsent", found_nothing=True)
+    assert isinstance(last, Outcome)
+    assert (last.status, last.code) == (Status.LOST, "vault_lost")
+
+
+def test_a_payment_that_could_not_be_looked_up_for_lack_of_a_vault_does_not_expire() -> None:
+    claim = lease(operation=Operation.ONETIME, merchant_uid="order-1", claimed_at=1900.0)
+
+    step = Scene(claim=claim, permits=[RatePermit("store_down")]).snooze()
+
+    assert step.reason == "vault_silent"
+
+
+@pytest.mark.parametrize(
+    ("ended", "status", "code"),
+    [("paid", Status.INVALID, "duplicate_merchant_uid"), ("in_doubt", Status.IN_DOUBT, "order_in_doubt")],
+)
+def test_the_next_payment_of_an_order_that_ended_so_is_not_sent(ended: str, status: Status, code: str) -> None:
+    scene = Scene(claim=lease(operation=Operation.ONETIME, merchant_uid="order-1", order_ended=ended))
+
+    outcome = scene.outcome()
+
+    assert (outcome.status, outcome.code) == (status, code)
+    assert scene.iamport.jobs == []
+
+
+def test_a_payment_that_stored_no_key_says_so() -> None:
+    paid = Answer(200, 0, None, Annotation(status="paid", customer_uid_usage=None))
+
+    outcome = Scene(paid, claim=lease(operation=Operation.ONETIME, merchant_uid="order-1")).outcome()
+
+    assert (outcome.status, outcome.code) == (Status.PAID, "key_not_stored")
+
+
+def test_a_field_that_the_contract_wants_is_named_in_the_outcome() -> None:
+    refused = Answer(200, -1, "[400].issueCard.password2Digits:Invalid 2 digits of password!")
+
+    outcome = Scene(refused).outcome()
+
+    assert (outcome.status, outcome.code) == (Status.INVALID, "pwd_2digit_required")
+
+
+def test_the_key_of_a_producer_that_was_just_added_is_waited_for_and_then_no_longer() -> None:
+    unknown = UnknownProducer("p9")
+
+    early = Scene(opening_error=unknown).run()
+    late = Scene(opening_error=unknown, claim=lease(claimed_at=1301.0)).outcome()
+
+    assert early == Snooze(30.0, "unknown_kid")
+    assert (late.status, late.code) == (Status.INVALID, "unknown_producer")
+
+
+@pytest.mark.parametrize(
+    ("error", "reports"),
+    [
+        (TokenUnavailable("login_failed", is_first=True), [0]),
+        (TokenUnavailable("login_throttled", 7.0, is_first=True), [429]),
+        (TokenUnavailable("login_failed"), []),
+        (TokenUnavailable("login_throttled", 7.0), []),
+        (LoginRefused("login_refused", 30), []),
+    ],
+)
+def test_a_login_that_failed_counts_once_for_all_who_heard_of_it(error: TokenUnavailable, reports: list[int]) -> None:
+    scene = Scene(token_error=error)
+
+    step = scene.snooze()
+
+    assert (step.reason, scene.throttle.reports) == (error.reason, reports)

@@ -1,66 +1,26 @@
-"""The ledger's scripts on a real Redis. Jobs get in through the producer's own acceptance."""
+"""The ledger's scripts on a real Redis: a job's life. Jobs get in through the producer's own acceptance."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from producer.contract import redis_keys
-from producer.contract.identifiers import Operation, job_id_of
-from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY, Request
+from producer.contract.identifiers import job_id_of
+from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY
 from producer.contract.outcome import Outcome, Status
 from producer.errors import BrokerUnavailable
 from producer.runtime.redis_store import Stores
-from producer.stores import Acceptance, NewJob
+from tests.ports import dead_port
 from tests.servers import RedisServer, wait_until
+from tests.worker.jobs import IMP_NOW, accept, change, claimed, due, end_lease, end_wait, ended, field, now, sent
+from worker.errors import MarkNotKept
+from worker.iamport.codes import Verdict
+from worker.iamport.verdict import Judged
 from worker.ledger import Ledger
-from worker.model import OVERDUE, End, Lease, NotClaimed, Snooze
-from worker.result import outcome_of
+from worker.model import OVERDUE, Lease, Mark, NotClaimed, RatePermit, Snooze
 
 ROUNDED = 1e-5  # what an instant may lose as a text
-NOBODY_EMPTY = [-1.0] * len(QUEUES)
-
-
-def accept(
-    store: RedisServer, key: str = "k", *, uid: str = "gildong_0001", deadline_s: float = 900, queue: str = INTERACTIVE
-) -> str:
-    request = Request(operation=Operation.ISSUE, customer_uid=uid)
-    asked = NewJob(job_id_of(key), key, request, queue, deadline_s, "kid-1", None)
-    (accepted,) = Acceptance(store.url(1), store.url(2)).accept([asked])
-    if isinstance(accepted, Exception):
-        raise accepted
-    return asked.job_id
-
-
-@pytest.fixture
-def ledger(store: RedisServer) -> Ledger:
-    return Ledger(Stores(store.url(1)), Stores(store.url(2)), call_deadline_s=70)
-
-
-def now(store: RedisServer) -> float:
-    seconds, microseconds = store.client(1).time()
-    return float(seconds + microseconds / 1e6)
-
-
-def claimed(ledger: Ledger, job_id: str, delivery: str = "d1") -> Lease:
-    claim = ledger.claim(job_id, delivery)
-    assert isinstance(claim, Lease)
-    return claim
-
-
-def due(
-    ledger: Ledger, most: int = 10, most_migration: int = 100, empty_s: Sequence[float] = NOBODY_EMPTY
-) -> list[tuple[str, str]]:
-    return ledger.due(most, most_migration, guard_s=60, overtaken_s=30, empty_s=empty_s)
-
-
-def end_lease(store: RedisServer, job_id: str) -> None:
-    store.client(1).hset(redis_keys.JOB + job_id, "leased_until", 1)
-
-
-def ended(lease: Lease, status: Status = Status.ISSUED) -> Outcome:
-    return outcome_of(lease, End(status), lease.claimed_at + 1)
 
 
 def test_a_claim_tells_what_was_accepted(store: RedisServer, ledger: Ledger) -> None:
@@ -111,9 +71,9 @@ def test_only_who_has_it_may_send_it(store: RedisServer, ledger: Ledger) -> None
     job_id = accept(store)
     lease = claimed(ledger, job_id, "d1")
 
-    assert ledger.mark_sent(lease._replace(delivery="d2")) is None
-    assert ledger.mark_sent(lease) == 1
-    assert ledger.mark_sent(lease) == 2
+    assert ledger.mark_sent(lease._replace(delivery="d2"), IMP_NOW) is None
+    assert ledger.mark_sent(lease, IMP_NOW) == 1
+    assert ledger.mark_sent(lease, IMP_NOW) == 2
 
 
 def test_a_lease_that_ran_out_may_not_be_sent(store: RedisServer, ledger: Ledger) -> None:
@@ -121,23 +81,23 @@ def test_a_lease_that_ran_out_may_not_be_sent(store: RedisServer, ledger: Ledger
     lease = claimed(ledger, job_id)
     end_lease(store, job_id)
 
-    assert ledger.mark_sent(lease) is None
+    assert ledger.mark_sent(lease, IMP_NOW) is None
 
 
 def test_the_lease_of_a_sent_job_outlives_its_call(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
     lease = claimed(ledger, job_id)
 
-    ledger.mark_sent(lease)
+    ledger.mark_sent(lease, IMP_NOW)
 
-    until = float(store.client(1).hget(redis_keys.JOB + job_id, "leased_until") or 0)
+    until = field(store, job_id, "leased_until")
     assert lease.claimed_at + 80 <= until + ROUNDED <= now(store) + 80 + 2 * ROUNDED
     assert store.client(1).zscore(redis_keys.OPEN, job_id) == pytest.approx(until, abs=0.001)
 
 
 def test_a_crash_after_the_mark_is_seen_by_the_next_claim(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
-    ledger.mark_sent(claimed(ledger, job_id))
+    sent(ledger, job_id)
     end_lease(store, job_id)
 
     again = claimed(ledger, job_id, "d2")
@@ -149,12 +109,12 @@ def test_a_crash_after_the_mark_is_seen_by_the_next_claim(store: RedisServer, le
 def test_a_job_given_back_is_not_taken_before_its_time(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
     lease = claimed(ledger, job_id)
-    ledger.mark_sent(lease)
+    ledger.mark_sent(lease, IMP_NOW)
 
     assert ledger.wait(lease, Snooze(20, "unsent"))
 
     assert ledger.claim(job_id, "d2") == NotClaimed("waiting")
-    store.client(1).hset(redis_keys.JOB + job_id, "next_at", 1)
+    end_wait(store, job_id)
     again = claimed(ledger, job_id, "d2")
     assert (again.sent_at, again.claims, again.attempts, again.reason) == (None, 1, 1, "unsent")
 
@@ -199,7 +159,7 @@ def test_a_job_runs_to_its_outcome_in_a_ledger_at_its_limit(store: RedisServer, 
     store.client().config_set("maxmemory", "1")
     try:
         lease = claimed(ledger, job_id)
-        assert ledger.mark_sent(lease) == 1
+        assert ledger.mark_sent(lease, IMP_NOW) == 1
         assert ledger.finish(lease, ended(lease)) is not None
         assert ledger.wait(claimed(ledger, waiting), Snooze(1.0, "turn"))
         assert ledger.hold_sweeper("me", 10)
@@ -262,14 +222,37 @@ def test_a_finished_job_is_answered_and_not_claimed(store: RedisServer, ledger: 
     assert Outcome.from_json(claim.outcome or b"").status is Status.ISSUED
 
 
-def test_what_imp_did_counts_from_whoever_brings_it_and_a_guess_does_not(store: RedisServer, ledger: Ledger) -> None:
+@pytest.mark.parametrize(
+    ("status", "attempts", "posts_since", "counts"),
+    [
+        (Status.ISSUED, 1, 0, True),  # what i'mport did, it did
+        (Status.ISSUED, 1, 1, True),
+        (Status.DECLINED, 1, 0, True),
+        (Status.INVALID, 1, 0, True),
+        (Status.MISCONFIGURED, 1, 0, True),
+        (Status.DECLINED, 1, 1, False),  # it says nothing of the other POST
+        (Status.INVALID, 0, 0, False),  # a guess
+        (Status.IN_DOUBT, 1, 0, False),
+        (Status.EXPIRED, 1, 0, False),
+        (Status.LOST, 0, 0, False),
+        (Status.SUPERSEDED, 0, 0, False),
+    ],
+)
+def test_what_imp_did_counts_from_whoever_brings_it_a_refusal_unless_it_was_sent_since_and_a_guess_only_from_its_holder(
+    store: RedisServer, ledger: Ledger, status: Status, attempts: int, posts_since: int, counts: bool
+) -> None:
     job_id = accept(store)
     late = claimed(ledger, job_id, "d1")
+    if attempts:
+        ledger.mark_sent(late, IMP_NOW)
     end_lease(store, job_id)
-    claimed(ledger, job_id, "d2")
+    holder = claimed(ledger, job_id, "d2")
+    for _ in range(posts_since):
+        ledger.mark_sent(holder, IMP_NOW)
+    outcome = ended(late, status, attempts=attempts)
 
-    assert ledger.finish(late, ended(late, Status.EXPIRED)) is None
-    assert ledger.finish(late, ended(late, Status.ISSUED)) is not None
+    assert ledger.finish(late, outcome) == (outcome if counts else None)
+    assert ledger.finish(holder, ended(holder, Status.IN_DOUBT)) is not None
 
 
 def test_due_gives_each_id_once_and_again_after_the_guard(store: RedisServer, ledger: Ledger) -> None:
@@ -331,140 +314,119 @@ def test_the_recovery_queue_comes_first() -> None:
     assert QUEUES[0] == RECOVERY
 
 
-def test_a_newer_card_goes_first_and_the_older_one_waits_for_it(store: RedisServer, ledger: Ledger) -> None:
-    older, newer = accept(store, "older"), accept(store, "newer")
+def test_a_job_is_not_sent_after_its_deadline(store: RedisServer, ledger: Ledger) -> None:
+    lease = claimed(ledger, accept(store))
+    change(store, lease.job_id, expires_at=1)
 
-    assert ledger.claim(older, "d1") == NotClaimed("waiting")
-    lease = claimed(ledger, newer, "d2")
-    assert store.client(1).hget(redis_keys.JOB + older, "reason") == b"order"
-
-    ledger.finish(lease, ended(lease))
-
-    assert due(ledger) == [(older, INTERACTIVE)]
-    assert claimed(ledger, older, "d3").newer_applied
+    assert ledger.mark_sent(lease, IMP_NOW) == OVERDUE
+    assert store.client(1).hget(redis_keys.JOB + lease.job_id, "attempts") == b"0"
+    assert not store.client(2).exists(redis_keys.SENT + lease.job_id)
 
 
-def test_the_older_card_runs_when_the_newer_one_is_declined(store: RedisServer, ledger: Ledger) -> None:
-    older, newer = accept(store, "older"), accept(store, "newer")
-    ledger.claim(older, "d1")
-    lease = claimed(ledger, newer, "d2")
+def test_a_mark_is_left_in_both_stores_and_the_vaults_outlives_the_deadline_by_an_hour(
+    store: RedisServer, ledger: Ledger
+) -> None:
+    lease = sent(ledger, accept(store))
+    vault, name = store.client(2), redis_keys.SENT + lease.job_id
 
-    ledger.finish(lease, ended(lease, Status.DECLINED))
+    assert vault.get(name) == b"1 990.125 0"
+    assert field(store, lease.job_id, "first_sent_at") == IMP_NOW
+    assert 900 + 3600 - 60 < vault.ttl(name) <= 900 + 3600
 
-    assert not claimed(ledger, older, "d3").newer_applied
-
-
-def test_a_newer_card_waits_out_an_older_one_that_is_in_flight(store: RedisServer, ledger: Ledger) -> None:
-    older = accept(store, "older")
-    lease = claimed(ledger, older, "d1")
-    newer = accept(store, "newer")
-
-    assert ledger.claim(newer, "d2") == NotClaimed("waiting")
-    ledger.finish(lease, ended(lease))
-
-    assert not claimed(ledger, newer, "d3").newer_applied
+    assert ledger.mark_sent(lease._replace(is_doubtful=True), IMP_NOW + 50) == 2
+    assert vault.get(name) == b"2 990.125 1"  # as of the first one
 
 
-def test_a_newer_card_waits_120_s_after_an_older_one_that_stayed_unanswered(store: RedisServer, ledger: Ledger) -> None:
-    older = accept(store, "older")
-    lease = claimed(ledger, older, "d1")
-    ledger.mark_sent(lease)
-    ledger.wait(lease, Snooze(1, "look_up", "doubt"))
-    newer = accept(store, "newer")
+def test_a_vault_that_does_not_take_the_mark_says_so_and_the_job_counts_as_unsent(store: RedisServer) -> None:
+    silent = Ledger(Stores(store.url(1)), Stores(f"redis://127.0.0.1:{dead_port()}/0"), call_deadline_s=70)
+    lease = claimed(silent, accept(store))
 
-    assert ledger.claim(newer, "d2") == NotClaimed("waiting")
-    db = store.client(1)
-    doubt_until = float(db.hget(redis_keys.JOB + older, "doubt_until") or 0)
-    assert lease.claimed_at + 120 <= doubt_until + ROUNDED <= now(store) + 120 + 2 * ROUNDED
-    assert db.zscore(redis_keys.OPEN, newer) == pytest.approx(doubt_until, abs=0.001)
+    with pytest.raises(MarkNotKept):
+        silent.mark_sent(lease, IMP_NOW)
 
-    db.hset(redis_keys.JOB + older, "doubt_until", 1)
-    db.hset(redis_keys.JOB + newer, "next_at", 1)
-    assert isinstance(ledger.claim(newer, "d3"), Lease)
+    silent.wait(lease, Snooze(0.0, "vault_silent"))
+    again = claimed(silent, lease.job_id, "d2")
+    assert (again.sent_at, again.first_sent_at, again.surely_unsent) == (None, None, True)
 
 
-def test_a_look_up_needs_no_order(store: RedisServer, ledger: Ledger) -> None:
-    older = accept(store, "older")
-    lease = claimed(ledger, older, "d1")
-    ledger.mark_sent(lease)
-    ledger.wait(lease, Snooze(0, "look_up", "doubt"))
-    accept(store, "newer")
+@pytest.mark.parametrize("is_doubtful", [False, True])
+def test_a_ledger_that_forgot_posts_learns_of_them_when_they_are_looked_up(
+    store: RedisServer, ledger: Ledger, is_doubtful: bool
+) -> None:
+    known = RatePermit("granted", mark=Mark(3, 980.5, is_doubtful))
+    lease = claimed(ledger, accept(store)).with_vault(known)
 
-    assert claimed(ledger, older, "d2").sent_at is not None
+    assert ledger.hold(lease)
 
-
-def test_a_waiting_job_ends_at_its_deadline_whatever_its_order(store: RedisServer, ledger: Ledger) -> None:
-    older = accept(store, "older")
-    accept(store, "newer")
-    store.client(1).hset(redis_keys.JOB + older, "expires_at", 1)
-
-    assert claimed(ledger, older, "d1").is_overdue
+    end_lease(store, lease.job_id)
+    again = claimed(ledger, lease.job_id, "d2")
+    assert (again.attempts, again.first_sent_at, again.is_doubtful) == (3, 980.5, is_doubtful)
+    assert again.sent_at is not None
 
 
-def test_jobs_of_other_customers_do_not_wait(store: RedisServer, ledger: Ledger) -> None:
-    claimed(ledger, accept(store, "one", uid="one"), "d1")
+def test_a_post_is_counted_from_the_store_that_knows_of_more(store: RedisServer, ledger: Ledger) -> None:
+    lease = claimed(ledger, accept(store))._replace(attempts=3)
 
-    claimed(ledger, accept(store, "two", uid="two"), "d2")
+    assert ledger.mark_sent(lease, IMP_NOW) == 4
 
 
 def test_a_post_that_counts_as_not_applied_leaves_a_mark_for_good(store: RedisServer, ledger: Ledger) -> None:
-    job_id = accept(store)
-    lease = claimed(ledger, job_id)
-    ledger.mark_sent(lease)
+    lease = sent(ledger, accept(store))
     ledger.wait(lease, Snooze(0, "send_again", "presumed"))
 
-    again = claimed(ledger, job_id, "d2")
+    again = claimed(ledger, lease.job_id, "d2")
 
-    assert (again.sent_at, again.is_doubtful) == (None, True)
-    assert again.first_sent_at is not None
-    ledger.mark_sent(again)
+    assert (again.sent_at, again.is_doubtful, again.first_sent_at) == (None, True, IMP_NOW)
+    ledger.mark_sent(again, IMP_NOW + 50)
     ledger.wait(again, Snooze(0, "unsent", "unsent"))
-    assert claimed(ledger, job_id, "d3").first_sent_at == again.first_sent_at
+    assert claimed(ledger, lease.job_id, "d3").first_sent_at == IMP_NOW
 
 
-def test_a_lease_that_died_after_sending_is_looked_up_for_120_s(store: RedisServer, ledger: Ledger) -> None:
-    job_id = accept(store)
-    ledger.mark_sent(claimed(ledger, job_id))
-    end_lease(store, job_id)
+def test_a_post_that_surely_came_to_nothing_leaves_no_instant(store: RedisServer, ledger: Ledger) -> None:
+    lease = sent(ledger, accept(store))
+    ledger.wait(lease, Snooze(0, "throttled"))
 
-    again = claimed(ledger, job_id, "d2")
+    again = claimed(ledger, lease.job_id, "d2")
 
-    assert again.doubt_until == pytest.approx(again.claimed_at + 120, abs=0.001)
-
-
-def test_a_newer_job_waits_out_an_older_one_that_ended_in_doubt(store: RedisServer, ledger: Ledger) -> None:
-    older = accept(store, "older")
-    lease = claimed(ledger, older)
-    ledger.mark_sent(lease)
-    ledger.wait(lease, Snooze(0, "look_up", "doubt"))
-    again = claimed(ledger, older, "d2")
-    ledger.finish(again, ended(again, Status.IN_DOUBT))
-    newer = accept(store, "newer")
-
-    assert ledger.claim(newer, "d3") == NotClaimed("waiting")
-    db = store.client(1)
-    assert db.zscore(redis_keys.OPEN, newer) == pytest.approx(again.doubt_until, abs=0.001)
-    db.hset(redis_keys.CUSTOMER + "gildong_0001", "doubt_until", 1)
-    db.hdel(redis_keys.JOB + newer, "next_at")
-    claimed(ledger, newer, "d4")
+    assert (again.sent_at, again.first_sent_at, again.surely_unsent) == (None, None, True)
 
 
-def test_an_older_card_does_not_go_over_a_newer_one_that_may_be_there(store: RedisServer, ledger: Ledger) -> None:
-    older, newer = accept(store, "older"), accept(store, "newer")
-    lease = claimed(ledger, newer)
-    ledger.mark_sent(lease)
-    ledger.finish(lease, ended(lease, Status.IN_DOUBT))
-    store.client(1).hdel(redis_keys.JOB + older, "next_at")
+def test_look_ups_that_found_nothing_are_counted_until_the_next_post(store: RedisServer, ledger: Ledger) -> None:
+    lease = sent(ledger, accept(store))
+    counts = []
+    for found_nothing in (True, False, True):
+        ledger.wait(lease, Snooze(0, "look_up", "doubt", found_nothing))
+        lease = claimed(ledger, lease.job_id)
+        counts.append(lease.look_ups)
 
-    assert claimed(ledger, older, "d2").newer_applied
+    assert counts == [1, 1, 2]
+    ledger.mark_sent(lease, IMP_NOW)
+    end_lease(store, lease.job_id)
+    assert claimed(ledger, lease.job_id, "d2").look_ups == 0
 
 
-def test_a_job_is_not_sent_after_its_deadline(store: RedisServer, ledger: Ledger) -> None:
+def test_what_was_answered_to_the_last_post_is_kept_for_its_look_ups(store: RedisServer, ledger: Ledger) -> None:
+    answer = Judged(Verdict.DECLINED, -1, "[F113] 거래거절", "F113")
+    lease = sent(ledger, accept(store))
+
+    ledger.wait(lease, Snooze(0, "look_up", "doubt", answer=answer))
+    lease = claimed(ledger, lease.job_id, "d2")
+    ledger.wait(lease, Snooze(0, "look_up", "doubt", found_nothing=True))
+    lease = claimed(ledger, lease.job_id, "d3")
+
+    assert lease.answer == answer
+    ledger.mark_sent(lease, IMP_NOW)
+    end_lease(store, lease.job_id)
+    assert claimed(ledger, lease.job_id, "d4").answer is None
+
+
+def test_answers_that_asked_for_another_try_soon_are_counted_over_all_posts(store: RedisServer, ledger: Ledger) -> None:
     lease = claimed(ledger, accept(store))
-    store.client(1).hset(redis_keys.JOB + lease.job_id, "expires_at", 1)
+    for reason in ("gateway_trouble", "throttled", "edge_page", "turn"):
+        ledger.wait(lease, Snooze(0, reason))
+        lease = claimed(ledger, lease.job_id)
 
-    assert ledger.mark_sent(lease) == OVERDUE
-    assert store.client(1).hget(redis_keys.JOB + lease.job_id, "attempts") == b"0"
+    assert lease.transients == 2
 
 
 def test_a_look_up_holds_its_job_beyond_its_end(store: RedisServer, ledger: Ledger) -> None:
@@ -472,7 +434,7 @@ def test_a_look_up_holds_its_job_beyond_its_end(store: RedisServer, ledger: Ledg
 
     assert ledger.hold(lease)
 
-    until = float(store.client(1).hget(redis_keys.JOB + lease.job_id, "leased_until") or 0)
+    until = field(store, lease.job_id, "leased_until")
     assert lease.claimed_at + 80 <= until + ROUNDED <= now(store) + 80 + 2 * ROUNDED
     assert not ledger.hold(lease._replace(delivery="another"))
 

@@ -395,6 +395,14 @@ def test_a_lost_payment_whose_order_shows_something_ends_in_doubt(sight: LookUpR
     assert end == End(Status.IN_DOUBT, "vault_lost", None, 0)
 
 
+def test_a_failed_record_that_is_no_proof_leaves_a_payment_in_doubt_and_no_post_follows() -> None:
+    often = PAYMENT_SENT._replace(look_ups=ENOUGH)
+
+    step = after_look_up(LookUpResult.FAILED_OTHERWISE, FOUND, often, has_card=True)
+
+    assert step == Snooze(60.0, "look_up", "doubt", found_nothing=True)
+
+
 def test_a_lost_payment_that_is_overdue_ends_in_doubt() -> None:
     assert absent(LOST_REQUEST._replace(claimed_at=LATE)) == End(Status.IN_DOUBT, "vault_lost", None, 0)
 

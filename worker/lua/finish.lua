@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Write the outcome of a job, once and everywhere: record, stream, Celery's result; and wake who waited for it.
 --
--- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:outcomes   4 celery-task-meta-{job_id}
+-- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:outcomes   4 celery-task-meta-{job_id}   5 billing:in_doubt
 -- ARGV  1 job_id   2 delivery   3 outcome (JSON)   4 Celery's result (JSON)   5 how long it is kept (seconds)
 --       6 from whom the outcome counts: anybody (it says what i'mport did), last (it says that i'mport refused the last
 --         POST, and counts unless there was another one since), holder   7 attempts that it speaks of
@@ -9,6 +9,7 @@
 --       12 "1" if the job's card is now in force, or may be   13 i'mport's records up to this instant are not of later jobs
 --         (Unix seconds of i'mport; empty text if that is not known)   14 paid, in_doubt or empty text
 --       15 look-ups that must find nothing before a POST counts as not applied   16 seconds between them
+--       17 when to ask i'mport again about a job that ends in doubt (seconds from now)
 -- Gives the outcome in force: this one, or the one that was written before. Empty text when another delivery has the
 -- job and must say.
 
@@ -25,6 +26,10 @@ redis.call('HSET', KEYS[1], 'outcome', ARGV[3])
 redis.call('HDEL', KEYS[1], 'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'reason', 'sent_at', 'answer')
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 redis.call('ZREM', KEYS[2], ARGV[1])
+
+if ARGV[14] == 'in_doubt' and tonumber(ARGV[7]) > 0 then
+  redis.call('ZADD', KEYS[5], instant(now + tonumber(ARGV[17])), ARGV[1])
+end
 
 -- Whoever waits for this one is taken up now.
 local function wake(open)

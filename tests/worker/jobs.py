@@ -1,0 +1,88 @@
+"""Jobs that a real ledger accepted, and what a worker asks it about them."""
+
+from collections.abc import Sequence
+
+from producer.contract import redis_keys
+from producer.contract.identifiers import Operation, job_id_of
+from producer.contract.job import INTERACTIVE, QUEUES, Request
+from producer.contract.outcome import Outcome, Status
+from producer.stores import Acceptance, NewJob
+from tests.servers import RedisServer
+from worker.ledger import Ledger
+from worker.model import End, Lease
+from worker.result import outcome_of
+
+IMP_NOW = 990.125  # i'mport's clock has nothing to do with the ledger's
+NOBODY_EMPTY = [-1.0] * len(QUEUES)
+
+
+def accept(
+    store: RedisServer,
+    key: str = "k",
+    *,
+    uid: str | None = "gildong_0001",
+    order: str | None = None,
+    deadline_s: float = 900,
+    queue: str = INTERACTIVE,
+) -> str:
+    """Accept an issue, or with an order a payment, through the producer's own script."""
+    request = Request(operation=Operation.ISSUE, customer_uid=uid)
+    if order is not None:
+        request = Request(operation=Operation.ONETIME, customer_uid=uid, merchant_uid=order, amount=1000, name="order")
+    asked = NewJob(job_id_of(key), key, request, queue, deadline_s, "kid-1", None)
+    (accepted,) = Acceptance(store.url(1), store.url(2)).accept([asked])
+    if isinstance(accepted, Exception):
+        raise accepted
+    return asked.job_id
+
+
+def now(store: RedisServer) -> float:
+    """The server's clock."""
+    seconds, microseconds = store.client(1).time()
+    return float(seconds + microseconds / 1e6)
+
+
+def change(store: RedisServer, job_id: str, **fields: float | str) -> None:
+    """Write into a job's record."""
+    store.client(1).hset(redis_keys.JOB + job_id, mapping={name: str(value) for name, value in fields.items()})
+
+
+def field(store: RedisServer, job_id: str, name: str) -> float:
+    """A number of a job's record; 0 where it is not."""
+    return float(store.client(1).hget(redis_keys.JOB + job_id, name) or 0)
+
+
+def end_lease(store: RedisServer, job_id: str) -> None:
+    """Let the lease run out."""
+    change(store, job_id, leased_until=1)
+
+
+def end_wait(store: RedisServer, job_id: str) -> None:
+    """Let its time come."""
+    change(store, job_id, next_at=1)
+
+
+def claimed(ledger: Ledger, job_id: str, delivery: str = "d1") -> Lease:
+    """A claim that succeeds."""
+    claim = ledger.claim(job_id, delivery)
+    assert isinstance(claim, Lease)
+    return claim
+
+
+def sent(ledger: Ledger, job_id: str, delivery: str = "d1") -> Lease:
+    """A claim that is marked as sent."""
+    lease = claimed(ledger, job_id, delivery)
+    assert ledger.mark_sent(lease, IMP_NOW)
+    return lease
+
+
+def due(
+    ledger: Ledger, most: int = 10, most_migration: int = 100, empty_s: Sequence[float] = NOBODY_EMPTY
+) -> list[tuple[str, str]]:
+    """What the sweeper is to publish."""
+    return ledger.due(most, most_migration, guard_s=60, overtaken_s=30, empty_s=empty_s)
+
+
+def ended(lease: Lease, status: Status = Status.ISSUED, code: str | None = None, attempts: int = 0) -> Outcome:
+    """An outcome of a claim."""
+    return outcome_of(lease, End(status, code, None, attempts), lease.claimed_at + 1)

@@ -1,0 +1,82 @@
+"""Look-ups: asking i'mport what became of a POST, for the story of a job and for what ended in doubt."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+from producer.contract.identifiers import Operation
+from worker.iamport.answer import NO_ANSWER, Answer
+from worker.iamport.verdict import (
+    Expected,
+    Judged,
+    LookUpResult,
+    judge_cancelled,
+    judge_customer,
+    judge_failed,
+    judge_paid,
+)
+from worker.model import Doubtful, IamportLike, Lease, RatePermit, SharedRateLike, SharedToken, TokensLike
+
+
+class Asker(NamedTuple):
+    """The way to i'mport for one job; what cannot be had now is raised.
+
+    Args:
+        permits: places in the shared rate, one for each question.
+        token: gives the shared token.
+        hold: called before each question, to keep the job in hand.
+    """
+
+    permits: Iterator[RatePermit]
+    token: Callable[[RatePermit], SharedToken]
+    hold: Callable[[], None]
+
+
+class LookUps:
+    """Questions to i'mport. Safe to share between threads.
+
+    Args:
+        rate, tokens, iamport: as of :class:`worker.issuance.Issuance`.
+    """
+
+    def __init__(self, rate: SharedRateLike, tokens: TokensLike, iamport: IamportLike) -> None:
+        self._rate, self._tokens, self._iamport = rate, tokens, iamport
+
+    def of(
+        self, job: Lease | Doubtful, ours: Expected, asker: Asker, *, paid_only: bool = False
+    ) -> tuple[LookUpResult, Judged]:
+        """Look a job up.
+
+        Args:
+            job: its ``operation``, ``customer_uid`` and ``merchant_uid`` count.
+            ours: what to compare with.
+            asker: the way to i'mport.
+            paid_only: True to ask of a payment only whether it was made.
+        """
+        if job.operation == Operation.ONETIME:
+            return self._payment(job.merchant_uid or "", ours, asker, paid_only=paid_only)
+        return judge_customer(self._ask(asker, partial(self._iamport.find_customer, job.customer_uid or "")), ours)
+
+    def _payment(self, order: str, ours: Expected, asker: Asker, *, paid_only: bool) -> tuple[LookUpResult, Judged]:
+        """Ask for a payment that was made, then for one that was cancelled since, then for those that failed."""
+        found = judge_paid(self._ask(asker, partial(self._iamport.find_payment, order, "paid")), ours)
+        if found[0] is not LookUpResult.ABSENT or paid_only:
+            return found
+        found = judge_cancelled(self._ask(asker, partial(self._iamport.find_payment, order, "cancelled")), ours)
+        if found[0] is not LookUpResult.ABSENT:
+            return found
+        return judge_failed(self._ask(asker, partial(self._iamport.find_failed, order)), ours)
+
+    def _ask(self, asker: Asker, question: Callable[[str], Answer]) -> Answer:
+        """Ask once; if the token is refused, once more with a new one."""
+        answer = NO_ANSWER
+        for _ in range(2):
+            permit = next(asker.permits)
+            token = asker.token(permit)
+            asker.hold()
+            answer = question(token.text)
+            self._rate.report(permit, answer)
+            if not answer.refuses_token:
+                break
+            self._tokens.drop(token)
+        return answer
