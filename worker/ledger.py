@@ -21,9 +21,9 @@ from worker.model import LOOK_UPS, OVERDUE, Doubtful, Lease, NotClaimed, Snooze,
 from worker.result import KEY_NOT_STORED, celery_result
 from worker.room import full_store, memory_of, read_info
 
-CLAIM, SENT, HOLD, WAIT, FINISH, DUE, LOCK, SET_NOTE, DOUBTFUL, NOTE_RECONCILED = (
+CLAIM, SENT, HOLD, WAIT, FINISH, DUE, LOCK, SET_NOTE, KEEP, DOUBTFUL, NOTE_RECONCILED = (
     Script("worker", name)
-    for name in ("claim", "sent", "hold", "wait", "finish", "due", "lock", "note", "doubtful", "reconciled")
+    for name in ("claim", "sent", "hold", "wait", "finish", "due", "lock", "note", "keep", "doubtful", "reconciled")
 )
 ASKED_AFTER_S = (600.0, 3600.0, 86_400.0)  # i'mport is asked about a job in doubt so long after its end
 CLAIM_LEASE_S = 75.0  # waiting for a turn and for a token, each within its bounds
@@ -103,7 +103,8 @@ class Ledger:
         attempt, first_sent_at, left_s = int(rest[0]), rest[1].decode(), float(rest[2])
         mark = f"{attempt} {first_sent_at} {int(lease.is_doubtful)}"
         try:
-            self._vault.local.call("SET", redis_keys.SENT + lease.job_id, mark, "EX", int(left_s) + MARK_KEPT_S)
+            kept_ms = (int(left_s) + MARK_KEPT_S) * 1000
+            self._vault.local.run(KEEP, [redis_keys.SENT + lease.job_id], mark, kept_ms)
         except StoreUnavailable:
             raise MarkNotKept("the vault does not take marks") from None
         return attempt

@@ -133,7 +133,7 @@ LOOK_UPS = 8  # so many must find nothing, one interval apart: a clock that step
 
 
 def early_look_ups(every_s: float) -> int:
-    """How many look-ups come sooner after each other than the interval, and do not count."""
+    """The number of look-ups that come sooner after each other than the interval, and do not count."""
     return max(math.ceil(math.log2(every_s)), 0) if every_s > 0 else 0
 
 

@@ -58,10 +58,16 @@ def before_sending(lease: Lease) -> Step | None:
         return End(Status.INVALID, "unknown_operation")
     if lease.newer_applied and not lease.is_payment:
         return End(Status.SUPERSEDED, "newer_card")
+    if lease.surely_unsent:
+        return _before_first_post(lease)
+    return End(Status.IN_DOUBT, "quarantined") if lease.claims > CLAIMS_LIMIT else None
+
+
+def _before_first_post(lease: Lease) -> Step | None:
+    if lease.is_payment and lease.is_vault_silent:  # it may know of a POST that the ledger forgot
+        return Snooze(backoff_s(STORE_BACKOFF_ATTEMPT), VAULT_SILENT)
     if lease.claims > CLAIMS_LIMIT:
-        return End(Status.FAILED if lease.surely_unsent else Status.IN_DOUBT, "quarantined")
-    if not lease.surely_unsent:
-        return None
+        return End(Status.FAILED, "quarantined")
     if lease.order_ended:
         is_paid = lease.order_ended == Status.PAID
         return End(Status.INVALID, "duplicate_merchant_uid") if is_paid else End(Status.IN_DOUBT, "order_in_doubt")
@@ -69,9 +75,6 @@ def before_sending(lease: Lease) -> Step | None:
 
 
 def _overdue(lease: Lease) -> Step | None:
-    """A payment is only called expired if the vault agrees that it was never sent."""
-    if lease.is_payment and lease.is_vault_silent:
-        return Snooze(backoff_s(STORE_BACKOFF_ATTEMPT), VAULT_SILENT)
     if lease.is_look_up and lease.claimed_at < lease.expires_at + SEALED_GRACE_S:
         return None  # a vault that lost the request may have lost its mark, too
     is_refused = lease.reason == LOGIN_REFUSED
@@ -124,10 +127,20 @@ def after_look_up(result: LookUpResult, judged: Judged, lease: Lease, *, has_car
         return _of_lost_request(result, lease)
     if lease.is_overdue:
         return _in_doubt(lease, "no_answer")
-    if lease.is_looked_up_enough and result is LookUpResult.FOREIGN and not lease.is_payment:
+    if lease.is_looked_up_enough and result in {LookUpResult.FOREIGN, LookUpResult.ABSENT}:
+        return _looked_up_enough(result, lease, has_card=has_card)
+    return _look_again(result, lease)
+
+
+def _looked_up_enough(result: LookUpResult, lease: Lease, *, has_card: bool) -> Step:
+    if result is LookUpResult.FOREIGN and not lease.is_payment:
         return _in_doubt(lease, "replaced_elsewhere")
-    if lease.is_looked_up_enough and result is LookUpResult.ABSENT and has_card and _may_be_sent_again(lease):
+    if result is LookUpResult.ABSENT and has_card and _may_be_sent_again(lease):
         return Snooze(0.0, "send_again", "presumed")
+    return _look_again(result, lease)
+
+
+def _look_again(result: LookUpResult, lease: Lease) -> Snooze:
     return Snooze(look_up_again_s(lease), LOOK_UP, "doubt", found_nothing=result is not LookUpResult.UNCLEAR)
 
 

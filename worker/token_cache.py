@@ -42,7 +42,7 @@ FAILURE_S = 1.0  # a failed login is not tried again sooner by this process
 REFUSED_S = 30
 
 RELEASE = b"if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
-LOCK = Script("worker", "lock")
+LOCK, KEEP = Script("worker", "lock"), Script("worker", "keep")
 NONCE_LENGTH = 12
 
 
@@ -152,7 +152,7 @@ class TokenCache:
             return self._kept(answer.token, asked_at)
         problem = login_problem(answer)
         if problem == LOGIN_REFUSED:
-            self._vault.local.call("SET", self._name + ":refused", 1, "EX", REFUSED_S)
+            self._vault.local.run(KEEP, [self._name + ":refused"], 1, REFUSED_S * 1000)
             raise LoginRefused(LOGIN_REFUSED, REFUSED_S)
         raise TokenUnavailable(problem or LOGIN_FAILED, answer.retry_after_s, is_first=True)
 
@@ -160,5 +160,5 @@ class TokenCache:
         life_s = max(token.life_s - MARGIN_S, SHORTEST_LIFE_S)
         nonce = secrets.token_bytes(NONCE_LENGTH)
         sealed = nonce + self._cipher.encrypt(nonce, token.text.encode(), self._name.encode())
-        self._vault.local.call("SET", self._name, sealed, "PX", int(life_s * 1000))
+        self._vault.local.run(KEEP, [self._name], sealed, int(life_s * 1000))
         return SharedToken(token.text, sealed, asked_at + life_s)

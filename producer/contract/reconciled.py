@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Found(StrEnum):
-    """What i'mport has of the job."""
+    """I'mport's record of the job, in a word."""
 
     DONE = "done"
     """The key or the payment, as new as the POST."""

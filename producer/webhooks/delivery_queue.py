@@ -20,7 +20,7 @@ INTAKE_S = 15
 
 
 class Event(NamedTuple):
-    """What is told to the merchant's server.
+    """One message to the merchant's server.
 
     Args:
         id: ``webhook-id``: the job id; of what was reconciled, with the instant.

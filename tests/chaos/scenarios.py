@@ -287,7 +287,7 @@ def pairs(count: int, seed: int) -> Figures:
 
 def orders(count: int, seed: int) -> Figures:
     """Orders paid with two cards at once, each through a job of its own; i'mport's own guard is off."""
-    with Stage(seed, declines=0.1, IMP_RATE_PER_S="200", LOOK_UP_FOR_S="5", **QUICK) as stage:  # type: ignore[arg-type]
+    with Stage(seed, declines=0.1, deadline_s=120, IMP_RATE_PER_S="200", LOOK_UP_FOR_S="5", **QUICK) as stage:
         trouble(stage.fake, seed)
         stage.fake.desk.guards_orders = False
         stage.start_workers(2)

@@ -26,9 +26,9 @@ def accept(
     queue: str = INTERACTIVE,
 ) -> str:
     """Accept an issue, or with an order a payment, through the producer's own script."""
-    request = Request(operation=Operation.ISSUE, customer_uid=uid)
-    if order is not None:
-        request = Request(operation=Operation.ONETIME, customer_uid=uid, merchant_uid=order, amount=1000, name="order")
+    fields = {"merchant_uid": order, "amount": 1000, "name": "order"} if order is not None else {}
+    operation = Operation.ISSUE if order is None else Operation.ONETIME
+    request = Request.model_validate({"operation": operation, "customer_uid": uid, **fields})
     asked = NewJob(job_id_of(key), key, request, queue, deadline_s, "kid-1", None)
     (accepted,) = Acceptance(store.url(1), store.url(2)).accept([asked])
     if isinstance(accepted, Exception):

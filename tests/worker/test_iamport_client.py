@@ -2,10 +2,11 @@
 
 import contextlib
 import socket
+import socketserver
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Self
 
 import pytest
 from pydantic import SecretStr
@@ -18,7 +19,8 @@ from tests.fake_iamport.faults import Kind as FaultKind
 from tests.ports import dead_port
 from tests.worker.cycles import left_in_cycles
 from tests.worker.leases import JOB_ID
-from worker.iamport.answer import Answer
+from worker.iamport import http
+from worker.iamport.answer import Answer, Health
 from worker.iamport.client import IamportClient, hyphenated
 from worker.iamport.codes import Verdict
 from worker.iamport.verdict import judge_issue
@@ -76,6 +78,37 @@ def raw_server(*chunks: bytes, hold: threading.Event, each_s: float = 0.0) -> It
     finally:
         hold.set()
         server.close()
+
+
+class KeepAlive(socketserver.ThreadingTCPServer):
+    """Answers every request of a connection with the same, and counts the connections."""
+
+    daemon_threads, allow_reuse_address = True, True
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer, self.connections = answer, 0
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            server: Any = self.server
+            server.connections += 1
+            while self.request.recv(65536):
+                self.request.sendall(server.answer)
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+def answering(body: bytes, status: int = 200, *headers: bytes) -> bytes:
+    lines = (b"HTTP/1.1 %d Some Words" % status, b"Content-Length: %d" % len(body), *headers)
+    return b"\r\n".join((*lines, b"", body))
 
 
 def test_a_login_gives_the_token_and_its_life_by_imps_clock(fake: FakeIamport) -> None:
@@ -211,7 +244,7 @@ def test_an_answer_that_never_ends_is_cut_at_the_total_deadline(chunks: tuple[by
 
         answer = client.issue(job(), card(), "token")
 
-    assert judge_issue(answer).verdict is Verdict.UNKNOWN
+    assert judge_issue(answer).verdict is Verdict.UNANSWERED
     assert time.monotonic() - began < LONG_S / 10
 
 
@@ -293,3 +326,115 @@ def test_no_card_waits_for_the_garbage_collector_when_nobody_answers(scheme: str
 
         for one in (client, no_tls):
             assert left_in_cycles(lambda one=one: one.issue(job(), card(), "t")) == []  # type: ignore[misc]
+
+
+ENVELOPE, DATE = b'{"code": 1, "message": null, "response": null}', b"Date: Thu, 26 Nov 2026 00:00:00 GMT"
+AT_DATE = 1795651200.0
+
+
+def test_imps_clock_is_its_newest_date_and_what_has_passed_since() -> None:
+    boot = iter([50.0, 53.5, 1053.5])
+    with KeepAlive(answering(ENVELOPE, 404, DATE)) as server:
+        client = IamportClient(server.url, boot_clock=lambda: next(boot))
+        before = client.now()
+
+        answer = client.find_customer("gildong", "token")
+
+    assert (before, answer.date) == (None, AT_DATE)
+    assert [client.now(), client.now()] == [AT_DATE + 3.5, AT_DATE + 1003.5]
+
+
+def test_a_look_up_and_a_login_teach_imps_clock_and_it_is_never_ahead_of_it(fake: FakeIamport) -> None:
+    fake.clock_offset_s = -7200.0
+    client = IamportClient(fake.url)
+
+    token_of(client, fake)
+    first = client.now()
+    client.find_payment("order-1", "paid", "token")
+    second = client.now()
+
+    ahead = time.time() - 7200
+    fake.clock_offset_s = 0.0
+    assert first is not None
+    assert second is not None
+    assert ahead - 30 < first <= ahead
+    assert ahead - 30 < second <= ahead
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        answering(b"<html>", 502, DATE),
+        answering(b"<html>", 200, DATE),
+        answering(b'{"code": false}', 200, DATE),
+        answering(ENVELOPE),
+        answering(ENVELOPE, 200, b"Date: yesterday"),
+        answering(ENVELOPE, 200, b"Date: Thu, 99 Nov 2026 00:00:00 GMT"),
+    ],
+)
+def test_only_the_date_of_an_envelope_is_imps_clock(answer: bytes) -> None:
+    with KeepAlive(answer) as server:
+        client = IamportClient(server.url)
+        client.find_customer("gildong", "token")
+
+    assert client.now() is None
+
+
+@pytest.mark.parametrize(("idle_s", "connections"), [(LONG_S, 1), (-1.0, 3)])
+def test_a_connection_that_was_idle_for_too_long_is_not_used_again(
+    monkeypatch: pytest.MonkeyPatch, idle_s: float, connections: int
+) -> None:
+    assert http.IDLE_S <= 4
+    monkeypatch.setattr(http, "IDLE_S", idle_s)
+    with KeepAlive(answering(ENVELOPE)) as server:
+        client = IamportClient(server.url)
+
+        answers = [client.find_customer("gildong", "token") for _ in range(3)]
+
+    assert {answer.code for answer in answers} == {1}
+    assert server.connections == connections
+
+
+@pytest.mark.parametrize(
+    ("answer", "health"),
+    [
+        (answering(ENVELOPE), "answered"),
+        (answering(ENVELOPE, 400), "answered"),
+        (answering(ENVELOPE, 401), "answered"),
+        (answering(ENVELOPE, 404), "answered"),
+        (answering(ENVELOPE, 408), "failed"),
+        (answering(ENVELOPE, 503), "failed"),
+        (answering(ENVELOPE, 429), "throttled"),
+        (answering(b"<html>", 429), "throttled"),
+        *((answering(b"<html>", status), "failed") for status in (200, 302, 400, 401, 403, 404, 405, 413, 502)),
+    ],
+)
+def test_pages_are_failures_for_the_shared_breaker_and_envelopes_answers(answer: bytes, health: Health) -> None:
+    with KeepAlive(answer) as server:
+        assert IamportClient(server.url).issue(job(), card(), "token").health == health
+
+
+def test_a_call_that_came_to_nothing_is_a_failure_or_a_time_out() -> None:
+    assert (NOT_SENT.health, Answer(0).health) == ("failed", "timeout")
+
+
+@pytest.mark.parametrize(
+    ("ask", "path"),
+    [
+        (lambda client: client.find_payment("a@b", "paid", "t"), "/payments/find/a%40b/paid"),
+        (lambda client: client.find_payment("a@b", "cancelled", "t"), "/payments/find/a%40b/cancelled"),
+        (lambda client: client.find_failed("a@b", "t"), "/payments/findAll/a%40b/failed"),
+        (lambda client: client.find_customer("a@b", "t"), "/subscribe/customers/a%40b"),
+    ],
+)
+def test_a_look_up_asks_under_the_name_and_status(
+    fake: FakeIamport, ask: Callable[[IamportClient], Answer], path: str
+) -> None:
+    ask(IamportClient(fake.url))
+
+    assert (fake.requests[-1].method, fake.requests[-1].path) == ("GET", path)
+
+
+def test_whatever_a_retry_after_says_the_call_ends_with_an_answer() -> None:
+    with KeepAlive(answering(b"<html>", 429, b"Retry-After: " + b"9" * 400)) as server:
+        assert IamportClient(server.url).issue(job(), card(), "token").status == 429

@@ -154,7 +154,7 @@ def test_an_outcome_is_written_once_to_record_stream_and_celerys_result(store: R
     assert Outcome.model_validate(result["result"]) == first
 
 
-def test_a_job_runs_to_its_outcome_in_a_ledger_at_its_limit(store: RedisServer, ledger: Ledger) -> None:
+def test_a_job_runs_to_its_outcome_in_stores_at_their_limit(store: RedisServer, ledger: Ledger) -> None:
     job_id, waiting = accept(store), accept(store, "k2", uid="another")
     store.client().config_set("maxmemory", "1")
     try:

@@ -59,7 +59,7 @@ def test_a_job_in_doubt_holds_up_older_and_newer_ones_until_its_end(
     for _ in range(2):  # however often and however long
         for waiting in (older, newer):
             assert ledger.claim(waiting, "d2") == NotClaimed("waiting")
-            assert field(store, waiting, "next_at") - now(store) == pytest.approx(15, abs=5)
+            assert field(store, waiting, "next_at") - now(store) <= 30
             end_wait(store, waiting)
 
     again = claimed(ledger, middle, "d3")

@@ -10,7 +10,7 @@ from producer.contract import redis_keys
 from producer.runtime.redis_store import Stores
 from tests.servers import RedisServer
 from worker.iamport.answer import Answer
-from worker.model import RatePermit
+from worker.model import Mark, RatePermit
 from worker.rate_limit import FAILURES_LIMIT, HORIZON_S, SharedRate
 
 RATE = 10.0
@@ -49,6 +49,21 @@ def test_a_permit_brings_the_sealed_request(throttle: SharedRate) -> None:
 def test_without_a_sealed_request_no_permit_is_used(throttle: SharedRate, store: RedisServer) -> None:
     assert throttle.ask("gone", is_migration=False)().state == "no_request"
     assert store.client().hget(redis_keys.PERMIT, "tat_open") is None
+
+
+def test_a_permit_brings_the_vaults_mark_of_a_jobs_posts_whatever_its_state(
+    throttle: SharedRate, store: RedisServer
+) -> None:
+    for job_id, mark in (("job", "2 990.125 0"), ("gone", "1 991.500 1")):
+        store.client().set(redis_keys.SENT + job_id, mark)
+    granted, gone = ask(throttle), throttle.ask("gone", is_migration=False)()
+    looked_up = throttle.ask("gone", is_migration=False, is_look_up=True)()
+    state(store, pause_until=time.time() + 100)
+
+    assert granted.mark == ask(throttle).mark == Mark(2, 990.125, is_doubtful=False)
+    assert gone.state == "no_request"
+    assert gone.mark == looked_up.mark == Mark(1, 991.5, is_doubtful=True)
+    assert throttle.ask("another", is_migration=False)().mark is None
 
 
 def test_a_look_up_needs_no_request(throttle: SharedRate) -> None:
@@ -98,6 +113,61 @@ def test_after_a_429_everybody_waits_as_long_as_it_asked(throttle: SharedRate) -
     taken = time.monotonic() - began
     assert permit.state == "later"
     assert 7 - taken <= permit.delay_s <= 7
+
+
+def test_after_a_429_that_asked_for_years_everybody_waits_300_s_and_then_one_probe_goes(
+    throttle: SharedRate, store: RedisServer
+) -> None:
+    throttle.report(GO, Answer(429, retry_after_s=1e9))
+    permit = ask(throttle)
+    assert (permit.state, 290 < permit.delay_s <= 300) == ("later", True)
+
+    past = time.time() - 0.01
+    state(store, pause_until=past, probe_at=past)
+    probe, other = ask(throttle), ask(throttle)
+
+    assert (probe.state, probe.wants_report, other.state) == ("granted", True, "later")
+    throttle.report(probe, OK)
+    assert ask(throttle).state == "granted"
+
+
+def test_a_shorter_429_does_not_end_a_longer_pause(throttle: SharedRate) -> None:
+    for seconds in (200.0, 5.0):
+        throttle.report(GO, Answer(429, retry_after_s=seconds))
+
+    assert ask(throttle).delay_s > 190
+
+
+@pytest.mark.parametrize(
+    ("instants", "most_s"),
+    [
+        ({"tat_open": 7200, "tat_kept": 7200}, HORIZON_S),
+        ({"pause_until": 7200, "probe_at": 7200}, 0),
+        ({"probe_at": 7200, "failures": 9}, 0),
+        ({"factor": 0.5, "factor_at": 7200}, 0),
+    ],
+)
+def test_instants_that_lie_further_ahead_than_they_can_count_as_now(
+    throttle: SharedRate, store: RedisServer, instants: dict[str, float], most_s: float
+) -> None:
+    ahead = {name: value + time.time() if value == 7200 else value for name, value in instants.items()}
+    state(store, **ahead)
+
+    permit = ask(throttle)
+
+    assert permit.state == "granted"
+    assert permit.delay_s <= most_s
+
+
+def test_a_pause_that_was_written_before_the_clock_stepped_back_gives_way_to_a_new_one(
+    throttle: SharedRate, store: RedisServer
+) -> None:
+    state(store, pause_until=time.time() + 7200, probe_at=time.time() + 7200)
+
+    throttle.report(GO, Answer(429, retry_after_s=7.0))
+
+    permit = ask(throttle)
+    assert (permit.state, 0 < permit.delay_s <= 7) == ("later", True)
 
 
 def test_the_rate_falls_by_a_tenth_at_most_once_a_second_and_climbs_back(

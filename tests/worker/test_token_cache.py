@@ -1,5 +1,7 @@
 """The shared token, on a fake Redis and clocks as arguments: nothing here waits."""
 
+import json
+import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -8,9 +10,10 @@ import pytest
 from pydantic import SecretStr
 
 from producer.runtime.errors import StoreUnavailable
+from producer.runtime.redis_store import Script
 from worker.errors import LoginRefused, TokenUnavailable
 from worker.iamport.answer import Answer, Token
-from worker.token_cache import REFUSED_S, TOKEN_WAIT_S, TokenCache
+from worker.token_cache import FAILURE_S, LOCK_S, REFUSED_S, TOKEN_WAIT_S, TokenCache
 
 
 class FakeLink:
@@ -24,6 +27,10 @@ class FakeLink:
         if self.is_silent:
             raise StoreUnavailable
         return self.client.execute_command(*command)
+
+    def run(self, script: Script, keys: list[str], *arguments: Any) -> Any:
+        source = script.source.partition(b"\n")[2]  # fakeredis knows no flags
+        return self.call("EVAL", source, len(keys), *keys, *arguments)
 
 
 class FakeLinks:
@@ -198,8 +205,9 @@ def test_the_same_token_given_again_is_accepted(vault: Vault) -> None:
     assert vault.login.calls == 2
 
 
-def test_wrong_merchant_keys_are_probed_once_in_30_seconds_by_everybody_together(vault: Vault) -> None:
-    vault.login.answer = Answer(401, -1)
+@pytest.mark.parametrize("status", [401, 403])
+def test_wrong_merchant_keys_are_probed_once_in_30_seconds_by_everybody_together(vault: Vault, status: int) -> None:
+    vault.login.answer = Answer(status, -1)
 
     refusals = [process.refusal() for process in [vault.process() for _ in range(4)] for _ in range(3)]
 
@@ -211,6 +219,9 @@ def test_wrong_merchant_keys_are_probed_once_in_30_seconds_by_everybody_together
     ("answer", "reason", "delay_s"),
     [
         pytest.param(Answer(0, was_sent=False), "login_failed", None, id="without answer"),
+        pytest.param(Answer(403), "login_failed", None, id="a page with 403"),
+        pytest.param(Answer(401), "login_failed", None, id="a page with 401"),
+        pytest.param(Answer(200, 0), "login_failed", None, id="no token"),
         pytest.param(Answer(429, retry_after_s=7.0), "login_throttled", 7.0, id="throttled"),
     ],
 )
@@ -224,12 +235,84 @@ def test_a_login_that_came_to_nothing_says_how_long_to_wait(
     assert (refusal.reason, refusal.delay_s) == (reason, delay_s)
 
 
+def test_of_a_failed_login_only_who_asked_says_that_it_asked(vault: Vault) -> None:
+    vault.login.answer = Answer(502)
+    process = vault.process()
+
+    refusals = [process.refusal() for _ in range(3)]
+    process.clock.now += FAILURE_S
+    refusals.append(process.refusal())
+
+    assert [one.is_first for one in refusals] == [True, False, False, True]
+    assert {one.reason for one in refusals} == {"login_failed"}
+    assert vault.login.calls == 2
+
+
+def test_refused_keys_are_never_a_failure_of_imp(vault: Vault) -> None:
+    vault.login.answer = Answer(401, -1)
+
+    assert [vault.process().refusal().is_first for _ in range(3)] == [False] * 3
+
+
+def login_answer(**members: object) -> Answer:
+    response = {"access_token": "a" * 40, "now": 1000, "expired_at": 2800} | members
+    return Answer.read(200, json.dumps({"code": 0, "message": None, "response": response}).encode())
+
+
+@pytest.mark.parametrize("expired_at", [1e300, 10**18, pytest.param(10**400, id="400 digits")])
+def test_a_token_that_never_ends_is_fetched_again_within_the_hour(vault: Vault, expired_at: float) -> None:
+    vault.login.answer = login_answer(expired_at=expired_at)
+    process = vault.process()
+
+    assert process.get().until <= 3600
+    assert 0 < vault.stored.ttl(vault.name) <= 3600
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        *({"access_token": text} for text in ("", " ", "a b", "a\r\nHost: x", "토큰", None, 5)),
+        {"expired_at": None},
+        {"expired_at": "soon"},
+        {"expired_at": {}},
+        {"expired_at": math.inf},
+        {"expired_at": math.nan},
+        {"now": None},
+    ],
+)
+def test_a_login_that_gives_no_usable_token_has_failed(vault: Vault, members: dict[str, object]) -> None:
+    vault.login.answer = login_answer(**members)
+
+    assert vault.process().refusal().reason == "login_failed"
+
+
+@pytest.mark.parametrize("what", ["refused", "lock"])
+def test_a_note_that_lasts_longer_than_it_may_was_left_before_the_clock_stepped_back_and_holds_up_nobody(
+    vault: Vault, what: str
+) -> None:
+    process = vault.process()
+    process.get()
+    name = vault.name
+    vault.stored.delete(name)
+    vault.stored.set(f"{name}:{what}", "somebody else", ex=7200)
+
+    assert vault.process().get().text == "a" * 40
+    assert process.clock.now == 0.0
+
+
+def test_a_token_in_the_vault_that_lasts_longer_than_any_is_held_for_an_hour_at_most(vault: Vault) -> None:
+    vault.process().get()
+    vault.stored.expire(vault.name, 86400)
+
+    assert vault.process().get().until == 3600
+
+
 def test_who_waits_for_anothers_fetch_gives_up_in_time(vault: Vault) -> None:
     process = vault.process()
     vault.process().get()
     name = vault.name
     vault.stored.delete(name)
-    vault.stored.set(f"{name}:lock", "somebody else")
+    vault.stored.set(f"{name}:lock", "somebody else", ex=LOCK_S)
 
     assert process.refusal().reason == "token_awaited"
     assert TOKEN_WAIT_S <= process.clock.now < TOKEN_WAIT_S + 1

@@ -14,14 +14,20 @@ from producer.runtime.redaction import mask_card_number, scrub
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, REQUEST_TIMEOUT, TOO_MANY_REQUESTS, SERVER_ERROR = 401, 403, 404, 408, 429, 500
 TOKEN_TEXT = re.compile(r"[\x21-\x7e]+")
+NAME_LENGTH = 200
 UNKNOWN_UID = 1  # i'mport's code
-LIFE_MOST_S = 3600.0  # of a token; documented are 1800
-PAUSE_MOST_S = 300.0  # a 429 may ask for years
+LIFE_MOST_S = 3600  # of a token; documented are 1800
+PAUSE_MOST_S = 300  # a 429 may ask for years
 Health = Literal["answered", "throttled", "timeout", "failed"]
 
 
 def _text(value: object) -> str | None:
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
+def _writable(text: str | None) -> str | None:
+    """The same without what UTF-8 cannot write, and not for ever."""
+    return text and text[:NAME_LENGTH].encode(errors="replace").decode()
 
 
 def _number(value: object) -> int | None:
@@ -32,7 +38,7 @@ def _number(value: object) -> int | None:
 
 
 Text = Annotated[str | None, BeforeValidator(lambda value: scrub(_text(value)))]
-Name = Annotated[str | None, BeforeValidator(_text)]
+Name = Annotated[str | None, BeforeValidator(lambda value: _writable(_text(value)))]
 Number = Annotated[int | None, BeforeValidator(_number)]
 Masked = Annotated[str | None, BeforeValidator(lambda value: mask_card_number(_text(value)))]
 
@@ -196,13 +202,13 @@ def _token(response: dict[str, Any]) -> Token | None:
     expiry, clock = _number(expired_at), _number(now)
     if not isinstance(text, str) or not TOKEN_TEXT.fullmatch(text) or expiry is None or clock is None:
         return None
-    return Token(text, min(max(float(expiry - clock), 0.0), LIFE_MOST_S))
+    return Token(text, float(min(max(expiry - clock, 0), LIFE_MOST_S)))
 
 
 def _seconds(retry_after: str | None) -> float | None:
     """Retry-After in seconds; its other form, a date, is not worth trusting two clocks for."""
     value = _number(retry_after)
-    return None if value is None else min(max(float(value), 0.0), PAUSE_MOST_S)
+    return None if value is None else float(min(max(value, 0), PAUSE_MOST_S))
 
 
 NO_ANSWER = Answer(0, was_sent=False)

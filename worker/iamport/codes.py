@@ -1,4 +1,4 @@
-"""What i'mport's statuses, texts and codes mean; each gateway's codes are in :mod:`worker.iamport.gateways`.
+"""I'mport's statuses and texts, and what each means; each gateway's codes are in :mod:`worker.iamport.gateways`.
 
 Decided by code first and by text last: texts vary by gateway and month. Korean texts are parts that were seen.
 

@@ -86,7 +86,7 @@ class Expected(NamedTuple):
         return has_other_amount or self.shows(found) is False
 
     def shows(self, found: Annotation) -> bool | None:
-        """Whether its digits are our card's; None where they do not tell."""
+        """True if its digits are our card's, False if they are another's; None where they do not tell."""
         return self.fits(found.card_number) if self.fits else None
 
     def is_earlier(self, at: int) -> bool:
@@ -172,14 +172,15 @@ def judge_failed(answer: Answer, ours: Expected) -> tuple[LookUpResult, Judged]:
         return LookUpResult.ABSENT, NOTHING
     if answer.code != 0 or answer.record is None:
         return LookUpResult.UNCLEAR, NOTHING
-    failed = [found for found in answer.records if found.status == "failed"]
-    near = [found for found in failed if ours.since is not None and found.began_at >= ours.since - TOLERANCE_S]
-    proofs = [found for found in near if _is_proof(found, ours)]
+    near = _failed_since(answer, math.inf if ours.since is None else ours.since - TOLERANCE_S)
     if not near:
         return LookUpResult.ABSENT, NOTHING
-    if len(proofs) < len(near) or len(proofs) < ours.posts:
-        return LookUpResult.FAILED_OTHERWISE, _failed(near[0])
-    return LookUpResult.REFUSED, _failed(proofs[0])
+    is_settled = len(near) >= ours.posts and all(_is_proof(found, ours) for found in near)
+    return (LookUpResult.REFUSED if is_settled else LookUpResult.FAILED_OTHERWISE), _failed(near[0])
+
+
+def _failed_since(answer: Answer, since: float) -> list[Annotation]:
+    return [found for found in answer.records if found.status == "failed" and found.began_at >= since]
 
 
 def _is_proof(found: Annotation, ours: Expected) -> bool:
@@ -223,11 +224,14 @@ def _verdict(answer: Answer, pg_code: str | None, by_code: Mapping[str, Verdict]
         return codes.NOT_DONE_BY_STATUS[answer.status]
     if answer.code == 0:
         return Verdict.APPLIED if answer.record else Verdict.UNDECIDED
-    message = answer.message or ""
+    return _verdict_of_refusal(answer, answer.message or "", pg_code, by_code)
+
+
+def _verdict_of_refusal(answer: Answer, message: str, pg_code: str | None, by_code: Mapping[str, Verdict]) -> Verdict:
     known = _verdict_of_words(message, pg_code, by_code)
     if known or answer.status in codes.UNSURE_STATUSES:
         return known or Verdict.UNANSWERED
-    return codes.BY_STATUS.get(answer.status) or _suggested(message, answer.code)
+    return codes.BY_STATUS.get(answer.status) or _suggested(message, answer.code or -1)
 
 
 def _verdict_of_page(status: int) -> Verdict:
