@@ -127,6 +127,7 @@ class BillingQueue:
         customer_uid: str | None = None,
         pg: str | None = None,
         channel_key: str | None = None,
+        channel_group_id: str | None = None,
         card_quota: int = 0,
         vat_amount: int | None = None,
         tax_free: int | None = None,
@@ -143,6 +144,8 @@ class BillingQueue:
             card: the customer's card, or
             envelope: the card sealed elsewhere for this merchant_uid.
             customer_uid: store a billing key under it.
+            channel_key: refused: i'mport's onetime has none, and might pay through another gateway.
+            channel_group_id: the group of channels from i'mport's console, instead of ``pg``.
             card_quota: months of instalments, 0 for none.
             vat_amount, tax_free: KRW.
             product_type: ``real`` or ``digital``.
@@ -157,6 +160,7 @@ class BillingQueue:
             name=name,
             pg=pg,
             channel_key=channel_key,
+            channel_group_id=channel_group_id,
             card_quota=card_quota,
             vat_amount=vat_amount,
             tax_free=tax_free,

@@ -226,10 +226,8 @@ class Issuance:
             return self._tokens.get()
         except TokenUnavailable as error:
             delay_s, reason, is_ours = error.delay_s, error.reason, error.is_first
-        if is_ours and reason == LOGIN_THROTTLED:
-            self._rate.report(permit, Answer.throttled(delay_s))
-        elif is_ours:
-            self._rate.report(permit, NO_ANSWER)
+        if is_ours:
+            self._rate.report(permit, Answer.throttled(delay_s) if reason == LOGIN_THROTTLED else NO_ANSWER)
         attempt = lease.attempts if lease.is_look_up else lease.attempts + 1
         raise _not_now(lease, delay_s or backoff_s(attempt), reason)
 

@@ -273,7 +273,7 @@ def _lease(job_id: str, delivery: str, text: list[str], every_s: float, held_sin
         is_doubtful=bool(known["doubtful"]),
         look_ups=int(known["look_ups"] or 0),
         look_up_every_s=every_s,
-        answer=Judged.from_json(known["answer"]) if known["answer"] else None,
+        answer=_judged(known["answer"]),
         newer_applied=bool(known["newer_applied"]),
         known_until=int(known["known_until"] or 0),
         order_ended=known["order_ended"],
@@ -289,6 +289,10 @@ def _doubtful(text: list[str]) -> Doubtful:
         *(job_id, operation, customer_uid or None, merchant_uid or None),
         *(_instant(first_sent_at), int(asked or 0)),
     )
+
+
+def _judged(text: str) -> Judged | None:
+    return Judged.from_json(text) if text else None
 
 
 def _instant(text: str) -> float | None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from producer.contract.identifiers import Operation
 from producer.contract.outcome import AFTER_SENDING, Outcome, Status
 from worker.iamport.answer import Annotation
 from worker.iamport.verdict import NOTHING
@@ -36,7 +37,7 @@ def outcome_of(lease: Lease, end: End, finished_at: float) -> Outcome:
     return Outcome(
         job_id=lease.job_id,
         status=Status.IN_DOUBT if is_in_doubt else end.status,
-        operation=lease.operation,
+        operation=_known(lease.operation),
         customer_uid=lease.customer_uid,
         merchant_uid=lease.merchant_uid,
         imp_uid=found.imp_uid,
@@ -52,6 +53,10 @@ def outcome_of(lease: Lease, end: End, finished_at: float) -> Outcome:
         accepted_at=round(lease.accepted_at, 3),
         finished_at=round(finished_at, 3),
     )
+
+
+def _known(operation: str) -> Operation | None:
+    return Operation(operation) if operation in tuple(Operation) else None
 
 
 def _about_key(lease: Lease, end: End, found: Annotation) -> str | None:

@@ -64,7 +64,6 @@ def _print_outcome(queue: BillingQueue, job_id: str, wait_s: float | None) -> No
 def _job_options(command: Callable[..., None]) -> Callable[..., None]:
     options = (
         click.option("--pg", metavar="P", help="Gateway: {provider} or {provider}.{MID}."),
-        click.option("--channel-key", metavar="K", help="The channel's key from i'mport's console."),
         click.option("--idempotency-key", metavar="K", help="The same key is the same job."),
         click.option("--deadline", "deadline_s", type=float, metavar="S", help="Seconds until it is given up."),
         click.option(
@@ -79,6 +78,7 @@ def _job_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command()
 @click.option("--customer-uid", required=True, metavar="UID", help="Your handle of the billing key.")
 @click.option("--customer-id", metavar="C", help="The gateway's customer id (Toss Payments).")
+@click.option("--channel-key", metavar="K", help="The channel's key from i'mport's console.")
 @_job_options
 @plainly
 def issue(wait_s: float | None, **request: Any) -> None:  # noqa: ANN401 — the options above
@@ -91,6 +91,7 @@ def issue(wait_s: float | None, **request: Any) -> None:  # noqa: ANN401 — the
 @click.option("--amount", required=True, type=int, metavar="N", help="KRW.")
 @click.option("--name", required=True, metavar="TEXT", help="The order's name.")
 @click.option("--customer-uid", metavar="UID", help="Store a billing key under it, too.")
+@click.option("--channel-group-id", metavar="G", help="The group of channels from i'mport's console.")
 @click.option("--card-quota", type=int, default=0, metavar="N", help="Months of instalments.")
 @click.option("--vat-amount", type=int, metavar="N", help="KRW.")
 @click.option("--tax-free", type=int, metavar="N", help="KRW.")

@@ -50,7 +50,8 @@ class Request(BaseModel):
         customer_uid: the merchant's handle of the billing key; needed to issue.
         merchant_uid: the merchant's order; needed to pay, and new for each payment.
         pg: ``{provider}`` or ``{provider}.{MID}``; one that is not found falls back to the account's default.
-        channel_key: the console's key of a channel.
+        channel_key: the console's key of a channel; of an issue, since i'mport's onetime has none.
+        channel_group_id: the console's group of channels, of a payment.
         customer_id: the gateway's customer id (Toss Payments).
         amount, name: KRW and order name of a payment.
         card_quota: months of instalments, 0 for none; 2 or more only from 50,000 KRW.
@@ -68,6 +69,7 @@ class Request(BaseModel):
     merchant_uid: MerchantUid | None = None
     pg: Pg | None = None
     channel_key: ChannelKey | None = None
+    channel_group_id: ChannelKey | None = None
     customer_id: CustomerId | None = None
     amount: Annotated[Amount, Field(gt=0)] | None = None
     name: OrderName | None = None
@@ -101,9 +103,13 @@ class Request(BaseModel):
 
 NEEDED = {Operation.ISSUE: ("customer_uid",), Operation.ONETIME: ("merchant_uid", "amount", "name")}
 UNUSED = {
-    Operation.ISSUE: ("merchant_uid", "amount", "name", "card_quota", "vat_amount", "tax_free", "product_type"),
-    Operation.ONETIME: ("customer_id",),
+    Operation.ISSUE: (
+        *("merchant_uid", "amount", "name", "channel_group_id"),
+        *("card_quota", "vat_amount", "tax_free", "product_type"),
+    ),
+    Operation.ONETIME: ("customer_id", "channel_key"),
 }
+INSTEAD = {"channel_key": "is not used here (i'mport's onetime has none: use pg or channel_group_id)"}
 INSTALMENTS_FROM = 50_000  # KRW
 
 
@@ -111,7 +117,7 @@ def _misfits(request: Request) -> list[tuple[str, str]]:
     """Fields that the operation needs and that are missing, or that it has no use for."""
     needed, unused = NEEDED[request.operation], UNUSED[request.operation]
     found = [(name, "is required") for name in needed if getattr(request, name) is None]
-    found += [(name, "is not used here") for name in unused if getattr(request, name) is not None]
+    found += [(name, INSTEAD.get(name, "is not used here")) for name in unused if getattr(request, name) is not None]
     if (request.card_quota or 0) > 1 and (request.amount or 0) < INSTALMENTS_FROM:
         found.append(("card_quota", "instalments need an amount of 50000 or more"))
     return found

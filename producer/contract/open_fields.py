@@ -19,7 +19,7 @@ from .card_rules import DIGITS, LUHN_BRANDS, birth_date_holds, brand_of, luhn_ho
 from .errors import InvalidRequest
 
 NAMES_OF_CUSTOMERS = ("customer_uid", "customer_id")
-OPEN_FIELDS = (*NAMES_OF_CUSTOMERS, "merchant_uid", "name", "pg", "channel_key")
+OPEN_FIELDS = (*NAMES_OF_CUSTOMERS, "merchant_uid", "name", "pg", "channel_key", "channel_group_id")
 
 OWN_NUMBER = "holds the card number (take another identifier, such as a counter with a prefix)"
 OWN_BIRTH = "holds the birth date and seven digits more (take another identifier, such as a counter with a prefix)"

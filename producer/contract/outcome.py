@@ -57,7 +57,7 @@ class Outcome(BaseModel):
 
     Args:
         status: see :class:`Status`.
-        operation: what was asked; a word that this version does not know passes.
+        operation: what was asked; None if that is a word which this version does not know.
         code: i'mport's number, or our own word in snake_case.
         message: i'mport's text, its digit runs scrubbed.
         pg_code: the gateway's code, taken out of the message.
@@ -73,7 +73,7 @@ class Outcome(BaseModel):
 
     job_id: str
     status: Status
-    operation: Operation | str
+    operation: Operation | None
     customer_uid: str | None = None
     merchant_uid: str | None = None
     imp_uid: str | None = None

@@ -59,6 +59,7 @@ def test_issuance_takes_what_is_within_its_limits(field: str, value: str) -> Non
     [
         *each(merchant_uid=["m" * 40], customer_uid=["gildong_0001"], amount=[1, 10**12], name=["가" * 40]),
         *each(card_quota=[0, 1], vat_amount=[0], tax_free=[10**12], product_type=["real", "digital"]),
+        *each(channel_group_id=["channel-group_0"]),
     ],
 )
 def test_payment_takes_what_is_within_its_limits(field: str, value: object) -> None:
@@ -178,7 +179,7 @@ def test_instants_of_the_ledger_survive_the_wire(microseconds: int, life: int) -
 
 
 def test_greatest_job_is_short_enough_to_be_signed() -> None:
-    names = {"customer_uid": "c" * 80, "merchant_uid": "m" * 40, "pg": "p" * 80, "channel_key": "k" * 55}
+    names = {"customer_uid": "c" * 80, "merchant_uid": "m" * 40, "pg": "p" * 80, "channel_group_id": "k" * 55}
     amounts = dict.fromkeys(("amount", "vat_amount", "tax_free"), 10**12)
     greatest = ONETIME | ACCEPTED | names | amounts
     greatest |= {"name": "😀" * 40, "card_quota": 60, "product_type": "digital", "envelope": "e" * 4096}
@@ -234,3 +235,9 @@ def test_no_payload_raises_anything_but_refused(payload: bytes) -> None:
 def test_no_text_raises_anything_but_refused(text: str) -> None:
     with pytest.raises(Refused):
         SignedJob.parse(text)
+
+
+def test_a_payment_by_channel_key_is_refused_with_the_way_out() -> None:
+    found = problems_with(ONETIME | {"channel_key": "k"})
+
+    assert found == (("channel_key", "is not used here (i'mport's onetime has none: use pg or channel_group_id)"),)

@@ -228,7 +228,7 @@ class World:
 
     def keep_ledger(self) -> None:
         """Take the ledger as it is."""
-        self._kept = {key: self.ledger_store.dump(key) for key in self.ledger_store.keys()}
+        self._kept = {key: self.ledger_store.dump(key) for key in self.ledger_store.scan_iter()}
 
     def cut_ledger_back(self) -> None:
         """The ledger is as it was when it was kept; what was accepted since is not known any more."""

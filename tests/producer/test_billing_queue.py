@@ -118,7 +118,7 @@ def test_longest_card_under_the_longest_names_is_enqueued(stage: Stage, tmp_path
     card = Card(**CARDS["visa"].fields(), **data, buyer_email="a" * left)
 
     with BillingQueue(stage.settings(sealing_keys_file=file)) as queue:
-        names = {"customer_uid": "c" * 80, "pg": "p" * 80, "channel_key": "h" * 55}
+        names = {"customer_uid": "c" * 80, "pg": "p" * 80, "channel_group_id": "h" * 55}
         amounts = dict.fromkeys(("amount", "vat_amount", "tax_free"), 10**12)
         job = queue.onetime(merchant_uid="m" * 40, name="한" * 40, card=card, **names, **amounts)  # type: ignore[arg-type]
 

@@ -137,7 +137,7 @@ def test_an_issue_sends_every_field_as_imp_spells_it(fake: FakeIamport) -> None:
 def test_a_payment_sends_every_field_as_imp_spells_it(fake: FakeIamport) -> None:
     client = IamportClient(fake.url)
     fields = {"merchant_uid": "order-1", "amount": 60000, "name": "구독", "card_quota": 2, "vat_amount": 100}
-    request = job(Operation.ONETIME, tax_free=0, product_type="digital", **fields)
+    request = job(Operation.ONETIME, tax_free=0, product_type="digital", channel_group_id="group-1", **fields)
 
     answer = client.onetime(request, card(buyer_name="홍길동", customer_name="홍길동"), token_of(client, fake))
 
@@ -147,6 +147,7 @@ def test_a_payment_sends_every_field_as_imp_spells_it(fake: FakeIamport) -> None
     assert sent.path == "/subscribe/payments/onetime"
     assert {**fields, "tax_free": 0, "product_type": "digital", "buyer_name": "홍길동"}.items() <= sent.body.items()
     assert "customer_name" not in sent.body
+    assert sent.body["channelGroupId"] == "group-1"
 
 
 def test_a_customer_uid_is_percent_encoded(fake: FakeIamport) -> None:

@@ -25,9 +25,10 @@ BODY_LIMIT = 1 << 20
 LOGIN_CONNECT_S, LOGIN_READ_S, LOGIN_DEADLINE_S = 5.0, 10.0, 16.0
 ISSUE_FIELDS = ("pg", "channel_key", "customer_id")
 ONETIME_FIELDS = (
-    *("merchant_uid", "customer_uid", "amount", "name", "pg"),
+    *("merchant_uid", "customer_uid", "amount", "name", "pg", "channel_group_id"),
     *("card_quota", "vat_amount", "tax_free", "product_type"),
 )
+SPELLED = {"channel_group_id": "channelGroupId"}  # at onetime, and only there
 
 
 def since_boot() -> float:
@@ -174,7 +175,8 @@ class IamportClient:
 
 
 def _body(job: Job, fields: tuple[str, ...], card: Card, card_fields: frozenset[str]) -> dict[str, Any]:
-    body: dict[str, Any] = {name: value for name in fields if (value := getattr(job, name)) is not None}
+    found = ((SPELLED.get(name, name), getattr(job, name)) for name in fields)
+    body: dict[str, Any] = {name: value for name, value in found if value is not None}
     body.update(card.reveal(card_fields))
     body["card_number"] = hyphenated(body["card_number"])
     return body
