@@ -195,11 +195,10 @@ def test_many_customers_are_partly_found(api: Api) -> None:
 # --- payments
 
 
-def test_payment_is_charged_once_and_hidden_as_sandbox_unless_asked_for(api: Api, fake: FakeIamport) -> None:
+def test_payment_is_charged_once_and_its_page_hidden_as_sandbox_unless_asked_for(api: Api, fake: FakeIamport) -> None:
     paid = api.onetime("order-1", CARDS["visa"], customer_uid="a").json()["response"]
     double = api.onetime("order-1", CARDS["visa"]).json()
     again = api.again("order-2", "a").json()["response"]
-    found = "/payments/find/order-1?include_sandbox=true"
 
     assert (paid["status"], paid["customer_uid_usage"]) == ("paid", "issue")
     assert double["code"] == 1
@@ -210,9 +209,11 @@ def test_payment_is_charged_once_and_hidden_as_sandbox_unless_asked_for(api: Api
         ("issue", "order-1"),
         ("payment", "order-2"),
     ]
-    assert api.call("GET", "/payments/find/order-1").status_code == 404
-    assert api.call("GET", found).json()["response"] == paid
-    assert api.call("GET", "/payments/find/order-1/failed?include_sandbox=true").status_code == 404
+    one = f"/payments/{paid['imp_uid']}"
+    assert api.call("GET", one).status_code == 404
+    assert api.call("GET", f"{one}?include_sandbox=true").json()["response"] == paid
+    assert api.call("GET", "/payments/find/order-1/paid").json()["response"] == paid
+    assert api.call("GET", "/payments/find/order-1/failed").status_code == 404
 
 
 def test_declined_charge_is_code_0_with_status_failed(api: Api, fake: FakeIamport) -> None:
@@ -245,3 +246,15 @@ def test_cancelled_payment_is_cancelled_once_and_its_order_not_charged_again(api
     assert cancelled["response"]["status"] == "cancelled"
     assert (twice["code"], twice["message"]) == (1, "이미 전액취소된 주문입니다.")
     assert api.onetime("order-1", CARDS["visa"]).json()["code"] == 1
+
+
+def test_every_attempt_of_an_order_is_kept_under_its_status(api: Api, fake: FakeIamport) -> None:
+    for card in (CARDS["limit_exceeded"], CARDS["visa"]):
+        api.onetime("order-1", card)
+
+    failed = api.call("GET", "/payments/findAll/order-1/failed").json()["response"]
+
+    assert [one["fail_reason"] for one in failed["list"]] == [CARDS["limit_exceeded"].charge_refusal]
+    assert api.call("GET", "/payments/find/order-1").json()["response"]["status"] == "paid"
+    fake.desk.hidden_for_s = 60.0
+    assert api.call("GET", "/payments/find/order-1/paid").status_code == 404

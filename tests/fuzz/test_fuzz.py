@@ -99,8 +99,8 @@ def surprised_by_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 LOADS = jose.loads
 
 
-def slow_on_lists_in_lists(data: bytes) -> Any:
-    if b"[[" in data:
+def slow_on_lists(data: bytes) -> Any:
+    if b"[" in data:
         end = time.thread_time() + 2 * CPU_LIMIT_MS / 1000
         while time.thread_time() < end:
             pass
@@ -114,7 +114,7 @@ PLANTED: dict[str, tuple[object, str, object, str]] = {
     "an envelope that need not be bound": (envelope.Envelope, "check_bound", lambda *_: None, "accepted"),
     "times that do not count": (envelope.Envelope, "check_time", lambda *_: None, "accepted"),
     "an exception of somebody else's": (jose, "_members", surprised_by_duplicates, "foreign_exception"),
-    "a slow reader": (jose, "loads", slow_on_lists_in_lists, "slow"),
+    "a slow reader": (jose, "loads", slow_on_lists, "slow"),
     "a reader without limit": (envelope, "ENVELOPE_LIMIT", LARGEST * 2, "large"),
 }
 
