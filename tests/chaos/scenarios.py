@@ -74,7 +74,7 @@ def restart_queue(stage: Stage, times: int) -> int:
 
 def vault(jobs: int, seed: int) -> Figures:
     """The vault killed and started empty with open jobs."""
-    with Stage(seed, LOOK_UP_FOR_S="20", IMP_RATE_PER_S="200") as stage:
+    with Stage(seed, deadline_s=120, LOOK_UP_FOR_S="20", IMP_RATE_PER_S="200") as stage:
         stage.fake.add_fault(Fault("latency", ISSUES, latency_s=(0.05, 0.2), seed=seed))
         stage.start_workers(2)
         stage.issue(jobs)
@@ -113,7 +113,7 @@ def flush(jobs: int, seed: int) -> Figures:
 
 def restarts(jobs: int, times: int, seed: int) -> Figures:
     """The queue's and ledger's server killed and restarted under load."""
-    with Stage(seed, IMP_RATE_PER_S="200") as stage:
+    with Stage(seed, deadline_s=120, IMP_RATE_PER_S="200") as stage:
         stage.start_workers(2)
         stage.issue(jobs // 2)
         resumed, forgotten = [], 0
@@ -159,7 +159,7 @@ def power(jobs: int, times: int, seed: int, *, at_once: bool = False) -> Figures
         at_once: cut again before the server has written its file anew, which servers before Valkey 9 need.
     """
     settings = {"LOOK_UP_FOR_S": "5", "IMP_RATE_PER_S": "200", **QUICK}
-    with Stage(seed, **settings) as stage:  # type: ignore[arg-type]
+    with Stage(seed, deadline_s=90, **settings) as stage:  # type: ignore[arg-type]
         tracer = SyncTracer(stage.stack.folder / "traces")
         stage.stack.queue.kill()
         stage.stack.queue.prefix = tracer.prefix()
