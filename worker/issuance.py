@@ -252,7 +252,7 @@ class Issuance:
         """Send it, once."""
         if job.operation is Operation.ONETIME:
             answer = self._iamport.onetime(_without_key(job) if lease.newer_applied else job, card, token.text)
-            judged = judge_onetime(answer)
+            judged = judge_onetime(answer, job.merchant_uid)
         else:
             answer = self._iamport.issue(job, card, token.text)
             judged = judge_issue(answer, job.customer_uid)

@@ -107,6 +107,7 @@ def keys(proof: Proof) -> None:
     half.run(f"python -m worker retire {first} --force", environ, shown="python -m worker retire KID --force")
     half.run("python -m worker doctor", proof.worker("doctor"), says="ok    i'mport login")
     half.run("python -m worker doctor --without-login", proof.worker("doctor"))
+    half.run("python -m worker reconcile", proof.worker("worker"))
 
 
 def migrate(proof: Proof) -> None:

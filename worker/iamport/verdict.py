@@ -107,14 +107,12 @@ PG_CODE = (re.compile(rf"code:\s*({WORD})\)"), re.compile(rf"\[(?:코드:\s*)?({
 def judge_issue(answer: Answer, customer_uid: str | None = None) -> Judged:
     """Judge the answer to an issue of a customer_uid."""
     judged = _judged(answer, gateways.OF_ISSUES)
-    found = judged.annotation
-    if judged.verdict is Verdict.APPLIED and found and found.customer_uid not in {None, customer_uid or None}:
-        return judged._replace(verdict=Verdict.UNDECIDED)
-    return judged
+    names = judged.annotation.customer_uid if judged.annotation else None
+    return _unless_anothers(judged, names, customer_uid)
 
 
-def judge_onetime(answer: Answer) -> Judged:
-    """As :func:`judge_issue`, but ``code`` 0 says only that the gateway answered: the payment's ``status`` decides.
+def judge_onetime(answer: Answer, merchant_uid: str | None = None) -> Judged:
+    """Judge the answer to a payment of an order: ``code`` 0 says only that the gateway answered, ``status`` decides.
 
     No page says that a payment was not made: a filter may stop the answer to what was charged.
     """
@@ -123,8 +121,14 @@ def judge_onetime(answer: Answer) -> Judged:
         return judged._replace(verdict=Verdict.UNANSWERED)
     payment = judged.annotation
     if judged.verdict is not Verdict.APPLIED or payment is None or payment.status == "paid":
-        return judged
+        return _unless_anothers(judged, payment.merchant_uid if payment else None, merchant_uid)
     return _failed(payment) if payment.status == "failed" else judged._replace(verdict=Verdict.UNDECIDED)
+
+
+def _unless_anothers(judged: Judged, named: str | None, asked: str | None) -> Judged:
+    """A success that names somebody else's key or order is none."""
+    is_anothers = named is not None and asked is not None and named != asked
+    return judged._replace(verdict=Verdict.UNDECIDED) if is_anothers and judged.verdict is Verdict.APPLIED else judged
 
 
 def judge_customer(answer: Answer, ours: Expected) -> tuple[LookUpResult, Judged]:
