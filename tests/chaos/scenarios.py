@@ -113,7 +113,7 @@ def flush(jobs: int, seed: int) -> Figures:
 
 def restarts(jobs: int, times: int, seed: int) -> Figures:
     """The queue's and ledger's server killed and restarted under load."""
-    with Stage(seed, deadline_s=120, IMP_RATE_PER_S="200") as stage:
+    with Stage(seed, deadline_s=120, IMP_RATE_PER_S="200", **QUICK) as stage:  # type: ignore[arg-type]
         stage.start_workers(2)
         stage.issue(jobs // 2)
         resumed, forgotten = [], 0

