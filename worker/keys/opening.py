@@ -17,13 +17,13 @@ from joserfc.registry import HeaderParameter
 from producer.contract import envelope as sealed_card
 from producer.contract import job as signed_job
 from producer.contract.card import Card
-from producer.contract.jose import b64url
 from producer.contract.envelope import Envelope
 from producer.contract.errors import InvalidCard, Refused
+from producer.contract.identifiers import Operation
 from producer.contract.job import Job, SignedJob
+from producer.contract.jose import b64url
 from producer.contract.open_fields import own_data_in
 from producer.runtime.key_file import KeyFileError, WatchedFile, keys_of, read_jwk
-from producer.contract.identifiers import Operation
 from worker.errors import UnknownKid, UnknownProducer
 from worker.model import Lease
 

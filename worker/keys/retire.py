@@ -11,9 +11,9 @@ from pathlib import Path
 from producer.contract import redis_keys
 from producer.contract.envelope import LIFE_LIMIT_S
 from producer.runtime.key_file import keys_of, kid_of, read_jwk
-from worker.keys import generate as keygen
-from worker.errors import WorkerError
 from producer.runtime.redis_store import Link
+from worker.errors import WorkerError
+from worker.keys import generate as keygen
 
 PUBLISHED_S = 600  # how long a published key set may be cached
 QUIET_S = LIFE_LIMIT_S + PUBLISHED_S

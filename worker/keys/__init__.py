@@ -1,0 +1,1 @@
+"""The worker's keys: made, kept, opened with, retired."""
