@@ -182,6 +182,7 @@ class Issuance:
     def _hear_the_clock(self, lease: Lease, permit: RatePermit, turn: Turn) -> RatePermit:
         """A permit, i'mport's clock being known: a process that has not heard of it yet asks for something first."""
         if self._iamport.now() is None:
+            self._open(lease, permit)  # nobody asks i'mport for the sake of a forged request
             self._token(lease, permit)
         if self._iamport.now() is not None:
             return permit
