@@ -234,9 +234,11 @@ class Issuance:
 
     def _mark_sent(self, lease: Lease) -> int:
         """Mark it sent, durably and in both stores; gives which attempt it is."""
-        began = self._clock()
+        began, imports_now = self._clock(), self._iamport.now()
+        if imports_now is None:
+            raise NotNow(Snooze(backoff_s(lease.attempts + 1), "no_clock"))
         try:
-            attempt = self._ledger.mark_sent(lease, self._iamport.now() or 0.0)
+            attempt = self._ledger.mark_sent(lease, imports_now)
         except MarkNotKept:
             raise NotNow(Snooze(backoff_s(lease.attempts + 1), VAULT_SILENT)) from None
         if attempt is None or self._clock() - began > MARK_SLACK_S:  # it may be in other hands when this would arrive

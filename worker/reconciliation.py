@@ -8,7 +8,7 @@ Keys: ``billing:in_doubt``, ``billing:reconciled``.
 """
 
 import threading
-from itertools import repeat
+from functools import partial
 
 import structlog
 
@@ -18,7 +18,7 @@ from worker.errors import TokenUnavailable
 from worker.iamport.verdict import Expected, LookUpResult
 from worker.ledger import ASKED_AFTER_S, Ledger
 from worker.look_up import Asker, LookUps
-from worker.model import Doubtful, RatePermit, SharedRateLike, SharedToken, TokensLike
+from worker.model import Doubtful, NotNow, RatePermit, SharedRateLike, SharedToken, Snooze, TokensLike
 
 GUARD_S = 300.0  # asked again after this if the process dies, or i'mport does not say
 PERIOD_S = 10.0
@@ -74,13 +74,10 @@ class Reconciler:
         Args:
             again: as of :meth:`worker.ledger.Ledger.note_reconciled`.
         """
-        permit = self._rate.ask(doubtful.job_id, is_migration=True, is_look_up=True)()
-        if permit.state != "granted" or self._stopping.wait(permit.delay_s):
-            return None
-        asker = Asker(repeat(permit), self._token, lambda: None)
+        asker = Asker(iter(partial(self._turn, doubtful.job_id), None), self._token, lambda: None)
         try:
             result, judged = self._look_ups.of(doubtful, Expected(doubtful.first_sent_at), asker)
-        except TokenUnavailable:
+        except (TokenUnavailable, NotNow):
             return None
         if result is LookUpResult.UNCLEAR:
             return None
@@ -97,6 +94,13 @@ class Reconciler:
         )
         self._ledger.note_reconciled(said, again)
         return said
+
+    def _turn(self, job_id: str) -> RatePermit:
+        """A place in the shared rate, for each question its own."""
+        permit = self._rate.ask(job_id, is_migration=True, is_look_up=True)()
+        if permit.state != "granted" or self._stopping.wait(permit.delay_s):
+            raise NotNow(Snooze(permit.delay_s, "turn"))
+        return permit
 
     def _token(self, _permit: RatePermit) -> SharedToken:
         return self._tokens.get()

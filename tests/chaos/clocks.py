@@ -69,7 +69,7 @@ def clocks(jobs: int, seed: int) -> dict[str, Any]:
             stage.issue_in_turn(uid for uid in uids if uid.startswith(f"step{number}_"))
             time.sleep(stage.random.uniform(0.2, 1.0))
             waits[f"{store} {step:+d}"] = _step(stage, clock_of[store], step)
-        stage.wait_for_the_end(300)
+        stage.wait_for_the_end(400)
         outcomes = collect(stage.queue, stage.sent)
         verdict = judge(stage.sent, outcomes, stage.fake)
     return {"jobs": len(stage.sent), "first_call_after_s": waits, **verdict._asdict()}

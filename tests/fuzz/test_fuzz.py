@@ -100,7 +100,7 @@ LOADS = jose.loads
 
 
 def slow_on_lists(data: bytes) -> Any:
-    if b"[" in data:
+    if b"[[" in data:
         end = time.thread_time() + 2 * CPU_LIMIT_MS / 1000
         while time.thread_time() < end:
             pass
@@ -126,7 +126,7 @@ def test_planted_weakness_is_found(
     monkeypatch.setattr(where, name, weakness)
 
     large = range(LARGE_EVERY - 1, 20 * LARGE_EVERY, LARGE_EVERY)
-    tally = run(doors, seed=1, numbers=[*range(1500), *large])
+    tally = run(doors, seed=1, numbers=[*range(3000), *large])
 
     assert what in {finding.what for finding in tally.findings}
 

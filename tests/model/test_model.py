@@ -2,6 +2,6 @@ from tests.model.run import run_model
 
 
 def test_no_order_of_events_breaks_a_promise() -> None:
-    figures = run_model(70, 30)
+    figures = run_model(100, 30)
 
     assert {"issued", "paid", "declined", "superseded", "in_doubt", "expired", "lost"} <= figures.keys()
