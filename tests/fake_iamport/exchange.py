@@ -106,7 +106,7 @@ class Exchange:
         if fault.kind == "server_error":
             return _html(fault.status)
         self._apply_unanswered(call, fault)
-        return Cut(fault.silence_s, fault.resets)
+        return _html(fault.status) if fault.cut == "page" else Cut(fault.silence_s, fault.resets)
 
     def _apply_unanswered(self, call: Call, fault: Fault) -> None:
         """Do what a call asks for although nobody will be told, now or later, or not at all."""

@@ -46,13 +46,14 @@ class Fault:
         times: how often it fires; None for ever.
         probability: chance of firing, drawn from a generator of its own with ``seed``.
         latency_s: wait before anything is done, or a range to draw it from; of any kind.
-        status: of ``server_error``.
+        status: of ``server_error``, and of the page of a ``lost_answer``.
         rate_per_s: allowed rate (GCRA), with ``burst`` at once.
         retry_after_s: the header's value; None: computed from the rate; below 0: no header.
         body: of ``rate_limit``: ``json`` or ``html``.
         delay_s: seconds until ``applied_late`` is done.
         hold_s: silence before the connection is cut; None: 60 for ``hang``, otherwise 0.
-        cut: how, ``reset`` or ``close``; None: close for ``hang`` and ``applied_late``.
+        cut: how, ``reset`` or ``close``; None: close for ``hang`` and ``applied_late``. ``page``: not at all; an edge
+            answers HTML in i'mport's place.
         interval_s: between the bytes of ``slow_drip``.
     """
 
@@ -69,7 +70,7 @@ class Fault:
     body: Literal["json", "html"] = "json"
     delay_s: float = 1.0
     hold_s: float | None = None
-    cut: Literal["reset", "close"] | None = None
+    cut: Literal["reset", "close", "page"] | None = None
     interval_s: float = 0.05
 
     def __post_init__(self) -> None:

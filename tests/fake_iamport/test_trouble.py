@@ -60,6 +60,15 @@ def test_unanswered_request_is_applied_or_not(api: Api, fake: FakeIamport, fault
     assert (fake.requests[-1].status, fake.requests[-1].code) == (None, None)
 
 
+def test_page_of_an_edge_may_stand_before_what_was_done(api: Api, fake: FakeIamport) -> None:
+    fake.add_fault(Fault("lost_answer", times=1, cut="page", status=403))
+
+    page = api.issue("a", CARDS["visa"])
+
+    assert (page.status_code, page.headers["Content-Type"]) == (403, "text/html")
+    assert len(fake.applied) == 1
+
+
 def test_late_request_is_applied_after_the_cut(api: Api, fake: FakeIamport, clock: Clock) -> None:
     fake.add_fault(Fault("applied_late", times=1, delay_s=3600))
     with pytest.raises(requests.ConnectionError):
