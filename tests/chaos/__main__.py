@@ -138,10 +138,11 @@ def garbage(seed: int, count: int) -> None:
 @main.command()
 @click.option("--examples", default=2000, show_default=True)
 @click.option("--steps", default=40, show_default=True)
+@click.option("--shrink/--no-shrink", "shrinks", default=True, help="Look for the shortest order of events.")
 @click.pass_obj
-def model(seed: int, examples: int, steps: int) -> None:
+def model(seed: int, examples: int, steps: int, *, shrinks: bool) -> None:
     """Any order of events that Hypothesis can think of, under one clock."""
-    tell(lambda: {"examples": examples, "steps": steps, "outcomes": run_model(examples, steps, seed)})
+    tell(lambda: {"examples": examples, "steps": steps, "outcomes": run_model(examples, steps, seed, shrinks=shrinks)})
 
 
 def tell(run: Any) -> None:

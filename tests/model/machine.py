@@ -27,6 +27,7 @@ ODD = ("filter", "filtered", "bank_trouble", "undecided", "there_is_one", "behin
 CRASHES = ("crash_before", "crash_after")
 DEATHS = ("claimed", "marked", "waiting", "finishing", "finished")
 STEPS = (-7200.0, -600.0, -8.0, 8.0, 600.0, 7200.0)
+HIDDEN = (0.0, 60.0, 500.0)
 SECONDS = (0.2, 2.0, 6.0, 35.0, 62.0, 130.0, 400.0)
 DELAYS = (0.0, 3.0, 50.0, 110.0, 300.0)
 DEADLINES = (60.0, 200.0, 900.0, 3600.0)
@@ -104,6 +105,11 @@ class Machine(RuleBasedStateMachine):
         self.world.pass_time(seconds)
         self.world.sweep()
 
+    @rule(seconds=st.sampled_from((60.0, 180.0, 500.0)), fates=st.lists(FATES, min_size=1, max_size=3))
+    def work(self, seconds: float, fates: list[Fate]) -> None:
+        """Workers take what comes for a while; POSTs come to these fates in turn, and to the last for good."""
+        self.world.work(seconds, fates)
+
     @rule()
     def token_expires(self) -> None:
         """I'mport refuses the token from now on."""
@@ -120,12 +126,18 @@ class Machine(RuleBasedStateMachine):
         """The vault starts anew."""
         self.world.lose_vault()
 
+    @precondition(lambda self: self.world.longest_hidden_s < max(HIDDEN) and not self.world.has_ledger_forgotten)
+    @rule()
+    def guard_is_off(self) -> None:
+        """I'mport charges a paid order once more: then the ledger may not forget, nor i'mport hide for long."""
+        self.world.fake.desk.guards_orders = False
+
     @rule()
     def ledger_is_kept(self) -> None:
         """The ledger as it is now is what will be left of it."""
         self.world.keep_ledger()
 
-    @precondition(lambda self: not self.world.has_vault_forgotten)
+    @precondition(lambda self: not self.world.has_vault_forgotten and self.world.fake.desk.guards_orders)
     @rule()
     def ledger_forgets(self) -> None:
         """The ledger is as it was when it was kept."""
@@ -136,7 +148,8 @@ class Machine(RuleBasedStateMachine):
         """The clock of a store steps."""
         self.world.step_clock(store, seconds)
 
-    @rule(seconds=st.sampled_from((0.0, 60.0, 500.0)))
+    @precondition(lambda self: self.world.fake.desk.guards_orders)
+    @rule(seconds=st.sampled_from(HIDDEN))
     def payments_show_late(self, seconds: float) -> None:
         """I'mport shows a payment so long after it was made."""
         self.world.hide_payments(seconds)

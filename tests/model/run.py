@@ -22,13 +22,14 @@ from worker.keys import generate as keygen
 from worker.settings import WorkerSettings
 
 
-def run_model(examples: int, steps: int, number: int | None = None) -> dict[str, int]:
+def run_model(examples: int, steps: int, number: int | None = None, *, shrinks: bool = True) -> dict[str, int]:
     """Run it.
 
     Args:
         examples: how many.
         steps: at most, of each.
         number: the seed; None for the same examples each time.
+        shrinks: True to look for the shortest example that breaks a promise.
 
     Returns:
         What the outcomes were, and how often i'mport applied something too late for the promises.
@@ -50,7 +51,7 @@ def run_model(examples: int, steps: int, number: int | None = None) -> dict[str,
                 deadline=None,
                 derandomize=number is None,
                 suppress_health_check=list(HealthCheck),
-                phases=(Phase.generate, Phase.shrink),
+                phases=(Phase.generate, Phase.shrink) if shrinks else (Phase.generate,),
                 database=None,
                 print_blob=False,
             ),

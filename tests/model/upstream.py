@@ -87,6 +87,7 @@ class Upstream(IamportClient):
         self.is_down = False
         self.posts: list[Post] = []
         self.too_late: set[Applied] = set()
+        self.unrecorded: set[Applied] = set()  # charged, and i'mport has a failed record
         self._late: list[Late] = []
 
     def _exchange(self, request: requests.PreparedRequest, timeout: tuple[float, float], deadline_s: float) -> Answer:
@@ -139,9 +140,11 @@ class Upstream(IamportClient):
             self._serve(call)
             return AT_ONCE["filter"]
         if fate.word == "behind":
+            before = len(self._fake.applied)
             self._fake.desk.fail_next = bool(call.text("merchant_uid"))
             self._serve(call)
             self._fake.desk.fail_next = False
+            self.unrecorded.update(self._fake.applied_since(before))
             return DATABASE_ERROR
         if fate.word in AT_ONCE:
             return AT_ONCE[fate.word]

@@ -1,0 +1,1 @@
+"""Faults put in on purpose: old ones and turned guards, each with what must find it."""
