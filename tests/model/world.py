@@ -174,13 +174,23 @@ class World:
 
     # The workers.
 
-    def deliver(self, fate: Fate | None = None, dies_at: str = "") -> None:
-        """Take the next message, as a worker does: ``recovery`` first."""
+    def deliver(self, fates: Sequence[Fate] = (), dies_at: str = "") -> None:
+        """Take the next message, as a worker does: ``recovery`` first.
+
+        Args:
+            fates: of the first POST of each job, of its second, …; the last for all later ones.
+            dies_at: the step before which the worker dies.
+        """
         for queue in QUEUES:
             message: Any = self.broker.rpop(queue)
             if message is not None:
-                self.run(json.loads(message)["headers"]["id"], fate, dies_at)
+                job_id = json.loads(message)["headers"]["id"]
+                self.run(job_id, fates[min(self._posts_of(job_id), len(fates) - 1)] if fates else None, dies_at)
                 return
+
+    def _posts_of(self, job_id: str) -> int:
+        asked = self.asked.get(job_id) or self.forgotten.get(job_id)
+        return sum(post.card_number == asked.card_number for post in self.upstream.posts) if asked else 0
 
     def run(self, job_id: str, fate: Fate | None = None, dies_at: str = "") -> None:
         """One delivery of a job, from claim to end; the worker may die on the way."""
@@ -196,7 +206,7 @@ class World:
     def deliver_inside(self, fate: Fate) -> None:
         """Another worker's delivery, while this one waits for an answer."""
         outer, self.ledger.dies_at = self.ledger.dies_at, ""
-        self.deliver(fate)
+        self.deliver((fate,))
         self.ledger.dies_at = outer
 
     def sweep(self) -> None:
@@ -262,14 +272,22 @@ class World:
         self.work(40_000.0)
         self.pass_time(1000)  # whatever i'mport put off is done by now
 
-    def work(self, seconds: float, fates: Sequence[Fate] = (Fate(),)) -> None:
-        """Sweep and deliver for so long, or until no job is open; one POST after the other comes to its fate."""
-        end, begun = self.clock.now + seconds, len(self.upstream.posts)
-        while self.clock.now < end and self.ledger_store.zcard(redis_keys.OPEN):
+    def work(self, seconds: float, fates: Sequence[Fate] = ()) -> None:
+        """Sweep and deliver for so long, or until no job is open; ``fates`` as of :meth:`deliver`."""
+        end = self.clock.now + seconds
+        while self.clock.now < end and self.has_open_jobs():
             self.sweep()
-            while any(self._depths()):
-                self.deliver(fates[min(len(self.upstream.posts) - begun, len(fates) - 1)])
+            while self.has_messages():
+                self.deliver(fates)
             self.pass_time(self._until_due_s())
+
+    def has_open_jobs(self) -> bool:
+        """Whether some job has no outcome yet."""
+        return bool(self.ledger_store.zcard(redis_keys.OPEN))
+
+    def has_messages(self) -> bool:
+        """Whether the queues have any."""
+        return any(self._depths())
 
     def _until_due_s(self) -> float:
         """Seconds until the next job is due by the ledger's clock; at most so long as the sweeper takes to miss one."""
