@@ -65,6 +65,7 @@ from worker.retry import (
 
 MARK_SLACK_S = 5.0  # a call's lease outlives its deadline by more than this
 WRITE_RETRY_S, WRITE_RETRY_STOPPING_S, WRITE_RETRY_PAUSE_S = 300.0, 15.0, 0.5  # a late word is judged by the ledger
+SECOND_S = 1.0
 UNKNOWN_PRODUCER_GRACE_S = 300.0  # so long the key of a producer that was just added may take to come here
 
 Written = TypeVar("Written")
@@ -237,6 +238,8 @@ class Issuance:
         began, imports_now = self._clock(), self._iamport.now()
         if imports_now is None:
             raise NotNow(Snooze(backoff_s(lease.attempts + 1), "no_clock"))
+        if lease.is_same_second(imports_now):
+            raise NotNow(Snooze(SECOND_S, "order"))
         try:
             attempt = self._ledger.mark_sent(lease, imports_now)
         except MarkNotKept:
@@ -244,11 +247,8 @@ class Issuance:
         if attempt is None or self._clock() - began > MARK_SLACK_S:  # it may be in other hands when this would arrive
             raise NotNow(NotOurs())
         if attempt == OVERDUE:  # one that is doubtful is looked up a last time
-            raise NotNow(
-                Snooze(0.0, LOOK_UP, "presumed")
-                if lease.is_doubtful
-                else End(Status.EXPIRED, lease.reason or "deadline")
-            )
+            too_late = End(Status.EXPIRED, lease.reason or "deadline")
+            raise NotNow(Snooze(0.0, LOOK_UP, "presumed") if lease.is_doubtful else too_late)
         return attempt
 
     def _post(self, lease: Lease, permit: RatePermit, job: Job, card: Card, token: SharedToken) -> Judged:

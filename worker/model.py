@@ -102,6 +102,10 @@ class Lease(NamedTuple):
             answer=None,
         )
 
+    def is_same_second(self, imports_now: float) -> bool:
+        """True if a key stored now could not be told from the last one: i'mport's instants are whole seconds."""
+        return not self.is_payment and 0 < self.known_until + 1 - imports_now <= SAME_SECOND_S
+
     @property
     def is_payment(self) -> bool:
         """True of a key-in payment."""
@@ -129,6 +133,7 @@ class Lease(NamedTuple):
         return self.sent_at is None and not self.is_doubtful
 
 
+SAME_SECOND_S = 3.0  # what i'mport's clock as we know it may lie behind, and a little
 LOOK_UPS = 8  # so many must find nothing, one interval apart: a clock that steps costs one interval
 
 

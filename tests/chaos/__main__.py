@@ -14,7 +14,7 @@ from tests.chaos import clocks as stepping
 from tests.chaos import scenarios
 from tests.chaos.scenarios import QUICK, Figures
 from tests.chaos.stage import Stage
-from tests.model.run import run_model
+from tests.model.run import run_model, run_stories
 
 BROKEN = (
     "lost",
@@ -143,6 +143,13 @@ def garbage(seed: int, count: int) -> None:
 def model(seed: int, examples: int, steps: int, *, shrinks: bool) -> None:
     """Any order of events that Hypothesis can think of, under one clock."""
     tell(lambda: {"examples": examples, "steps": steps, "outcomes": run_model(examples, steps, seed, shrinks=shrinks)})
+
+
+@main.command()
+@click.option("--every", default=1, show_default=True, help="Only each so-manieth.")
+def stories(every: int) -> None:
+    """Each pair of fates of a job's two POSTs, a store forgetting in between, under one clock."""
+    tell(lambda: {"stories": run_stories(every)})
 
 
 def tell(run: Any) -> None:

@@ -15,6 +15,7 @@ from producer.settings import ProducerSettings
 from tests.fake_iamport.fake import IMP_KEY, IMP_SECRET
 from tests.model.clock import scripts_on_model_time
 from tests.model.machine import Machine
+from tests.model.stories import stories
 from tests.model.world import World
 from tests.servers import RedisServer
 from worker.bootstrap import open_keyrings
@@ -57,6 +58,23 @@ def run_model(examples: int, steps: int, number: int | None = None, *, shrinks: 
             ),
         )
     return dict(figures)
+
+
+def run_stories(every: int = 1) -> int:
+    """Play each so-manieth story; gives how many.
+
+    Raises:
+        AssertionError: a promise was broken; the note names the story.
+    """
+    chosen = list(stories())[::every]
+    with worlds() as make_world:
+        for story in chosen:
+            try:
+                story.play(make_world())
+            except AssertionError as error:
+                error.add_note(str(story))
+                raise
+    return len(chosen)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import click
 from tests.mutants.faults import OLD_FAULTS, Mutant
 
 ROOT = Path(__file__).parents[2]
-MODEL = "-m tests.chaos --seed {seed} model --no-shrink --examples {examples}"
+STORIES, MODEL = "-m tests.chaos stories", "-m tests.chaos --seed {seed} model --no-shrink --examples {examples}"
 CAUGHT = 1
 
 
@@ -48,15 +48,18 @@ def is_found(mutant: Mutant, *, seed: int, examples: int) -> bool:
         tree = Path(name)
         copy_tree(tree)
         spoil(tree / mutant.path, mutant)
-        arguments = f"-m pytest -q -x {mutant.test}" if mutant.test else MODEL.format(seed=seed, examples=examples)
-        run = subprocess.run(
-            [sys.executable, *shlex.split(arguments)],
-            cwd=tree,
-            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        model = (STORIES, MODEL.format(seed=seed, examples=examples))
+        for arguments in (f"-m pytest -q -x {mutant.test}",) if mutant.test else model:
+            run = subprocess.run(
+                [sys.executable, *shlex.split(arguments)],
+                cwd=tree,
+                env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if run.returncode:
+                break
     lines = [line for line in (run.stdout + run.stderr).splitlines() if line.startswith(("E ", "AssertionError"))]
     ok = run.returncode == CAUGHT and bool(lines)
     word = "found" if ok else "MISSED"

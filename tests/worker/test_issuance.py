@@ -530,6 +530,30 @@ def test_nothing_is_sent_while_imps_clock_is_not_known() -> None:
     assert "sent" not in scene.ledger.log
 
 
+@pytest.mark.parametrize(
+    ("known_until", "operation", "is_sent"),
+    [
+        (1004, Operation.ISSUE, False),
+        (1005, Operation.ISSUE, False),
+        (1003, Operation.ISSUE, True),
+        (1100, Operation.ISSUE, True),  # i'mport's clock went back by more than a second or two: nothing to wait for
+        (1004, Operation.ONETIME, True),
+    ],
+)
+def test_no_card_is_sent_in_the_second_in_which_the_last_one_was_stored(
+    known_until: int, operation: Operation, is_sent: bool
+) -> None:
+    paid = Answer(200, 0, None, Annotation(status="paid"))
+    order = "order-1" if operation is Operation.ONETIME else None
+    scene = Scene(paid, claim=lease(known_until=known_until, operation=operation, merchant_uid=order))
+
+    step = scene.run()
+
+    assert ("sent" in scene.ledger.log) is is_sent
+    if isinstance(step, Snooze):
+        assert (step.delay_s, step.reason, step.last_post) == (1.0, "order", "unsent")
+
+
 def marked(attempts: int, *, is_doubtful: bool = False) -> RatePermit:
     return RatePermit("granted", sealed=b"sealed", mark=Mark(attempts, 1000.25, is_doubtful))
 

@@ -1,0 +1,63 @@
+"""Stories that the random model seldom comes to: each pair of fates of a job's first POST and of its second."""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import NamedTuple
+
+from tests.model.upstream import CRASHES, SILENT, Fate
+from tests.model.world import World, card
+
+ELSE = ("server_error", "filter", "filtered", "undecided", "there_is_one", "behind", "bank_trouble", "declined")
+FIRST = (*sorted(CRASHES | SILENT), *ELSE)
+SECOND = ("answered", "lost_answer", "filter", "undecided", "there_is_one", "behind", "bank_trouble", "declined")
+LOSSES = ("", "vault", "ledger")
+HIDDEN_S = (0.0, 500.0)
+OLDER_S, WORK_S, LATE_S = 300.0, 1500.0, 50.0
+
+
+class Story(NamedTuple):
+    """A job whose first POST comes to one fate and whose second to another; a newer one of the same subject waits.
+
+    Args:
+        loss: the store that forgets in between.
+        hidden_s: i'mport shows payments so much later.
+    """
+
+    is_payment: bool
+    first: str
+    second: str
+    loss: str
+    hidden_s: float
+
+    def play(self, world: World) -> None:
+        """Play it to the end, and judge."""
+        fates = (Fate(self.first, LATE_S), Fate(self.second))
+        world.hide_payments(self.hidden_s)
+        self._enqueue(world, 1)
+        world.work(OLDER_S, (Fate("declined"),) if self.is_payment else ())
+        world.pass_time(OLDER_S)
+        self._enqueue(world, 2)
+        world.keep_ledger()
+        world.deliver(fates)
+        if self.loss == "vault":
+            world.lose_vault()
+        if self.loss == "ledger":
+            world.cut_ledger_back()
+        self._enqueue(world, 3)
+        world.work(WORK_S, fates)
+        world.settle()
+        world.judge()
+
+    def _enqueue(self, world: World, number: int) -> None:
+        if self.is_payment:
+            world.pay("order", None, card(number), f"key-{number}", deadline_s=3600)
+        else:
+            world.issue("gildong", card(number), f"key-{number}", deadline_s=3600)
+
+
+def stories() -> Iterator[Story]:
+    """All of them."""
+    for first, second, loss in product(FIRST, SECOND, LOSSES):
+        yield Story(False, first, second, loss, 0.0)
+        for hidden_s in HIDDEN_S:
+            yield Story(True, first, second, loss, hidden_s)
