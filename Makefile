@@ -36,7 +36,7 @@ bench: install ## what a job costs, beside its floor in the same run
 bench-endpoint: install ## the endpoint at 50 cards a second, everything else running; the last line is one JSON object
 	@$(BIN)/python -m tests.bench.endpoint
 
-chaos: install ## workers killed under load; the last line is one JSON object
+chaos: install ## workers killed under load; the last line is one JSON object; half an hour
 	@$(BIN)/python -m tests.chaos
 
 proof: install ## chaos, restarts, power cuts and canary on the server REDIS=PATH names (or the embedded one)

@@ -65,7 +65,7 @@ from worker.retry import (
 
 MARK_SLACK_S = 5.0  # a call's lease outlives its deadline by more than this
 WRITE_RETRY_S, WRITE_RETRY_STOPPING_S, WRITE_RETRY_PAUSE_S = 300.0, 15.0, 0.5  # a late word is judged by the ledger
-SECOND_S = 1.0
+SECOND_S = 1.0  # i'mport's instants are whole seconds
 UNKNOWN_PRODUCER_GRACE_S = 300.0  # so long the key of a producer that was just added may take to come here
 
 Written = TypeVar("Written")

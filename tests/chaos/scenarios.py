@@ -38,7 +38,7 @@ def storm(
     Half of the payments are orders paid with two cards at once; i'mport's own guard is off.
     """
     settings = {"LOOK_UP_FOR_S": str(look_up_for_s), **quick}
-    deadline_s = 120 if quick else 900
+    deadline_s = 120 if quick else 1800
     with Stage(seed, declines=0.1, deadline_s=deadline_s, **settings) as stage:
         trouble(stage.fake, seed)
         stage.fake.desk.guards_orders, stage.fake.desk.hidden_for_s = False, HIDDEN_FOR_S
