@@ -5,13 +5,14 @@ from itertools import product
 from typing import NamedTuple
 
 from tests.model.upstream import CRASHES, SILENT, Fate
-from tests.model.world import World, card
+from tests.model.world import NewJob, World, card
 
 ELSE = ("server_error", "filter", "filtered", "undecided", "there_is_one", "behind", "bank_trouble", "declined")
 FIRST = (*sorted(CRASHES | SILENT), *ELSE)
 SECOND = ("answered", "lost_answer", "filter", "undecided", "there_is_one", "behind", "bank_trouble", "declined")
 LOSSES = ("", "vault", "ledger")
-HIDDEN_S = (0.0, 500.0)
+SUBJECTS = ((False, 0.0), (True, 0.0), (True, 500.0))  # is_payment, hidden_s
+ELSEWHERE = ("before", "after")
 OLDER_S, WORK_S, LATE_S = 300.0, 1500.0, 50.0
 
 
@@ -21,6 +22,8 @@ class Story(NamedTuple):
     Args:
         loss: the store that forgets in between.
         hidden_s: i'mport shows payments so much later.
+        elsewhere: the merchant's other program sends the same with another card: ``before`` the first POST, or
+            ``after`` it.
     """
 
     is_payment: bool
@@ -28,6 +31,7 @@ class Story(NamedTuple):
     second: str
     loss: str
     hidden_s: float
+    elsewhere: str = ""
 
     def play(self, world: World) -> None:
         """Play it to the end, and judge."""
@@ -36,9 +40,14 @@ class Story(NamedTuple):
         self._enqueue(world, 1)
         world.work(OLDER_S, (Fate("declined"),) if self.is_payment else ())
         world.pass_time(OLDER_S)
-        self._enqueue(world, 2)
+        asked = self._enqueue(world, 2)
         world.keep_ledger()
+        if self.elsewhere == "before":
+            world.come_elsewhere(asked, card(99))
         world.deliver(fates)
+        if self.elsewhere == "after":
+            world.pass_time(LATE_S)
+            world.come_elsewhere(asked, card(99))
         if self.loss == "vault":
             world.lose_vault()
         if self.loss == "ledger":
@@ -48,16 +57,16 @@ class Story(NamedTuple):
         world.settle()
         world.judge()
 
-    def _enqueue(self, world: World, number: int) -> None:
+    def _enqueue(self, world: World, number: int) -> NewJob:
         if self.is_payment:
-            world.pay("order", None, card(number), f"key-{number}", deadline_s=3600)
-        else:
-            world.issue("gildong", card(number), f"key-{number}", deadline_s=3600)
+            return world.pay("order", None, card(number), f"key-{number}", deadline_s=3600)
+        return world.issue("gildong", card(number), f"key-{number}", deadline_s=3600)
 
 
 def stories() -> Iterator[Story]:
     """All of them."""
-    for first, second, loss in product(FIRST, SECOND, LOSSES):
-        yield Story(False, first, second, loss, 0.0)
-        for hidden_s in HIDDEN_S:
-            yield Story(True, first, second, loss, hidden_s)
+    for first, loss, (is_payment, hidden_s) in product(FIRST, LOSSES, SUBJECTS):
+        for second in SECOND:
+            yield Story(is_payment, first, second, loss, hidden_s)
+        for elsewhere in ELSEWHERE:
+            yield Story(is_payment, first, "answered", loss, hidden_s, elsewhere)

@@ -58,6 +58,7 @@ class Fate(NamedTuple):
 class Post(NamedTuple):
     """A POST that reached i'mport or may have: the judge's log beside the fake's own."""
 
+    at: float
     card_number: str
     merchant_uid: str | None
     may_be_applied: bool
@@ -96,7 +97,7 @@ class Upstream(IamportClient):
             return NOTHING_LEFT
         if call.method != "POST" or "getToken" in call.path:
             return self._serve(call)
-        fate, self.fate = self.fate, Fate()
+        fate, self.fate, sent_at = self.fate, Fate(), self._fake.now()
         if fate.meanwhile is not None:
             fate.meanwhile()
         answer = self._answer(call, fate)
@@ -106,7 +107,7 @@ class Upstream(IamportClient):
         is_done = is_unanswered or fate.word in {"behind", "undecided", "there_is_one"}
         may_be_applied = is_done or answer is None or answer.code == 0
         if fate.word != "unsent":
-            self.posts.append(Post(call.card_number, order, may_be_applied, is_unanswered))
+            self.posts.append(Post(sent_at, call.card_number, order, may_be_applied, is_unanswered))
         if answer is None:
             raise CrashError
         return answer

@@ -1,6 +1,7 @@
 """The world of the model: a producer, workers that die, stores that forget, and the judge."""
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from tests.fake_iamport.journal import Applied
 from tests.model.clock import Clock
 from tests.model.upstream import CrashError, Fate, Upstream
 from tests.servers import RedisServer
+from worker.iamport.verdict import TOLERANCE_S
 from worker.issuance import Issuance
 from worker.keys.opening import Opener
 from worker.ledger import Ledger
@@ -92,6 +94,7 @@ class World:
         self.upstream = Upstream(self.fake, self.pass_time)
         self.asked: dict[str, NewJob] = {}
         self.forgotten: dict[str, NewJob] = {}
+        self.elsewhere: set[Applied] = set()
         self._kept: dict[bytes, bytes] = {}
         self.longest_hidden_s = 0.0
         self.has_ledger_forgotten = self.has_vault_forgotten = self.has_clock_stepped = False
@@ -104,7 +107,7 @@ class World:
             doubt_s=LOOK_UP_FOR_S,
             clock=lambda: self.clock.now,
         )
-        tokens = TokenCache(
+        self._tokens = TokenCache(
             settings.imp_key,
             settings.imp_secret,
             login=lambda: self.upstream.login(settings.imp_key, settings.imp_secret),
@@ -116,7 +119,7 @@ class World:
             self.ledger,
             SharedRate(vault, 20),
             opener,
-            tokens,
+            self._tokens,
             self.upstream,
             clock=lambda: self.clock.now,
             pause=self._pause,
@@ -171,6 +174,12 @@ class World:
         known = self.asked.setdefault(job.job_id, asked)
         assert (known.job.sequence, known.job.expires_at) == (job.sequence, job.expires_at)
         return known
+
+    def come_elsewhere(self, asked: NewJob, card: Card) -> None:
+        """Another program of the merchant's sends the same order, or the same customer_uid, with another card."""
+        before, token = len(self.fake.applied), self._tokens.get().text
+        (self.upstream.issue if asked.job.merchant_uid is None else self.upstream.onetime)(asked.job, card, token)
+        self.elsewhere.update(self.fake.applied_since(before))
 
     # The workers.
 
@@ -315,7 +324,7 @@ class World:
             if any(post.may_be_applied for post in mine):
                 assert outcome.status in AFTER_SENDING, f"{job_id} may have been sent and ended {outcome.status}"
             if outcome.succeeded:
-                is_applied = asked.card_number in applied or asked.job.customer_uid in self._keys_replaced_late()
+                is_applied = asked.card_number in applied or self._looks_like_ours(asked)
                 assert is_applied, f"{job_id} ended {outcome.status} and was not applied"
             elif outcome.status not in {Status.IN_DOUBT, Status.SUPERSEDED}:
                 assert asked.card_number not in in_time, f"{job_id} ended {outcome.status} and was applied"
@@ -332,19 +341,38 @@ class World:
         return [
             entry
             for entry in charges
-            if (guarded or entry not in self.upstream.too_late) and (known or entry not in self.upstream.unrecorded)
+            if (guarded or entry not in self.upstream.too_late)
+            and (known or entry not in self.upstream.unrecorded)
+            and entry not in self.elsewhere
         ]
 
-    def _keys_replaced_late(self) -> set[str | None]:
-        """Customers whose key was stored by a POST that came too late: once our card is gone, it looks like ours."""
-        return {entry.customer_uid for entry in self.upstream.too_late if entry.kind == "issue"}
+    def _looks_like_ours(self, asked: NewJob) -> bool:
+        """True if the card was gone, and another's came since our first POST: only instants tell the two apart then."""
+        is_card_gone = self.has_vault_forgotten or self.has_ledger_forgotten or self.has_clock_stepped
+        since = min(
+            (post.at for post in self.upstream.posts if post.card_number == asked.card_number), default=math.inf
+        )
+        kind = "issue" if asked.job.merchant_uid is None else "payment"
+        return is_card_gone and any(
+            entry.at >= since - TOLERANCE_S
+            for entry in self.upstream.too_late | self.elsewhere
+            if entry.kind == kind
+            and (
+                entry.merchant_uid == asked.job.merchant_uid
+                if kind == "payment"
+                else entry.customer_uid == asked.job.customer_uid
+            )
+        )
 
     def _judge_shown(self, asked: NewJob, outcome: Outcome) -> None:
         """A payment whose record i'mport showed before the deadline ends paid."""
         if self.has_clock_stepped or asked.job.merchant_uid is None:
             return
+        charges = [entry for entry in self.fake.applied if entry.kind == "payment"]
         mine = [
-            entry for entry in self.fake.applied if entry.card_number == asked.card_number and entry.kind == "payment"
+            entry
+            for entry in charges
+            if entry.card_number == asked.card_number and entry not in self.upstream.unrecorded
         ]
         records = self.fake.desk.payments
         shown = [entry.at + self.longest_hidden_s for entry in mine if records[asked.job.merchant_uid].status == "paid"]
@@ -363,7 +391,7 @@ class World:
         last: dict[str, int] = {}
         for entry in self.fake.applied:
             if entry.kind == "issue" and entry.customer_uid:
-                if entry in self.upstream.too_late:
+                if entry in self.upstream.too_late | self.elsewhere:
                     continue
                 sequence = sequences[entry.card_number]
                 newest[entry.customer_uid] = max(newest.get(entry.customer_uid, 0), sequence)
