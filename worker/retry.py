@@ -120,7 +120,7 @@ def after_look_up(result: LookUpResult, judged: Judged, lease: Lease, *, has_car
         lease: the job.
         has_card: True if it could be sent again.
     """
-    step = _settled(result, judged, lease)
+    step = _settled(result, judged, lease, has_card=has_card)
     if step is not None:
         return step
     if lease.surely_unsent:
@@ -144,12 +144,12 @@ def _look_again(result: LookUpResult, lease: Lease) -> Snooze:
     return Snooze(look_up_again_s(lease), LOOK_UP, "doubt", found_nothing=result is not LookUpResult.UNCLEAR)
 
 
-def _settled(result: LookUpResult, judged: Judged, lease: Lease) -> Step | None:
+def _settled(result: LookUpResult, judged: Judged, lease: Lease, *, has_card: bool) -> Step | None:
     """The step where the look-up settles the job."""
     has_order = lease.answer is not None and lease.answer.verdict is Verdict.THERE_IS_ONE and not lease.is_doubtful
     match result:
         case LookUpResult.OURS:
-            return End(_success(lease), None, judged, lease.attempts)
+            return _as_ours(judged, lease, has_card=has_card)
         case LookUpResult.CANCELLED:
             return End(Status.IN_DOUBT, "cancelled", judged, lease.attempts)
         case LookUpResult.REFUSED:
@@ -159,6 +159,13 @@ def _settled(result: LookUpResult, judged: Judged, lease: Lease) -> Step | None:
         case LookUpResult.ABSENT if lease.answer is not None:
             return _nothing_done(lease.answer, lease)
     return None
+
+
+def _as_ours(judged: Judged, lease: Lease, *, has_card: bool) -> End:
+    """With the card gone nothing tells our key from another's that came since; an order is paid, whoever paid it."""
+    if lease.is_payment or has_card:
+        return End(_success(lease), None, judged, lease.attempts)
+    return End(Status.IN_DOUBT, VAULT_LOST, judged, lease.attempts)
 
 
 def _nothing_done(answer: Judged, lease: Lease) -> Step | None:

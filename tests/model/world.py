@@ -324,7 +324,7 @@ class World:
             if any(post.may_be_applied for post in mine):
                 assert outcome.status in AFTER_SENDING, f"{job_id} may have been sent and ended {outcome.status}"
             if outcome.succeeded:
-                is_applied = asked.card_number in applied or self._looks_like_ours(asked)
+                is_applied = asked.card_number in applied or self._looks_paid(asked)
                 assert is_applied, f"{job_id} ended {outcome.status} and was not applied"
             elif outcome.status not in {Status.IN_DOUBT, Status.SUPERSEDED}:
                 assert asked.card_number not in in_time, f"{job_id} ended {outcome.status} and was applied"
@@ -346,22 +346,16 @@ class World:
             and entry not in self.elsewhere
         ]
 
-    def _looks_like_ours(self, asked: NewJob) -> bool:
-        """True if the card was gone, and another's came since our first POST: only instants tell the two apart then."""
+    def _looks_paid(self, asked: NewJob) -> bool:
+        """True if the card of a payment was gone, and its order was paid by another since: paid it is."""
         is_card_gone = self.has_vault_forgotten or self.has_ledger_forgotten or self.has_clock_stepped
         since = min(
             (post.at for post in self.upstream.posts if post.card_number == asked.card_number), default=math.inf
         )
-        kind = "issue" if asked.job.merchant_uid is None else "payment"
         return is_card_gone and any(
-            entry.at >= since - TOLERANCE_S
-            for entry in self.upstream.too_late | self.elsewhere
-            if entry.kind == kind
-            and (
-                entry.merchant_uid == asked.job.merchant_uid
-                if kind == "payment"
-                else entry.customer_uid == asked.job.customer_uid
-            )
+            entry.merchant_uid == asked.job.merchant_uid and entry.at >= since - TOLERANCE_S
+            for entry in self.fake.applied
+            if entry.kind == "payment"
         )
 
     def _judge_shown(self, asked: NewJob, outcome: Outcome) -> None:

@@ -218,8 +218,11 @@ def test_a_look_up_that_settles_a_payment_ends_it(sight: LookUpResult, expected:
         assert after_look_up(sight, FOUND, job, has_card=False) == expected
 
 
-def test_a_key_that_is_found_is_issued() -> None:
-    assert after_look_up(LookUpResult.OURS, FOUND, DOUBTFUL, has_card=False) == End(Status.ISSUED, None, FOUND, 2)
+def test_a_key_that_is_found_is_issued_if_the_card_is_there_to_compare() -> None:
+    assert after_look_up(LookUpResult.OURS, FOUND, DOUBTFUL, has_card=True) == End(Status.ISSUED, None, FOUND, 2)
+    assert after_look_up(LookUpResult.OURS, FOUND, DOUBTFUL, has_card=False) == End(
+        Status.IN_DOUBT, "vault_lost", FOUND, 2
+    )
 
 
 SEND_AGAIN = Snooze(0.0, "send_again", "presumed")
