@@ -9,8 +9,10 @@ from tests.model.world import NewJob, World, card
 
 ELSE = ("server_error", "filter", "filtered", "undecided", "there_is_one", "behind", "bank_trouble", "declined")
 FIRST = (*sorted(CRASHES | SILENT), *ELSE)
-SECOND = ("answered", "lost_answer", "filter", "undecided", "there_is_one", "behind", "bank_trouble", "declined")
-LOSSES = ("", "vault", "ledger")
+SECOND = (
+    *("answered", "lost_answer", "dropped", "filter", "undecided", "there_is_one", "behind", "bank_trouble", "declined"),
+)
+LOSSES = ("", "vault", "ledger", "ledger later")
 SUBJECTS = ((False, 0.0), (True, 0.0), (True, 500.0))  # is_payment, hidden_s
 ELSEWHERE = ("before", "after")
 OLDER_S, WORK_S, LATE_S = 300.0, 1500.0, 50.0
@@ -20,7 +22,7 @@ class Story(NamedTuple):
     """A job whose first POST comes to one fate and whose second to another; a newer one of the same subject waits.
 
     Args:
-        loss: the store that forgets in between.
+        loss: the store that forgets after the first POST, or ``later``, after the second.
         hidden_s: i'mport shows payments so much later.
         elsewhere: the merchant's other program sends the same with another card: ``before`` the first POST, or
             ``after`` it.
@@ -54,6 +56,8 @@ class Story(NamedTuple):
             world.cut_ledger_back()
         self._enqueue(world, 3)
         world.work(WORK_S, fates)
+        if self.loss == "ledger later":
+            world.cut_ledger_back()
         world.settle()
         world.judge()
 

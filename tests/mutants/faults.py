@@ -103,6 +103,7 @@ OLD_FAULTS = (
         RETRY,
         "    return None if lease.is_payment else End(Status.LOST, VAULT_LOST)",
         "    return End(Status.LOST, VAULT_LOST)",
+        "tests/worker/test_issuance.py",
     ),
     Mutant(
         "two jobs of one order are sent at once",
