@@ -39,6 +39,9 @@ bench-endpoint: install ## the endpoint at 50 cards a second, everything else ru
 chaos: install ## workers killed under load; the last line is one JSON object; half an hour
 	@$(BIN)/python -m tests.chaos
 
+mutants: install ## the model finds each old fault when it is put in again; the last line is one JSON object
+	@$(BIN)/python -m tests.mutants
+
 proof: install ## chaos, restarts, power cuts and canary on the server REDIS=PATH names (or the embedded one)
 	@REDIS_SERVER=$(REDIS) $(BIN)/python -m tests.chaos --redis-restarts 2
 	@REDIS_SERVER=$(REDIS) $(BIN)/python -m tests.chaos restarts
@@ -75,4 +78,4 @@ lock: install ## write requirements.txt anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
 
-.PHONY: help install demo dev test check bench bench-endpoint chaos proof proof-install proof-compose canary fuzz web wheels up down lock
+.PHONY: help install demo dev test check bench bench-endpoint chaos mutants proof proof-install proof-compose canary fuzz web wheels up down lock

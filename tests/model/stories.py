@@ -9,13 +9,10 @@ from tests.model.world import NewJob, World, card
 
 ELSE = ("server_error", "filter", "filtered", "undecided", "there_is_one", "behind", "bank_trouble", "declined")
 FIRST = (*sorted(CRASHES | SILENT), *ELSE)
-SECOND = (
-    *("answered", "lost_answer", "dropped", "filter", "undecided", "there_is_one", "behind", "bank_trouble", "declined"),
-)
+SECOND = ("answered", "lost_answer", "dropped", *(word for word in ELSE if word not in {"server_error", "filtered"}))
 LOSSES = ("", "vault", "ledger", "ledger later")
 SUBJECTS = ((False, 0.0), (True, 0.0), (True, 500.0))  # is_payment, hidden_s
-ELSEWHERE = ("before", "after")
-OLDER_S, WORK_S, LATE_S = 300.0, 1500.0, 50.0
+OLDER_S, WORK_S, LATE_S, STEP_S = 300.0, 1500.0, 50.0, 600.0
 
 
 class Story(NamedTuple):
@@ -24,8 +21,8 @@ class Story(NamedTuple):
     Args:
         loss: the store that forgets after the first POST, or ``later``, after the second.
         hidden_s: i'mport shows payments so much later.
-        elsewhere: the merchant's other program sends the same with another card: ``before`` the first POST, or
-            ``after`` it.
+        beside: ``before`` or ``after`` the first POST the merchant's other program ``sends`` the same with another
+            card, or the ledger's clock ``steps``.
     """
 
     is_payment: bool
@@ -33,7 +30,7 @@ class Story(NamedTuple):
     second: str
     loss: str
     hidden_s: float
-    elsewhere: str = ""
+    beside: str = ""
 
     def play(self, world: World) -> None:
         """Play it to the end, and judge."""
@@ -44,12 +41,9 @@ class Story(NamedTuple):
         world.pass_time(OLDER_S)
         asked = self._enqueue(world, 2)
         world.keep_ledger()
-        if self.elsewhere == "before":
-            world.come_elsewhere(asked, card(99))
+        self._beside(world, "before", asked)
         world.deliver(fates)
-        if self.elsewhere == "after":
-            world.pass_time(LATE_S)
-            world.come_elsewhere(asked, card(99))
+        self._beside(world, "after", asked)
         if self.loss == "vault":
             world.lose_vault()
         if self.loss == "ledger":
@@ -60,6 +54,13 @@ class Story(NamedTuple):
             world.cut_ledger_back()
         world.settle()
         world.judge()
+
+    def _beside(self, world: World, when: str, asked: NewJob) -> None:
+        if self.beside == f"sends {when}":
+            world.pass_time(LATE_S)
+            world.come_elsewhere(asked, card(99))
+        if self.beside == f"steps {when}":
+            world.step_clock("ledger", STEP_S)
 
     def _enqueue(self, world: World, number: int) -> NewJob:
         if self.is_payment:
@@ -72,5 +73,8 @@ def stories() -> Iterator[Story]:
     for first, loss, (is_payment, hidden_s) in product(FIRST, LOSSES, SUBJECTS):
         for second in SECOND:
             yield Story(is_payment, first, second, loss, hidden_s)
-        for elsewhere in ELSEWHERE:
-            yield Story(is_payment, first, "answered", loss, hidden_s, elsewhere)
+        for when in ("before", "after"):
+            yield Story(is_payment, first, "answered", loss, hidden_s, f"sends {when}")
+            if not loss:
+                yield Story(is_payment, first, "answered", loss, hidden_s, f"steps {when}")
+                yield Story(is_payment, first, "declined", loss, hidden_s, f"steps {when}")
