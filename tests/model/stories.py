@@ -12,7 +12,8 @@ FIRST = (*sorted(CRASHES | SILENT), *ELSE)
 SECOND = ("answered", "lost_answer", "dropped", *(word for word in ELSE if word not in {"server_error", "filtered"}))
 LOSSES = ("", "vault", "ledger", "ledger later")
 SUBJECTS = ((False, 0.0), (True, 0.0), (True, 500.0))  # is_payment, hidden_s
-OLDER_S, WORK_S, LATE_S, STEP_S = 300.0, 1500.0, 50.0, 600.0
+LIFE_S, SHORT_S = 3600.0, 90.0
+OLDER_S, WORK_S, LATE_S, STEP_S = 300.0, 1500.0, 100.0, 600.0
 
 
 class Story(NamedTuple):
@@ -22,7 +23,7 @@ class Story(NamedTuple):
         loss: the store that forgets after the first POST, or ``later``, after the second.
         hidden_s: i'mport shows payments so much later.
         beside: ``before`` or ``after`` the first POST the merchant's other program ``sends`` the same with another
-            card, or the ledger's clock ``steps``.
+            card, or the ledger's clock ``steps``; or the job's life is ``short``.
     """
 
     is_payment: bool
@@ -39,7 +40,7 @@ class Story(NamedTuple):
         self._enqueue(world, 1)
         world.work(OLDER_S, (Fate("declined"),) if self.is_payment else ())
         world.pass_time(OLDER_S)
-        asked = self._enqueue(world, 2)
+        asked = self._enqueue(world, 2, SHORT_S if self.beside == "short" else LIFE_S)
         world.keep_ledger()
         self._beside(world, "before", asked)
         world.deliver(fates)
@@ -49,7 +50,7 @@ class Story(NamedTuple):
         if self.loss == "ledger":
             world.cut_ledger_back()
         self._enqueue(world, 3)
-        world.work(WORK_S, fates)
+        world.work(WORK_S, (Fate() if self.beside == "short" else fates[0], fates[1]))
         if self.loss == "ledger later":
             world.cut_ledger_back()
         world.settle()
@@ -62,10 +63,10 @@ class Story(NamedTuple):
         if self.beside == f"steps {when}":
             world.step_clock("ledger", STEP_S)
 
-    def _enqueue(self, world: World, number: int) -> NewJob:
+    def _enqueue(self, world: World, number: int, life_s: float = LIFE_S) -> NewJob:
         if self.is_payment:
-            return world.pay("order", None, card(number), f"key-{number}", deadline_s=3600)
-        return world.issue("gildong", card(number), f"key-{number}", deadline_s=3600)
+            return world.pay("order", None, card(number), f"key-{number}", deadline_s=life_s)
+        return world.issue("gildong", card(number), f"key-{number}", deadline_s=life_s)
 
 
 def stories() -> Iterator[Story]:
@@ -73,6 +74,8 @@ def stories() -> Iterator[Story]:
     for first, loss, (is_payment, hidden_s) in product(FIRST, LOSSES, SUBJECTS):
         for second in SECOND:
             yield Story(is_payment, first, second, loss, hidden_s)
+        if not loss:
+            yield Story(is_payment, first, "answered", loss, hidden_s, "short")
         for when in ("before", "after"):
             yield Story(is_payment, first, "answered", loss, hidden_s, f"sends {when}")
             if not loss:
