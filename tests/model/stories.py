@@ -23,7 +23,7 @@ class Story(NamedTuple):
         loss: the store that forgets after the first POST, or ``later``, after the second.
         hidden_s: i'mport shows payments so much later.
         beside: ``before`` or ``after`` the first POST the merchant's other program ``sends`` the same with another
-            card, or the ledger's clock ``steps``; or the job's life is ``short``.
+            card, or the ledger's clock ``steps``; or the job's life is ``short``; or an ``older`` job waits, too.
     """
 
     is_payment: bool
@@ -42,6 +42,9 @@ class Story(NamedTuple):
         world.pass_time(OLDER_S)
         asked = self._enqueue(world, 2, SHORT_S if self.beside == "short" else LIFE_S)
         world.keep_ledger()
+        if self.beside == "older":
+            asked = self._enqueue(world, 4)
+            world.deliver()  # the older one waits for the newer one
         self._beside(world, "before", asked)
         world.deliver(fates)
         self._beside(world, "after", asked)
@@ -50,7 +53,7 @@ class Story(NamedTuple):
         if self.loss == "ledger":
             world.cut_ledger_back()
         self._enqueue(world, 3)
-        world.work(WORK_S, (Fate() if self.beside == "short" else fates[0], fates[1]))
+        world.work(WORK_S, (Fate() if self.beside in {"short", "older"} else fates[0], fates[1]))
         if self.loss == "ledger later":
             world.cut_ledger_back()
         world.settle()
@@ -76,6 +79,7 @@ def stories() -> Iterator[Story]:
             yield Story(is_payment, first, second, loss, hidden_s)
         if not loss:
             yield Story(is_payment, first, "answered", loss, hidden_s, "short")
+            yield Story(is_payment, first, "answered", loss, hidden_s, "older")
         for when in ("before", "after"):
             yield Story(is_payment, first, "answered", loss, hidden_s, f"sends {when}")
             if not loss:

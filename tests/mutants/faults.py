@@ -85,6 +85,7 @@ OLD_FAULTS = (
         VERDICT,
         "    return self.since is None or at < self.since - TOLERANCE_S or at <= self.known_until",
         "    return False",
+        "tests/worker/test_verdict.py",
     ),
     Mutant(
         "a ledger that forgot a POST is believed",
