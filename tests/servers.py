@@ -28,6 +28,7 @@ from tests.fake_iamport.certificate import server_context
 from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
+HARNESS_PATIENCE_S = 60.0  # machines stall
 Service = Literal["ledger", "vault"]
 DATABASES: dict[Service, tuple[str, ...]] = {"ledger": ("broker", "ledger"), "vault": ("vault",)}
 
@@ -129,7 +130,7 @@ class RedisServer:
 
     def client(self, db: int = 0, user: str = "admin", **how: Any) -> Any:
         """A client of a database; by default of the user who may do everything."""
-        return redis.Redis.from_url(self.url(db, user), **how)
+        return redis.Redis.from_url(self.url(db, user), **{"socket_timeout": HARNESS_PATIENCE_S, **how})
 
     def start(self, *, wait: bool = True) -> Self:
         with (self.folder / "redis.log").open("ab") as log:

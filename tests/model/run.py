@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from producer import BillingQueue
 from producer.publisher import Publisher
+from producer.runtime.celery_transport import SOCKET
 from producer.settings import ProducerSettings
 from tests.fake_iamport.fake import IMP_KEY, IMP_SECRET
 from tests.model.clock import scripts_on_model_time
@@ -85,6 +87,7 @@ def worlds() -> Iterator[Callable[[], World]]:
         tempfile.TemporaryDirectory(prefix="billing-model-") as name,
         RedisServer(Path(name) / "redis") as server,
         scripts_on_model_time(),
+        patch.dict(SOCKET, socket_timeout=60.0),  # machines stall, and only the model's clock counts
     ):
         keys = Path(name) / "keys"
         keygen.generate(keys)
