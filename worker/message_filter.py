@@ -1,21 +1,25 @@
 """Intake: looks at every message before Celery does, and lets pass only what our producers send.
 
 A stock worker ends at one message that is not JSON, and Celery logs what it cannot decode with its content. Here such a
-message is dropped, counted and logged once without content. On other brokers than Redis Celery's own handling stays.
+message is dropped, counted and logged once without content. A message is a mere hint: it may be lost, or come twice.
+On other brokers than Redis Celery's own handling and acknowledgements stay.
 """
 
 import base64
 import binascii
+import contextlib
 import json
 import re
 import uuid
+from collections.abc import Sequence
 from queue import Empty
 from typing import Any
 
 import structlog
 from celery.worker import consumer
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
-from redis.exceptions import OutOfMemoryError
+from kombu.utils.encoding import bytes_to_str
+from kombu.utils.json import dumps, loads
 
 from producer.contract.job import QUEUES, TASK_NAME
 from worker import metrics
@@ -111,55 +115,90 @@ def _drop(problem: str) -> None:
     log.warning("message dropped: not one of ours", problem=problem)
 
 
-class QoS(redis.QoS):
-    """Notes and acknowledgements that may fail: the ledger, not the queue, knows what is done.
+class QoS(virtual.QoS):
+    """The places of a process, kept in its memory alone: the ledger, not the queue, knows what is done.
 
-    Kombu keeps the place of a message whose acknowledgement failed. With all places taken a worker asks for nothing
-    more, so it never notices that the connection is gone, and waits for ever (measured: a Redis that was restarted
-    under load left whole workers idle).
+    Kombu's own notes each message in Redis when it is taken and deletes that when it is acknowledged, which is most of
+    what a job costs in Celery (docs/measurements.md).
     """
 
-    def append(self, message: Any, delivery_tag: str) -> None:  # noqa: ANN401 — kombu's
-        """As kombu's; a server without room for its note gives the message all the same."""
-        try:
-            super().append(message, delivery_tag)
-        except OutOfMemoryError:
-            virtual.QoS.append(self, message, delivery_tag)
-
-    def ack(self, delivery_tag: str) -> None:
-        """As kombu's, but the place is free whatever happens."""
-        try:
-            super().ack(delivery_tag)
-        except self.channel.connection.connection_errors:
-            virtual.QoS.ack(self, delivery_tag)
+    def restore_unacked(self) -> list[object]:
+        """Give back what is held; nothing is left for kombu to write down anywhere."""
+        self._flush()
+        held = list(self._delivered.values())
+        self._delivered.clear()
+        self.channel.give_back(held)  # never empty: kombu asks only if something is held
+        return []
 
 
 class Channel(redis.Channel):
-    """A channel that survives what is not JSON."""
+    """A channel that takes as many messages at once as there are places, and survives what is not JSON."""
 
     QoS = QoS
 
-    def _brpop_read(self, **options: Any) -> Any:  # noqa: ANN401 — kombu's
-        self.connection.has_delivered = False
+    def give_back(self, messages: Sequence[Any]) -> None:
+        """Push messages back to where they were taken; a queue that is away does without, since the ledger knows."""
         try:
-            return super()._brpop_read(**options)
+            with self.conn_or_acquire() as client, client.pipeline(transaction=False) as pipe:
+                for message in reversed(messages):
+                    pipe.rpush(message.delivery_info["routing_key"], dumps(message.serializable()))
+                pipe.execute()
+        except (*self.connection_errors, *self.connection.channel_errors):
+            log.info("messages left to the ledger", count=len(messages))
+
+    def close(self) -> None:
+        """As kombu's; before its connections go, what is held is given back."""
+        self._closing = True
+        if self._in_poll:
+            with contextlib.suppress(Empty):
+                self._brpop_read()
+        if not self.closed:
+            self.qos.restore_unacked_once()
+        super().close()
+
+    def _restore(self, message: Any, leftmost: bool = False) -> None:  # noqa: ANN401, ARG002 — kombu's
+        self.give_back([message])
+
+    def _brpop_read(self, **options: Any) -> Any:  # noqa: ANN401 — kombu's
+        self.connection.delivered_from = ""
+        try:
+            super()._brpop_read(**options)
         except (Empty, *self.connection_errors, *self.connection.channel_errors):
             raise
         except Exception:
-            if self.connection.has_delivered:
+            if self.connection.delivered_from:
                 raise
             _drop("not_json")  # popped, and kombu could not read it: it is gone
-            return True
+        else:
+            self._take_more(self.connection.delivered_from)
+        return True
+
+    def _take_more(self, queue: str) -> None:
+        """Fill the free places from the same queue."""
+        if self._closing or queue not in self.active_queues:
+            return
+        free = self.qos.can_consume_max_estimate()
+        if free:
+            for item in self.client.rpop(queue, free) or ():
+                self._take(item, queue)
+
+    def _take(self, item: bytes, queue: str) -> None:
+        try:
+            message = loads(bytes_to_str(item))
+        except Exception:  # noqa: BLE001 — whatever kombu's decoder raises
+            _drop("not_json")
+            return
+        self.connection._deliver(message, queue)  # noqa: SLF001 — kombu's own way
 
 
 class Transport(redis.Transport):
     """Kombu's Redis transport behind the intake."""
 
     Channel = Channel
-    has_delivered = False
+    delivered_from = ""
 
     def _deliver(self, message: Any, queue: str) -> None:  # noqa: ANN401 — whatever lay in the queue
-        self.has_delivered = True
+        self.delivered_from = queue
         problem = problem_of(message)
         if problem is None:
             super()._deliver(canonical(message, queue), queue)

@@ -68,11 +68,11 @@ PRODUCER_COMMANDS = f"""{CONNECT} {SCRIPTS} &{redis_keys.RESULT}* +subscribe +un
 
 LEDGER = {
     "worker": Role(
-        keys=f"recovery interactive migration unacked* _kombu.binding* {EVERYTHING} {redis_keys.RESULT}*",
+        keys=f"recovery interactive migration _kombu.binding* {EVERYTHING} {redis_keys.RESULT}*",
         commands=f"""&/0.celeryev/* &{redis_keys.RESULT}* {CONNECT} {SCRIPTS} +@list -lset -linsert
             +sadd +srem +smembers +exists +del +expire +pttl +get +set +setex +hget +hset +hsetnx +hmget +hdel +hincrby
             +hexists +hlen +hscan +persist +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zscore +zcard +zcount
-            +xadd +publish +watch +info +bgrewriteaof""",
+            +xadd +publish +info +bgrewriteaof""",
     ),
     "producer": Role(keys=PRODUCER_KEYS, commands=PRODUCER_COMMANDS),
     "migrator": Role(

@@ -14,7 +14,6 @@ SOCKET = {
     "socket_keepalive": True,
     "health_check_interval": 25,
 }
-VISIBILITY_TIMEOUT_S = 300  # a small multiple of the longest attempt; waiting jobs are in the ledger, not here
 
 
 def transport(broker_url: str) -> dict[str, Any]:
@@ -38,9 +37,6 @@ def transport(broker_url: str) -> dict[str, Any]:
     if broker_url.startswith("redis"):
         settings["broker_transport_options"] = {
             **SOCKET,
-            "visibility_timeout": VISIBILITY_TIMEOUT_S,
-            "unacked_restore_interval": 10,  # kombu 5.7; the sweep of unacknowledged messages is about 100 s by default
-            "unacked_restore_throttle": 10,
             "priority_steps": [0],  # one list a queue; priorities would be four
             "queue_order_strategy": "priority",  # recovery, then interactive, then migration
             "global_keyprefix": "",

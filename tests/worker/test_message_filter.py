@@ -1,12 +1,18 @@
+import contextlib
 import json
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
 
 import pytest
+from kombu import Connection, Consumer, Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from producer.contract.identifiers import job_id_of
+from producer.contract.job import INTERACTIVE
+from producer.runtime.celery_transport import transport
 from tests.chaos.rubbish import message
+from tests.servers import RedisServer
 from worker.message_filter import QoS, Transport, canonical, install, problem_of
 
 GOOD = message(job_id_of("k"))
@@ -52,23 +58,100 @@ def test_a_worker_reads_redis_through_the_intake() -> None:
     assert Transport.Channel.QoS is QoS
 
 
-def test_an_acknowledgement_that_fails_frees_its_place() -> None:
-    class Connection:
-        connection_errors = (RedisConnectionError,)
+class Taken:
+    """A consumer with five places, and what it took."""
 
-    class Channel:
-        connection = Connection()
-        do_restore = False
+    def __init__(self, url: str) -> None:
+        install()
+        self.connection = Connection(url, transport_options=transport(url)["broker_transport_options"])
+        self.messages: list[Any] = []
 
-        def conn_or_acquire(self, client: object = None) -> object:
-            raise RedisConnectionError
+    def take(self) -> list[str]:
+        """Take what can be had now; the ids of all that was taken so far."""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                self.connection.drain_events(timeout=0.3)
+        return [one.headers["id"] for one in self.messages]
 
-    qos = QoS(Channel(), prefetch_count=1)
-    qos._delivered["tag"] = "message"  # noqa: SLF001 — as kombu does at receipt
+    def __enter__(self) -> Self:
+        channel = self.connection.channel()
+        channel.basic_qos(0, 5, False)
+        consumer = Consumer(
+            channel, [Queue(INTERACTIVE, Exchange(INTERACTIVE), INTERACTIVE)], on_message=self.messages.append
+        )
+        consumer.consume()
+        return self
 
-    qos.ack("tag")
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
 
-    assert qos.can_consume()
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path) as one:
+        yield one
+
+
+@pytest.fixture
+def taken(server: RedisServer) -> Iterator[Taken]:
+    with Taken(server.url()) as one:
+        yield one
+
+
+def put(server: RedisServer, *messages: object) -> None:
+    for one in messages:
+        server.client().lpush(INTERACTIVE, one if isinstance(one, str) else json.dumps(one))
+
+
+def ids(count: int) -> list[str]:
+    return [job_id_of(f"k-{number}") for number in range(count)]
+
+
+def test_a_process_takes_as_many_messages_as_it_has_places_and_notes_nothing_in_redis(
+    server: RedisServer, taken: Taken
+) -> None:
+    put(server, *(message(one) for one in ids(8)))
+
+    assert taken.take() == ids(5)
+    assert server.client().llen(INTERACTIVE) == 3
+    assert [key for key in server.client().scan_iter() if b"unacked" in key] == []
+
+
+def test_a_place_is_free_once_its_message_is_acknowledged(server: RedisServer, taken: Taken) -> None:
+    put(server, *(message(one) for one in ids(8)))
+    taken.take()
+
+    for one in taken.messages[:2]:
+        one.ack()
+
+    assert taken.take() == ids(7)
+
+
+def test_garbage_among_what_is_taken_at_once_costs_nothing_but_itself(server: RedisServer, taken: Taken) -> None:
+    good = ids(3)
+    put(server, message(good[0]), "{", message(good[1]), {"task": "no"}, "\xff", message(good[2]))
+
+    assert taken.take() == good
+    assert server.client().llen(INTERACTIVE) == 0
+
+
+def test_what_is_held_goes_back_in_its_order_when_the_connection_closes(server: RedisServer, taken: Taken) -> None:
+    put(server, *(message(one) for one in ids(7)))
+    taken.take()
+    taken.messages[0].ack()
+
+    taken.connection.close()
+
+    with Taken(server.url()) as next_one:
+        assert next_one.take() == ids(7)[1:6]
+
+
+def test_what_is_held_is_left_to_the_ledger_when_the_queue_is_away(server: RedisServer, taken: Taken) -> None:
+    put(server, message(ids(1)[0]))
+    taken.take()
+    server.kill()
+
+    taken.connection.close()
 
 
 @pytest.mark.parametrize(
