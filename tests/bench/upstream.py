@@ -2,12 +2,14 @@
 
     python -m tests.bench.upstream --port 8090 --latency-ms 200
 
-It neither checks nor remembers anything; the faithful fake is :mod:`tests.fake_iamport`.
+It neither checks nor remembers anything, and names the customer_uid of the path; the faithful fake is
+:mod:`tests.fake_iamport`.
 """
 
 import asyncio
 import json
 import time
+from email.utils import formatdate
 from typing import Any
 
 import click
@@ -15,8 +17,8 @@ import click
 from producer.runtime.lockdown import end_with_parent
 
 LOGIN = b"POST /users/getToken "
+CUSTOMERS = b"/subscribe/customers/"
 CUSTOMER = {
-    "customer_uid": "bench",
     "pg_provider": "nice",
     "pg_id": "nictest04m",
     "customer_id": None,
@@ -36,16 +38,17 @@ CUSTOMER = {
 
 def _answer(response: dict[str, Any]) -> bytes:
     body = json.dumps({"code": 0, "message": None, "response": response}, ensure_ascii=False).encode()
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+    return f"{head}Date: {formatdate(usegmt=True)}\r\n\r\n".encode() + body
 
 
-STORED = _answer(CUSTOMER)
-
-
-def _token() -> bytes:
-    now = int(time.time())
-    return _answer({"access_token": f"{now:040x}", "now": now, "expired_at": now + 1800})
+def answer_to(request: bytes) -> bytes:
+    """The answer to a request, by its first line."""
+    if request.startswith(LOGIN):
+        now = int(time.time())
+        return _answer({"access_token": f"{now:040x}", "now": now, "expired_at": now + 1800})
+    uid = request.partition(CUSTOMERS)[2].partition(b" ")[0].decode()
+    return _answer({"customer_uid": uid, **CUSTOMER})
 
 
 class Upstream(asyncio.Protocol):
@@ -66,7 +69,7 @@ class Upstream(asyncio.Protocol):
             length = end + 4 + int(tail.split(b"\r", 1)[0] or 0)
             if len(self._buffer) < length:
                 return
-            self._write(_token() if self._buffer.startswith(LOGIN) else STORED)
+            self._write(answer_to(bytes(self._buffer[:end])))
             del self._buffer[:length]
 
     def _write(self, answer: bytes) -> None:

@@ -368,9 +368,6 @@ def test_a_look_up_and_a_login_teach_imps_clock_and_it_is_never_ahead_of_it(fake
         answering(b"<html>", 502, DATE),
         answering(b"<html>", 200, DATE),
         answering(b'{"code": false}', 200, DATE),
-        answering(ENVELOPE),
-        answering(ENVELOPE, 200, b"Date: yesterday"),
-        answering(ENVELOPE, 200, b"Date: Thu, 99 Nov 2026 00:00:00 GMT"),
     ],
 )
 def test_only_the_date_of_an_envelope_is_imps_clock(answer: bytes) -> None:
@@ -379,6 +376,27 @@ def test_only_the_date_of_an_envelope_is_imps_clock(answer: bytes) -> None:
         client.find_customer("gildong", "token")
 
     assert client.now() is None
+
+
+@pytest.mark.parametrize("date", [(), (b"Date: yesterday",), (b"Date: Thu, 99 Nov 2026 00:00:00 GMT",)])
+def test_where_something_answers_for_imp_without_a_date_this_machines_clock_stands_in_a_minute_back(
+    date: tuple[bytes, ...],
+) -> None:
+    boot = iter([50.0, 53.5])
+    with KeepAlive(answering(ENVELOPE, 200, *date)) as server:
+        client = IamportClient(server.url, boot_clock=lambda: next(boot), wall_clock=lambda: AT_DATE)
+        client.find_customer("gildong", "token")
+
+    assert client.now() == AT_DATE - 60 + 3.5
+
+
+def test_a_date_counts_for_more_than_this_machines_clock() -> None:
+    with KeepAlive(answering(ENVELOPE)) as server:
+        client = IamportClient(server.url, boot_clock=lambda: 50.0, wall_clock=lambda: AT_DATE + 7200)
+        for server.answer in (answering(ENVELOPE), answering(ENVELOPE, 200, DATE), answering(ENVELOPE)):
+            client.find_customer("gildong", "token")
+
+    assert client.now() == AT_DATE
 
 
 @pytest.mark.parametrize(("idle_s", "connections"), [(LONG_S, 1), (-1.0, 3)])

@@ -28,6 +28,7 @@ ONETIME_FIELDS = (
     *("merchant_uid", "customer_uid", "amount", "name", "pg", "channel_group_id"),
     *("card_quota", "vat_amount", "tax_free", "product_type"),
 )
+UNSURE_S = 60.0  # so much this machine's clock may be ahead of i'mport's
 SPELLED = {"channel_group_id": "channelGroupId"}  # at onetime, and only there
 
 
@@ -54,6 +55,7 @@ class IamportClient:
         slack_s: what a whole call may take beyond one connect and one read timeout.
         clock: monotonic seconds.
         boot_clock: the same, and it goes on while the machine is suspended.
+        wall_clock: Unix seconds; where no answer has a ``Date``, and only there.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class IamportClient:
         slack_s: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
         boot_clock: Callable[[], float] = since_boot,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._prefix = "Bearer " if auth_style == "bearer" else ""
@@ -76,7 +79,7 @@ class IamportClient:
         self._login_timeout = (min(connect_timeout_s, LOGIN_CONNECT_S), min(read_timeout_s, LOGIN_READ_S))
         self._verify: str | bool = ca_file or True
         self._proxies = {"http": proxy_url, "https": proxy_url} if proxy_url else {}
-        self._clock, self._boot_clock = clock, boot_clock
+        self._clock, self._boot_clock, self._wall_clock = clock, boot_clock, wall_clock
         self._heard: tuple[float, float] | None = None
         self._watchdog = Watchdog(clock)
         self._mine = threading.local()
@@ -111,7 +114,8 @@ class IamportClient:
     def now(self) -> float | None:
         """I'mport's clock, Unix seconds, never ahead of it: its newest ``Date`` and what has passed since.
 
-        None while nothing was heard of it.
+        Where something answers for it without a ``Date``, this machine's clock stands in, a minute back. None while
+        nothing was heard of it.
         """
         heard = self._heard
         return None if heard is None else heard[0] + self._boot_clock() - heard[1]
@@ -136,6 +140,8 @@ class IamportClient:
         answer = self._exchange(request, timeout, deadline_s)
         if answer.date is not None:
             self._heard = (answer.date, self._boot_clock())
+        elif answer.code is not None and self._heard is None:
+            self._heard = (self._wall_clock() - UNSURE_S, self._boot_clock())
         metrics.CALLS.labels(name, str(answer.status)).observe(self._clock() - began)
         return answer
 
