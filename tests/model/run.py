@@ -69,7 +69,8 @@ def run_stories(every: int = 1) -> int:
     Raises:
         AssertionError: a promise was broken; the note names the story.
     """
-    chosen = random.Random(0).sample(list(stories()), len(list(stories())) // every)
+    known = list(stories())
+    chosen = random.Random(0).sample(known, len(known) // every)
     with worlds() as make_world:
         for story in chosen:
             try:

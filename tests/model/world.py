@@ -348,7 +348,7 @@ class World:
 
     def _looks_paid(self, asked: NewJob) -> bool:
         """True if the card of a payment was gone, and its order was paid by another since: paid it is."""
-        is_card_gone = self.has_vault_forgotten or self.has_ledger_forgotten or self.has_clock_stepped
+        is_card_gone = self.has_vault_forgotten or self.has_ledger_forgotten
         since = min(
             (post.at for post in self.upstream.posts if post.card_number == asked.card_number), default=math.inf
         )
