@@ -148,7 +148,7 @@ def model(seed: int, examples: int, steps: int, *, shrinks: bool) -> None:
 @main.command()
 @click.option("--every", default=1, show_default=True, help="One of so many.")
 def stories(every: int) -> None:
-    """Each pair of fates of a job's two POSTs, with a store that forgets, or another program beside, under one clock."""
+    """Each pair of fates of a job's two POSTs; a store may forget, another program send the same."""
     tell(lambda: {"stories": run_stories(every)})
 
 
