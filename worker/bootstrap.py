@@ -1,5 +1,6 @@
 """Assembly: the parts of a worker, put together once per process from its settings."""
 
+import secrets
 import threading
 from functools import cache
 from typing import NamedTuple
@@ -15,10 +16,13 @@ from worker.keys.from_command import CommandKeys
 from worker.keys.opening import Opener, OpeningKeys, ProducerKeys
 from worker.ledger import Ledger
 from worker.look_up import LookUps
+from worker.open_jobs import OpenJobs
 from worker.rate_limit import SharedRate
 from worker.reconciliation import Reconciler
 from worker.settings import WorkerSettings
 from worker.token_cache import TokenCache
+
+PROCESS = secrets.token_hex(6)  # names this process in the ledger: a sign of life, and what it holds
 
 log = structlog.get_logger()
 
@@ -27,6 +31,7 @@ class Worker(NamedTuple):
     """The parts that the tasks and the sweeper of this process share."""
 
     ledger: Ledger
+    open_jobs: OpenJobs
     issuance: Issuance
     reconciler: Reconciler
     stopping: threading.Event
@@ -76,8 +81,9 @@ def assemble(settings: WorkerSettings) -> Worker:
     opener = open_keyrings(settings)
     iamport = iamport_client(settings)
     vault = Stores(settings.vault_url, "vault")
+    ledger_links = Stores(settings.ledger_url, "ledger")
     ledger = Ledger(
-        Stores(settings.ledger_url, "ledger"),
+        ledger_links,
         vault,
         call_deadline_s=iamport.call_deadline_s,
         doubt_s=settings.look_up_for_s,
@@ -92,7 +98,7 @@ def assemble(settings: WorkerSettings) -> Worker:
     stopping = threading.Event()
     issuance = Issuance(ledger, rate, opener, tokens, iamport, pause=lambda seconds: not stopping.wait(seconds))
     reconciler = Reconciler(ledger, rate, tokens, LookUps(rate, tokens, iamport), stopping)
-    return Worker(ledger, issuance, reconciler, stopping, settings.imp_rate_per_s)
+    return Worker(ledger, OpenJobs(ledger_links, vault), issuance, reconciler, stopping, settings.imp_rate_per_s)
 
 
 @cache

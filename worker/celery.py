@@ -12,7 +12,7 @@ import redis
 import structlog
 from celery import Celery, signals
 
-from producer.contract.job import QUEUES, RECOVERY, TASK_NAME
+from producer.contract.job import MIGRATION, QUEUES, TASK_NAME
 from producer.runtime.alive import alive_file
 from producer.runtime.errors import StoreUnavailable
 from producer.runtime.lockdown import MemoryNotLocked, has_scrubbing_allocator, lock_down
@@ -20,8 +20,9 @@ from producer.runtime.logs import set_up_logs
 from producer.runtime.redis_store import Link, Stores
 from producer.runtime.store_errors import trouble
 from worker import message_filter
-from worker.bootstrap import this_worker
+from worker.bootstrap import PROCESS, this_worker
 from worker.errors import SettingsError
+from worker.open_jobs import Due
 from worker.settings import WorkerSettings
 from worker.start_check import check_stores
 from worker.sweeper import Sweeper
@@ -60,39 +61,52 @@ def _check_settings(**_: Any) -> None:  # noqa: ANN401 — Celery's
 
 
 @signals.worker_ready.connect
-def _start_sweeper(**_: Any) -> None:  # noqa: ANN401 — Celery's
-    room = max(math.ceil(this_worker().rate_per_s), MIGRATION_ROOM_LEAST)  # about a second's work
-    alive = alive_file(os.environ.get("BILLING_WORKER_NUMBER", "0")).touch
-    sweeper = Sweeper(this_worker().ledger, _publish, _depths, migration_room=room, alive=alive)
+def _start_sweeper(sender: Any, **_: Any) -> None:  # noqa: ANN401 — Celery's consumer
+    worker = this_worker()
+    sweeper = Sweeper(
+        worker.open_jobs,
+        _publish,
+        _depths,
+        PROCESS,
+        places=sender.initial_prefetch_count or 1,
+        migration_room=max(math.ceil(worker.rate_per_s), MIGRATION_ROOM_LEAST),  # about a second's work
+        has_front=app.conf.broker_url.startswith("redis"),
+        alive=alive_file(os.environ.get("BILLING_WORKER_NUMBER", "0")).touch,
+    )
     _sweepers.append(sweeper)
     sweeper.start()
-    this_worker().reconciler.start()
+    worker.reconciler.start()
 
 
 @signals.worker_shutting_down.connect
-def _stop(**_: Any) -> None:  # noqa: ANN401 — Celery's
+def _give_back(**_: Any) -> None:  # noqa: ANN401 — Celery's
     this_worker().stopping.set()  # jobs that wait for their turn are given back
-    while _sweepers:
+
+
+@signals.worker_shutdown.connect
+def _stop(**_: Any) -> None:  # noqa: ANN401 — Celery's
+    while _sweepers:  # until now: what this process still has in hand is its own
         _sweepers.pop().stop()
 
 
-def _publish(due: list[tuple[str, str]]) -> None:
+def _publish(due: list[Due]) -> None:
     try:
         with app.producer_pool.acquire(block=True, timeout=5) as producer:
-            for job_id, queue in due:
-                _send(producer, job_id, queue)
+            for one in due:
+                _send(producer, one)
     except Exception as error:
         words, is_lasting = trouble("queue", app.conf.broker_url, error)
         raise StoreUnavailable(words, is_lasting=is_lasting) from None
 
 
-def _send(producer: Any, job_id: str, queue: str) -> None:  # noqa: ANN401 — kombu's
+def _send(producer: Any, due: Due) -> None:  # noqa: ANN401 — kombu's
     app.send_task(
         TASK_NAME,
-        args=(job_id,),
-        task_id=job_id,
-        queue=RECOVERY,
-        headers={message_filter.ACCEPTED_FOR: queue},  # a hint for the shared rate; whoever forges it gains nothing
+        args=(due.job_id,),
+        task_id=due.job_id,
+        queue=due.queue,
+        priority=message_filter.FRONT if due.queue == MIGRATION else None,
+        headers={message_filter.ACCEPTED_FOR: due.accepted_for},  # for the shared rate; whoever forges it gains nothing
         producer=producer,
         ignore_result=True,
     )

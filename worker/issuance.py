@@ -31,6 +31,7 @@ from worker.iamport.answer import NO_ANSWER, Answer
 from worker.iamport.codes import Verdict
 from worker.iamport.login import LOGIN_THROTTLED
 from worker.iamport.verdict import NOTHING, Expected, Judged, judge_issue, judge_onetime
+from worker.liveness import LEAVE_WITHIN_S, since_boot
 from worker.look_up import Asker, LookUps
 from worker.model import (
     OVERDUE,
@@ -63,7 +64,6 @@ from worker.retry import (
     is_repeatable,
 )
 
-MARK_SLACK_S = 5.0  # a call's lease outlives its deadline by more than this
 WRITE_RETRY_S, WRITE_RETRY_STOPPING_S, WRITE_RETRY_PAUSE_S = 300.0, 15.0, 0.5  # a late word is judged by the ledger
 SECOND_S = 1.0  # i'mport's instants are whole seconds
 UNKNOWN_PRODUCER_GRACE_S = 300.0  # so long the key of a producer that was just added may take to come here
@@ -84,6 +84,7 @@ class Issuance:
     Args:
         ledger, rate, opener, tokens, iamport: the parts of the story.
         clock: monotonic seconds.
+        boot_clock: the same, and it goes on while the machine is suspended.
         pause: waits so many seconds; False, at once, when the process is to stop.
         sleep: waits so many seconds.
     """
@@ -97,11 +98,13 @@ class Issuance:
         iamport: IamportLike,
         *,
         clock: Callable[[], float] = time.monotonic,
+        boot_clock: Callable[[], float] = since_boot,
         pause: Callable[[float], bool] = pause,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._ledger, self._rate, self._opener, self._tokens = ledger, rate, opener, tokens
-        self._iamport, self._clock, self._pause, self._sleep = iamport, clock, pause, sleep
+        self._iamport, self._clock, self._boot_clock = iamport, clock, boot_clock
+        self._pause, self._sleep = pause, sleep
         self._turns, self._look_ups = Turns(clock, pause), LookUps(rate, tokens, iamport)
 
     def run(self, job_id: str, delivery: str, *, is_migration: bool = False) -> Outcome | Snooze | NotOurs | NotClaimed:
@@ -148,8 +151,9 @@ class Issuance:
         for is_second in (False, True):
             job, card = self._open(lease, permit)
             token = self._token(lease, permit)
+            began = self._boot_clock()
             attempt = self._mark_sent(lease)
-            judged = self._post(lease, permit, job, card, token)
+            judged = self._post(lease, permit, job, card, token.text, began + LEAVE_WITHIN_S)
             if judged.verdict is not Verdict.TOKEN_REFUSED or lease.is_doubtful:
                 return after_answer(judged, lease, attempt)
             del card  # nothing was done: once more with a new token, and sealed until its turn
@@ -162,13 +166,8 @@ class Issuance:
     def _look_up(self, lease: Lease, permit: RatePermit, turn: Turn) -> Step:
         """Ask i'mport what became of a POST."""
         job, card = self._opened(lease, permit)
-        ours = Expected(
-            lease.first_sent_at,
-            lease.known_until,
-            job.amount if job else None,
-            card.fits if card else None,
-            2 if lease.is_doubtful else 1,
-        )
+        amount, fits = (job.amount, card.fits) if job and card else (None, None)
+        ours = Expected(lease.first_sent_at, lease.known_until, amount, fits, 2 if lease.is_doubtful else 1)
         asker, paid_only = self._asker(lease, permit, turn), is_repeatable(lease.answer, lease)
         found = self._look_ups.of(lease, ours, asker, paid_only=paid_only)
         return after_look_up(*found, lease, has_card=card is not None)
@@ -235,7 +234,7 @@ class Issuance:
 
     def _mark_sent(self, lease: Lease) -> int:
         """Mark it sent, durably and in both stores; gives which attempt it is."""
-        began, imports_now = self._clock(), self._iamport.now()
+        imports_now = self._iamport.now()
         if imports_now is None:
             raise NotNow(Snooze(backoff_s(lease.attempts + 1), "no_clock"))
         if lease.is_same_second(imports_now):
@@ -244,20 +243,21 @@ class Issuance:
             attempt = self._ledger.mark_sent(lease, imports_now)
         except MarkNotKept:
             raise NotNow(Snooze(backoff_s(lease.attempts + 1), VAULT_SILENT)) from None
-        if attempt is None or self._clock() - began > MARK_SLACK_S:  # it may be in other hands when this would arrive
+        if attempt is None:
             raise NotNow(NotOurs())
         if attempt == OVERDUE:  # one that is doubtful is looked up a last time
             too_late = End(Status.EXPIRED, lease.reason or "deadline")
             raise NotNow(Snooze(0.0, LOOK_UP, "presumed") if lease.is_doubtful else too_late)
         return attempt
 
-    def _post(self, lease: Lease, permit: RatePermit, job: Job, card: Card, token: SharedToken) -> Judged:
-        """Send it, once."""
+    def _post(self, lease: Lease, permit: RatePermit, job: Job, card: Card, token: str, leave_by: float) -> Judged:
+        """Send it, once, and not too late: it may be in other hands then."""
         if job.operation is Operation.ONETIME:
-            answer = self._iamport.onetime(_without_key(job) if lease.newer_applied else job, card, token.text)
+            job = _without_key(job) if lease.newer_applied else job
+            answer = self._iamport.onetime(job, card, token, leave_by)
             judged = judge_onetime(answer, job.merchant_uid)
         else:
-            answer = self._iamport.issue(job, card, token.text)
+            answer = self._iamport.issue(job, card, token, leave_by)
             judged = judge_issue(answer, job.customer_uid)
         self._rate.report(permit, answer)
         return judged

@@ -3,14 +3,11 @@
 Keys: see :mod:`producer.contract.redis_keys`. Must never be given anything of a card.
 """
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-
-import redis
+from collections.abc import Callable, Iterator
 
 from producer.contract import redis_keys
-from producer.contract.job import QUEUES
+from producer.contract.job import RECOVERY
 from producer.contract.outcome import Outcome, Status
 from producer.contract.reconciled import Reconciled
 from producer.runtime.errors import StoreUnavailable
@@ -19,11 +16,9 @@ from worker.errors import MarkNotKept
 from worker.iamport.verdict import Judged
 from worker.model import LOOK_UPS, OVERDUE, Doubtful, Lease, NotClaimed, Snooze, early_look_ups
 from worker.result import KEY_NOT_STORED, celery_result
-from worker.room import full_store, memory_of, read_info
 
-CLAIM, SENT, HOLD, WAIT, FINISH, DUE, LOCK, SET_NOTE, KEEP, DOUBTFUL, NOTE_RECONCILED = (
-    Script("worker", name)
-    for name in ("claim", "sent", "hold", "wait", "finish", "due", "lock", "note", "keep", "doubtful", "reconciled")
+CLAIM, SENT, HOLD, WAIT, FINISH, KEEP, DOUBTFUL, NOTE_RECONCILED = (
+    Script("worker", name) for name in ("claim", "sent", "hold", "wait", "finish", "keep", "doubtful", "reconciled")
 )
 ASKED_AFTER_S = (600.0, 3600.0, 86_400.0)  # i'mport is asked about a job in doubt so long after its end
 CLAIM_LEASE_S = 75.0  # waiting for a turn and for a token, each within its bounds
@@ -72,11 +67,12 @@ class Ledger:
         Raises:
             StoreUnavailable: the ledger does not answer; the lease, if there is one, runs out.
         """
-        prefixes = (redis_keys.FRESH, redis_keys.CLAIMED, redis_keys.CUSTOMER, redis_keys.JOB)
+        prefixes = (redis_keys.FRESH, redis_keys.PASSED, redis_keys.CUSTOMER, redis_keys.JOB)
         orders = (redis_keys.ORDER, redis_keys.ORDER_OPEN)
-        keys = [redis_keys.JOB + job_id, redis_keys.OPEN]
+        keys = [redis_keys.JOB + job_id, redis_keys.OPEN, redis_keys.FRONT]
         every_s = self._doubt_s / LOOK_UPS
-        answer = self._stores.local.run(CLAIM, keys, job_id, delivery, CLAIM_LEASE_S, *prefixes, every_s, *orders)
+        arguments = (job_id, delivery, CLAIM_LEASE_S, *prefixes, every_s, *orders, RECOVERY)
+        answer = self._stores.local.run(CLAIM, keys, *arguments)
         word = answer[0].decode()
         if word != "claimed":
             return NotClaimed(word, answer[1] if len(answer) > 1 else None)
@@ -120,7 +116,7 @@ class Ledger:
         """Give a job back for a while; False if another delivery has it."""
         keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN]
         answer = wait.answer.to_json() if wait.answer else ""
-        arguments = (wait.delay_s, wait.reason, wait.last_post, int(wait.found_nothing), answer)
+        arguments = (wait.delay_s, wait.reason, wait.last_post, int(wait.found_nothing), answer, redis_keys.CUSTOMER)
         return bool(self._stores.local.run(WAIT, keys, lease.job_id, lease.delivery, *arguments))
 
     def now(self) -> float:
@@ -183,56 +179,6 @@ class Ledger:
     def forget(self, job_id: str) -> None:
         """Delete the sealed request of a finished job, without waiting for it."""
         self._vault.local.send_unanswered("UNLINK", redis_keys.SEALED + job_id)
-
-    def due(
-        self, most: int, most_migration: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]
-    ) -> list[tuple[str, str]]:
-        """Ids that want a message, each with the queue that it was accepted for; see ``due.lua``.
-
-        Args:
-            empty_s: for each of :data:`QUEUES`, how long it has been empty, or -1.
-        """
-        keys = [
-            redis_keys.OPEN,
-            redis_keys.SWEPT,
-            *(redis_keys.FRESH + q for q in QUEUES),
-            *(redis_keys.CLAIMED + q for q in QUEUES),
-        ]
-        answer = self._stores.local.run(DUE, keys, most, guard_s, overtaken_s, most_migration, *empty_s, redis_keys.JOB)
-        names = [item.decode() for item in answer]
-        return list(zip(names[::2], names[1::2], strict=True))
-
-    def hold_sweeper(self, owner: str, life_s: int) -> bool:
-        """True if this owner is the one sweeper for the next seconds."""
-        return bool(self._stores.local.run(LOCK, [redis_keys.SWEEPER], owner, life_s))
-
-    def refuse_jobs_while_full(self) -> tuple[str, bool]:
-        """Have jobs refused while a store is nearly full.
-
-        Returns:
-            Which store it is, or empty text; and whether that is new.
-        """
-        link = self._stores.local
-        stores = {"ledger": memory_of(link), "vault": memory_of(self._vault.local)}
-        before = (link.call("GET", redis_keys.FULL) or b"").decode()
-        full = full_store(stores, int(link.call("ZCARD", redis_keys.OPEN)), before)
-        return full, bool(link.run(SET_NOTE, [redis_keys.FULL], full))
-
-    def rewrite_after_restart(self) -> bool:
-        """Have the server write its append-only file anew, once after each of its starts; whether it was asked now.
-
-        A power cut may end the file within a script's writes. Servers up to Redis 8.0 and Valkey 8.1 leave them there,
-        do without them, and carry out that part of them at their next start but one (measured).
-        """
-        link = self._stores.local
-        if read_info(link, "persistence").get("aof_enabled") != "1":
-            return False
-        run_id = read_info(link, "server")["run_id"]
-        if (link.call("GET", redis_keys.REWRITTEN) or b"").decode() == run_id:
-            return False
-        with contextlib.suppress(redis.ResponseError):  # one is being written already
-            link.call("BGREWRITEAOF")
-        return bool(link.run(SET_NOTE, [redis_keys.REWRITTEN], run_id))
 
 
 def _counts_from(outcome: Outcome) -> str:

@@ -28,6 +28,7 @@ JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ACCEPTED_FOR = "billing_queue"  # header of a message on the recovery queue: which queue its job was accepted for
 NEVER_SET = ("eta", "expires", "group", "chord", "callbacks", "errbacks")
 MESSAGE_LIMIT = 16_384
+FRONT = 9  # the priority of a message that goes before those that lie in its queue
 
 log = structlog.get_logger()
 
@@ -145,6 +146,13 @@ class Channel(redis.Channel):
                 pipe.execute()
         except (*self.connection_errors, *self.connection.channel_errors):
             log.info("messages left to the ledger", count=len(messages))
+
+    def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:  # noqa: ANN401 — kombu's
+        if self._get_message_priority(message) < FRONT:
+            super()._put(queue, message, **options)
+            return
+        with self.conn_or_acquire() as client:
+            client.rpush(queue, dumps(message))
 
     def close(self) -> None:
         """As kombu's; before its connections go, what is held is given back."""

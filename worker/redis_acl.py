@@ -71,7 +71,8 @@ LEDGER = {
         keys=f"recovery interactive migration _kombu.binding* {EVERYTHING} {redis_keys.RESULT}*",
         commands=f"""&/0.celeryev/* &{redis_keys.RESULT}* {CONNECT} {SCRIPTS} +@list -lset -linsert
             +sadd +srem +smembers +exists +del +expire +pttl +get +set +setex +hget +hset +hsetnx +hmget +hdel +hincrby
-            +hexists +hlen +hscan +persist +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore +zscore +zcard +zcount
+            +hexists +hlen +hscan +hgetall +persist +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore
+            +zremrangebyrank +zscore +zcard +zcount
             +xadd +publish +info +bgrewriteaof""",
     ),
     "producer": Role(keys=PRODUCER_KEYS, commands=PRODUCER_COMMANDS),

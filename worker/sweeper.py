@@ -1,14 +1,13 @@
-"""Sweeper: puts ids of jobs that want a message on the ``recovery`` queue. A thread in every worker, one at work.
+"""Sweeper: puts ids of jobs that want a message on a queue. A thread in every worker process, one at work.
 
-Wakes what is due (a retry, a lease that ran out, a deadline), and re-publishes what was lost on the way: a never
-claimed job is missing only if jobs accepted well after it in the same queue have been claimed, or the queue has been
-empty for a while. A backlog that merely waits is left alone, and no more is published than ``recovery`` has room for.
-Has new jobs refused while a store is nearly full, and the ledger's file written anew after its server was started.
+Wakes what is due (a retry, a lease that ran out, a deadline), and publishes anew what was lost on the way: a message is
+lost once as many later ones of its queue were claimed as all processes have places, or its queue has been empty for a
+while. A backlog that merely waits is left alone, and no more is published than there is room for.
 
-Keys: ``billing:sweeper``, the lock of the one at work; ``billing:full``, ``billing:rewritten``.
+Shows that its process lives, and frees what the dead held. Has new jobs refused while a store is nearly full, and the
+ledger's file written anew after its server was started.
 """
 
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -16,15 +15,12 @@ from collections.abc import Callable
 import structlog
 
 from producer.contract.job import QUEUES, RECOVERY
-from producer.runtime.errors import ProcessError
+from producer.runtime.errors import ProcessError, StoreUnavailable
 from worker import metrics
-from worker.ledger import Ledger
+from worker.open_jobs import Due, OpenJobs
 
 SWEEP_PERIOD_S = 0.5
-LOCK_LIFE_S = 10
 ROOM = 1000  # ids on the recovery queue at most
-GUARD_S = 60.0  # an id that was published is looked at again after this, should its message be lost
-OVERTAKEN_S = 30.0
 
 log = structlog.get_logger()
 
@@ -33,73 +29,82 @@ class Sweeper:
     """Looks after the open jobs.
 
     Args:
-        ledger: the ledger.
-        publish: puts ids on the recovery queue, each with the queue that it was accepted for.
+        jobs: the open jobs.
+        publish: puts ids on their queues.
         depths: how many messages each of :data:`QUEUES` holds.
-        migration_room: ids of migrations on the recovery queue at most; customers wait behind them.
+        process: names this process, and no other.
+        places: how many messages it may hold.
+        migration_room: ids of migrations that come back at once; about a second's work.
+        has_front: whether ``publish`` can put a message before others.
         clock: monotonic seconds.
         alive: called each time the loop goes round.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
-        publish: Callable[[list[tuple[str, str]]], None],
+        jobs: OpenJobs,
+        publish: Callable[[list[Due]], None],
         depths: Callable[[], list[int]],
+        process: str,
         *,
+        places: int = 1,
         migration_room: int = ROOM,
+        has_front: bool = True,
         clock: Callable[[], float] = time.monotonic,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
-        self._ledger, self._publish, self._depths, self._clock = ledger, publish, depths, clock
-        self._migration_room, self._alive = migration_room, alive
-        self._owner = secrets.token_hex(8)
+        self._jobs, self._publish, self._depths, self._clock = jobs, publish, depths, clock
+        self._process, self._places, self._alive = process, places, alive
+        self._migration_room, self._has_front = migration_room, has_front
         self._empty_since: dict[str, float] = {}
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin, in a thread of its own."""
+        """Show a first sign of life, then go on in a thread of its own."""
+        try:
+            self._jobs.show_life(self._process, self._places)
+        except StoreUnavailable as error:
+            log.warning("sweeper waits", problem=str(error))
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the sweep at work."""
+        """End after the sweep at work; nothing is held any more."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
+        try:
+            self._jobs.leave(self._process)
+        except StoreUnavailable as error:
+            log.info("left without a word", problem=str(error))
 
     def sweep(self) -> int:
-        """One sweep, if this is the one at work; how many ids it published."""
-        if not self._ledger.hold_sweeper(self._owner, LOCK_LIFE_S):
+        """A sign of life; and one sweep, if this is the process at work: how many ids it published."""
+        roll = self._jobs.show_life(self._process, self._places)
+        if roll.given_up:
+            log.warning("processes without a sign of life: what they held is free", count=roll.given_up)
+        if not roll.is_sweeper:
             self._empty_since.clear()
             return 0
         try:
-            return self._publish_due()
+            return self._publish_due(roll.places)
         finally:  # whatever became of that; and that does not wait for a vault that is away
             self._keep_house()
 
-    def _publish_due(self) -> int:
+    def _publish_due(self, places: int) -> int:
         depths = dict(zip(QUEUES, self._depths(), strict=True))
-        room = ROOM - depths[RECOVERY]
-        if room <= 0:
-            return 0
-        due = self._ledger.due(
-            room,
-            max(self._migration_room - depths[RECOVERY], 0),
-            guard_s=GUARD_S,
-            overtaken_s=OVERTAKEN_S,
-            empty_s=self._empty_for(depths),
-        )
+        room = max(ROOM - depths[RECOVERY], 0)
+        due = self._jobs.due(room, self._migration_room, places, self._empty_for(depths), has_front=self._has_front)
         if due:
             self._publish(due)
             metrics.SWEPT.inc(len(due))
         return len(due)
 
     def _keep_house(self) -> None:
-        if self._ledger.rewrite_after_restart():
+        if self._jobs.rewrite_after_restart():
             log.info("append-only file written anew: the ledger's server was started")
-        full, is_new = self._ledger.refuse_jobs_while_full()
+        full, is_new = self._jobs.refuse_jobs_while_full()
         if is_new and full:
             log.error("jobs are refused: a store is nearly full", store=full)
         elif is_new:

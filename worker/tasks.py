@@ -10,7 +10,7 @@ from producer.contract.job import MIGRATION, TASK_NAME
 from producer.contract.outcome import Outcome
 from producer.runtime.errors import StoreUnavailable
 from worker import metrics
-from worker.bootstrap import this_worker
+from worker.bootstrap import PROCESS, this_worker
 from worker.message_filter import ACCEPTED_FOR
 from worker.model import NotClaimed, Snooze
 
@@ -27,7 +27,9 @@ def run(self: Any, job_id: str) -> None:  # noqa: ANN401 — Celery's task
     queue = self.request.get(ACCEPTED_FOR) or (self.request.delivery_info or {}).get("routing_key")
     with structlog.contextvars.bound_contextvars(job_id=job_id):
         try:
-            _report(this_worker().issuance.run(job_id, uuid.uuid4().hex, is_migration=queue == MIGRATION))
+            _report(
+                this_worker().issuance.run(job_id, f"{PROCESS}:{uuid.uuid4().hex}", is_migration=queue == MIGRATION)
+            )
         except StoreUnavailable as error:
             log.warning("job left to the ledger", problem=str(error))
 

@@ -7,13 +7,24 @@ key                                holds                                        
 =================================  ======================================================  =========================
 ``billing:job:{job_id}``           hash, the job record; fields below                      7 days after its outcome
 ``billing:open``                   sorted set of open job ids by ``next_at``               never
-``billing:fresh:{queue}``          sorted set of never claimed job ids by ``accepted_at``  never
-``billing:claimed:{queue}``        ``accepted_at`` of the newest job claimed there         never
+``billing:fresh:{queue}``          sorted set of ids whose message was not claimed yet, by  never
+                                   when it was published; a job's first: ``accepted_at``
+``billing:passed:{queue}``         sorted set of the newest of those that were claimed,    never
+                                   as many as all processes have places
+``billing:overtaken``              hash: by queue, the instant up to which messages that   never
+                                   were not claimed are lost
+``billing:comebacks``              sorted set of ids of migrations that are due            never
+``billing:front``                  sorted set of those put to the front of ``migration``   never
+``billing:alive``                  hash: by worker process, its last sign of life and its  never
+                                   places
+``billing:listened``               hash: ``from at``, how long the ledger has heard signs  never
+                                   without a break
 ``billing:customer:{uid}``         hash: ``sequence``, the newest one given; ``applied``,  7 days after the last use
                                    the newest one whose card came into force, and
                                    ``key_updated``, its time at i'mport; ``doubt_left
                                    doubt_from doubt_next``, while what a job in doubt
-                                   sent may land yet
+                                   sent may land yet; ``busy``, its jobs that are in
+                                   flight or in doubt
 ``billing:customer:{uid}:open``    sorted set of its open job ids by sequence              with the last of them
 ``billing:order:{merchant_uid}``   hash: ``sequence``; ``ended``, paid or in_doubt, once   7 days after the last use
                                    a payment of the order ended so; ``until``, i'mport's
@@ -35,7 +46,7 @@ key                                holds                                        
 ``billing:limits:{…}``             cards handed in, by address and by customer               with their window
 ``billing:migration:{name}``       hash: ``run state progress updated_at``; who runs it,        7 days after the last
                                    ``holder held_until``; ``asked throttle`` of its run          checkpoint
-``billing:sweeper``                the lock of the one sweeper at work                     10 s, renewed
+``billing:sweeper``                the process that sweeps                                 3 s, renewed
 ``billing:swept``                  when the last sweep was: a clock that steps back shows   never
 ``billing:rewritten``              the start of the ledger's server whose append-only     never
                                    file was written anew
@@ -67,7 +78,7 @@ Fields of the record (instants in Unix seconds of the ledger's clock):
 ``attempts`` ``claims`` ``transients``
     POSTs that were about to leave; claims since the last one that was released; answers that asked for another try soon
 ``lease`` ``leased_from`` ``leased_until``
-    the delivery that has it in hand, since when and until when
+    the delivery that has it in hand (``{process}:{number}``), since when and until when
 ``sent_at`` ``first_sent_at`` ``answer`` ``look_ups`` ``doubtful``
     set while only a look-up can tell what became of a POST; when the first such POST left, Unix seconds of i'mport's
     clock; what was answered to the last one; look-ups since then that found nothing; set for good once a POST counted
@@ -83,7 +94,12 @@ Fields of the record (instants in Unix seconds of the ledger's clock):
 JOB = "billing:job:"
 OPEN = "billing:open"
 FRESH = "billing:fresh:"
-CLAIMED = "billing:claimed:"
+PASSED = "billing:passed:"
+OVERTAKEN = "billing:overtaken"
+COMEBACKS = "billing:comebacks"
+FRONT = "billing:front"
+ALIVE = "billing:alive"
+LISTENED = "billing:listened"
 CUSTOMER = "billing:customer:"
 ORDER = "billing:order:"
 ORDER_OPEN = "billing:order-open:"

@@ -9,7 +9,7 @@ import pytest
 from producer import stores
 from producer.runtime.redis_store import Script
 from tests.servers import RedisServer
-from worker import ledger, rate_limit
+from worker import ledger, open_jobs, rate_limit
 
 KEY = "model:time"
 SCRIPTS = (
@@ -18,7 +18,8 @@ SCRIPTS = (
     ledger.HOLD,
     ledger.WAIT,
     ledger.FINISH,
-    ledger.DUE,
+    open_jobs.ALIVE,
+    open_jobs.DUE,
     rate_limit.PERMIT_SCRIPT,
     rate_limit.REPORT_SCRIPT,
 )

@@ -14,6 +14,7 @@ from tests.fake_iamport.exchange import Cut
 from tests.fake_iamport.journal import Applied
 from worker.iamport.answer import Answer
 from worker.iamport.client import IamportClient
+from worker.iamport.http import Call as Watched
 
 LATE_S = 120.0  # what is applied later than this after it was sent is excepted from the promises
 SILENCE, NOTHING_LEFT = Answer(0, was_sent=True), Answer(0, was_sent=False)
@@ -91,7 +92,7 @@ class Upstream(IamportClient):
         self.unrecorded: set[Applied] = set()  # charged, and i'mport has a failed record
         self._late: list[Late] = []
 
-    def _exchange(self, request: requests.PreparedRequest, timeout: tuple[float, float], deadline_s: float) -> Answer:
+    def _exchange(self, request: requests.PreparedRequest, timeout: tuple[float, float], _watched: Watched) -> Answer:
         call = _call(request)
         if self.is_down:
             return NOTHING_LEFT

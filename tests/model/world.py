@@ -23,6 +23,7 @@ from worker.issuance import Issuance
 from worker.keys.opening import Opener
 from worker.ledger import Ledger
 from worker.model import Lease, Snooze
+from worker.open_jobs import Due, OpenJobs
 from worker.rate_limit import SharedRate
 from worker.settings import WorkerSettings
 from worker.sweeper import Sweeper
@@ -122,10 +123,14 @@ class World:
             self._tokens,
             self.upstream,
             clock=lambda: self.clock.now,
+            boot_clock=lambda: self.clock.now,
             pause=self._pause,
             sleep=self.pass_time,
         )
-        self.sweeper = Sweeper(self.ledger, self._publish, self._depths, clock=lambda: self.clock.now)
+        self.open_jobs = OpenJobs(links, vault)
+        self.sweeper = Sweeper(
+            self.open_jobs, self._publish, self._depths, "sweeper", has_front=False, clock=lambda: self.clock.now
+        )
 
     # The producer.
 
@@ -392,8 +397,8 @@ class World:
                 last[entry.customer_uid] = sequence
         assert last == newest, f"in force {last}, newest accepted {newest}"
 
-    def _publish(self, due: list[tuple[str, str]]) -> None:
-        self._publisher.publish([(job_id, RECOVERY) for job_id, _ in due], "")
+    def _publish(self, due: list[Due]) -> None:
+        self._publisher.publish([(one.job_id, RECOVERY) for one in due], "")
 
     def _depths(self) -> list[int]:
         return [int(self.broker.llen(queue)) for queue in QUEUES]

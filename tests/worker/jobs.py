@@ -6,10 +6,12 @@ from producer.contract import redis_keys
 from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.job import INTERACTIVE, QUEUES, Request
 from producer.contract.outcome import Outcome, Status
+from producer.runtime.redis_store import Stores
 from producer.stores import Acceptance, NewJob
 from tests.servers import RedisServer
 from worker.ledger import Ledger
 from worker.model import End, Lease
+from worker.open_jobs import Due, OpenJobs
 from worker.result import outcome_of
 
 IMP_NOW = 990.125  # i'mport's clock has nothing to do with the ledger's
@@ -77,10 +79,21 @@ def sent(ledger: Ledger, job_id: str, delivery: str = "d1") -> Lease:
 
 
 def due(
-    ledger: Ledger, most: int = 10, most_migration: int = 100, empty_s: Sequence[float] = NOBODY_EMPTY
-) -> list[tuple[str, str]]:
+    store: RedisServer,
+    most: int = 10,
+    most_migration: int = 100,
+    empty_s: Sequence[float] = NOBODY_EMPTY,
+    *,
+    places: int = 2,
+    has_front: bool = True,
+) -> list[Due]:
     """What the sweeper is to publish."""
-    return ledger.due(most, most_migration, guard_s=60, overtaken_s=30, empty_s=empty_s)
+    return open_jobs(store).due(most, most_migration, places, empty_s, has_front=has_front)
+
+
+def open_jobs(store: RedisServer) -> OpenJobs:
+    """The sweeper's part of the ledger."""
+    return OpenJobs(Stores(store.url(1)), Stores(store.url(2)))
 
 
 def ended(lease: Lease, status: Status = Status.ISSUED, code: str | None = None, attempts: int = 0) -> Outcome:

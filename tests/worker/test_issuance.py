@@ -17,7 +17,8 @@ from worker.errors import LoginRefused, MarkNotKept, TokenUnavailable, UnknownKi
 from worker.iamport.answer import Annotation, Answer
 from worker.iamport.codes import Verdict
 from worker.iamport.verdict import Judged
-from worker.issuance import MARK_SLACK_S, WRITE_RETRY_S, Issuance
+from worker.issuance import WRITE_RETRY_S, Issuance
+from worker.liveness import LEAVE_WITHIN_S
 from worker.model import OVERDUE, Lease, Mark, NotClaimed, NotOurs, RatePermit, SharedToken, Snooze
 
 ISSUED = Answer(200, 0, None, Annotation(card_name="신한카드", card_number="424242******4242", inserted=5, updated=5))
@@ -133,8 +134,10 @@ class IamportOnPaper:
         self.tokens: list[str] = []
         self.jobs: list[Job] = []
         self.look_ups: list[str] = []
+        self.leave_by: list[float] = []
 
-    def issue(self, job: Job, card: Card, token: str) -> Answer:
+    def issue(self, job: Job, card: Card, token: str, leave_by: float) -> Answer:
+        self.leave_by.append(leave_by)
         self.tokens.append(token)
         self.jobs.append(job)
         return self._answer()
@@ -177,6 +180,7 @@ class Scene:
             self.tokens,
             self.iamport,
             clock=lambda: self.now,
+            boot_clock=lambda: self.now,
             pause=self.pause,
             sleep=self.pauses.append,
         )
@@ -232,17 +236,18 @@ def test_it_is_marked_sent_before_it_is_sent() -> None:
     assert scene.iamport.tokens == []
 
 
-def test_it_is_not_sent_if_marking_took_longer_than_its_lease_outlives_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    scene = Scene()
+def test_it_must_leave_so_soon_after_it_was_to_be_marked_as_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(DECLINED)
+    asked_at = scene.now
 
     def slowly(lease: Lease, now: float) -> int:
-        scene.now += MARK_SLACK_S + 1
+        scene.now += 100
         return 1
 
     monkeypatch.setattr(scene.ledger, "mark_sent", slowly)
+    scene.run()
 
-    assert scene.run() == NotOurs()
-    assert scene.iamport.tokens == []
+    assert scene.iamport.leave_by == [asked_at + LEAVE_WITHIN_S]
 
 
 def test_a_declined_card_is_sent_once_and_ends_with_the_gateways_code() -> None:

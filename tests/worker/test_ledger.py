@@ -13,7 +13,7 @@ from producer.errors import BrokerUnavailable
 from producer.runtime.redis_store import Stores
 from tests.ports import dead_port
 from tests.servers import RedisServer, wait_until
-from tests.worker.jobs import IMP_NOW, accept, change, claimed, due, end_lease, end_wait, ended, field, now, sent
+from tests.worker.jobs import IMP_NOW, accept, change, claimed, end_lease, end_wait, ended, field, now, open_jobs, sent
 from worker.errors import MarkNotKept
 from worker.iamport.codes import Verdict
 from worker.iamport.verdict import Judged
@@ -162,12 +162,12 @@ def test_a_job_runs_to_its_outcome_in_stores_at_their_limit(store: RedisServer, 
         assert ledger.mark_sent(lease, IMP_NOW) == 1
         assert ledger.finish(lease, ended(lease)) is not None
         assert ledger.wait(claimed(ledger, waiting), Snooze(1.0, "turn"))
-        assert ledger.hold_sweeper("me", 10)
-        assert ledger.refuse_jobs_while_full() == ("ledger", True)
+        assert open_jobs(store).show_life("me", 1).is_sweeper
+        assert open_jobs(store).refuse_jobs_while_full() == ("ledger", True)
     finally:
         store.client().config_set("maxmemory", "1gb")
     assert store.client(1).get(redis_keys.FULL) == b"ledger"
-    assert ledger.refuse_jobs_while_full() == ("", True)
+    assert open_jobs(store).refuse_jobs_while_full() == ("", True)
 
 
 def test_no_job_is_accepted_while_a_store_is_nearly_full_and_known_ones_are_answered(
@@ -181,7 +181,7 @@ def test_no_job_is_accepted_while_a_store_is_nearly_full_and_known_ones_are_answ
         accept(store, "new")
 
     assert caught.value.accepted is False
-    assert ledger.refuse_jobs_while_full() == ("", True)
+    assert open_jobs(store).refuse_jobs_while_full() == ("", True)
     assert accept(store, "new")
 
 
@@ -253,61 +253,6 @@ def test_what_imp_did_counts_from_whoever_brings_it_a_refusal_unless_it_was_sent
 
     assert ledger.finish(late, outcome) == (outcome if counts else None)
     assert ledger.finish(holder, ended(holder, Status.IN_DOUBT)) is not None
-
-
-def test_due_gives_each_id_once_and_again_after_the_guard(store: RedisServer, ledger: Ledger) -> None:
-    job_id = accept(store)
-    lease = claimed(ledger, job_id)
-    ledger.wait(lease, Snooze(0, "unsent"))
-
-    first = due(ledger)
-    second = due(ledger)
-
-    assert (first, second) == ([(job_id, INTERACTIVE)], [])
-
-
-def test_an_overdue_job_that_nobody_claimed_is_due(store: RedisServer, ledger: Ledger) -> None:
-    job_id = accept(store)
-    store.client(1).zadd(redis_keys.OPEN, {job_id: 1})
-
-    assert due(ledger) == [(job_id, INTERACTIVE)]
-
-
-def test_a_backlog_that_merely_waits_is_left_alone(store: RedisServer, ledger: Ledger) -> None:
-    for number in range(5):
-        accept(store, f"k{number}", uid=f"uid{number}")
-    claimed(ledger, job_id_of("k0"))
-
-    assert due(ledger) == []
-
-
-def test_a_job_that_others_overtook_by_far_is_due(store: RedisServer, ledger: Ledger) -> None:
-    lost, later = accept(store, "lost"), accept(store, "later", uid="another")
-    store.client(1).zincrby(redis_keys.FRESH + INTERACTIVE, -100, lost)
-    claimed(ledger, later)
-
-    assert due(ledger) == [(lost, INTERACTIVE)]
-
-
-def test_a_job_whose_queue_has_been_empty_for_long_is_due(store: RedisServer, ledger: Ledger) -> None:
-    lost = accept(store, "lost")
-    store.client(1).zincrby(redis_keys.FRESH + INTERACTIVE, -100, lost)
-    interactive_empty = [31.0 if queue == INTERACTIVE else -1.0 for queue in QUEUES]
-
-    assert due(ledger, empty_s=interactive_empty) == [(lost, INTERACTIVE)]
-
-
-def test_due_takes_no_more_than_there_is_room_for(store: RedisServer, ledger: Ledger) -> None:
-    for number in range(7):
-        ledger.wait(claimed(ledger, accept(store, f"k{number}", uid=f"uid{number}")), Snooze(0, "unsent"))
-
-    assert len(due(ledger, 5)) == 5
-
-
-def test_one_sweeper_is_at_work(ledger: Ledger) -> None:
-    assert ledger.hold_sweeper("one", 10)
-    assert ledger.hold_sweeper("one", 10)
-    assert not ledger.hold_sweeper("other", 10)
 
 
 def test_the_recovery_queue_comes_first() -> None:
@@ -446,27 +391,3 @@ def test_an_overdue_look_up_waits_as_it_asks(store: RedisServer, ledger: Ledger)
     ledger.wait(lease, Snooze(20, "look_up", "doubt"))
 
     assert float(store.client(1).zscore(redis_keys.OPEN, lease.job_id) or 0) - lease.claimed_at > 19
-
-
-def test_a_job_that_was_only_woken_at_its_deadline_does_not_make_others_look_lost(
-    store: RedisServer, ledger: Ledger
-) -> None:
-    older, ended_early = accept(store, "older"), accept(store, "early", uid="another")
-    db = store.client(1)
-    db.zincrby(redis_keys.FRESH + INTERACTIVE, -100, older)
-    db.hset(redis_keys.JOB + ended_early, "expires_at", 1)
-    claimed(ledger, ended_early)
-
-    assert due(ledger) == []
-
-
-def test_customers_do_not_wait_behind_a_migration_that_comes_back(store: RedisServer, ledger: Ledger) -> None:
-    moved = [accept(store, f"m{i}", uid=f"m{i}", queue="migration") for i in range(6)]
-    customer = accept(store, "customer", uid="customer")
-    for job_id in (*moved, customer):
-        ledger.wait(claimed(ledger, job_id), Snooze(0, "unsent"))
-
-    first = due(ledger, 10, 2)
-
-    assert first == [(moved[0], "migration"), (moved[1], "migration"), (customer, INTERACTIVE)]
-    assert due(ledger, 10, 2) == []  # the others in a moment

@@ -3,15 +3,15 @@
 import pytest
 
 from producer.contract import redis_keys
-from producer.contract.job import INTERACTIVE
+from producer.contract.job import INTERACTIVE, RECOVERY
 from producer.contract.outcome import Status
 from tests.servers import RedisServer
 from tests.worker.jobs import accept, change, claimed, due, ended, now, sent
 from worker.ledger import Ledger
 from worker.model import NotClaimed, Snooze
+from worker.open_jobs import Due
 
 STEP_S = 7200
-FRESH, CLAIMED = redis_keys.FRESH + INTERACTIVE, redis_keys.CLAIMED + INTERACTIVE
 
 
 def ahead(store: RedisServer, seconds: float = 0.0) -> float:
@@ -102,28 +102,9 @@ def test_a_sweep_that_was_ahead_of_now_shows_the_step_and_what_began_after_now_i
         if not is_held:
             ledger.wait(lease, Snooze(60, "throttled"))
     step_back(store, stepped)
-    assert due(ledger) == []
+    assert due(store) == []
     store.client(1).set(redis_keys.SWEPT, ahead(store))
 
-    assert due(ledger) == [(stepped, INTERACTIVE)]
-    assert due(ledger) == []
+    assert due(store) == [Due(stepped, INTERACTIVE, RECOVERY)]
+    assert due(store) == []
     assert float(store.client(1).get(redis_keys.SWEPT) or 0) <= now(store)
-
-
-def test_a_mark_of_how_far_a_queue_has_come_that_lies_ahead_makes_no_fresh_job_look_lost(
-    store: RedisServer, ledger: Ledger
-) -> None:
-    job_id = accept(store)
-    store.client(1).set(CLAIMED, ahead(store))
-
-    assert due(ledger) == []
-    lease = claimed(ledger, job_id)
-    assert float(store.client(1).get(CLAIMED) or 0) == pytest.approx(lease.accepted_at, abs=1e-3)
-
-
-def test_a_lock_of_the_sweeper_that_lasts_longer_than_it_may_is_taken_over(store: RedisServer, ledger: Ledger) -> None:
-    assert ledger.hold_sweeper("one", 10)
-    store.client(1).expire(redis_keys.SWEEPER, STEP_S)
-
-    assert ledger.hold_sweeper("other", 10)
-    assert not ledger.hold_sweeper("one", 10)

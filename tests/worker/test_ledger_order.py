@@ -3,12 +3,13 @@
 import pytest
 
 from producer.contract import redis_keys
-from producer.contract.job import INTERACTIVE
+from producer.contract.job import INTERACTIVE, RECOVERY
 from producer.contract.outcome import Status
 from tests.servers import RedisServer
 from tests.worker.jobs import accept, change, claimed, due, end_lease, end_wait, ended, field, now, sent
 from worker.ledger import Ledger
 from worker.model import LastPost, NotClaimed, Snooze
+from worker.open_jobs import Due
 
 CUSTOMER = redis_keys.CUSTOMER + "gildong_0001"
 
@@ -22,7 +23,7 @@ def test_a_newer_card_goes_first_and_the_older_one_waits_for_it(store: RedisServ
 
     ledger.finish(lease, ended(lease))
 
-    assert due(ledger) == [(older, INTERACTIVE)]
+    assert due(store) == [Due(older, INTERACTIVE, RECOVERY)]
     assert claimed(ledger, older, "d3").newer_applied
 
 
@@ -87,6 +88,7 @@ def test_the_post_after_an_unanswered_one_goes_before_newer_jobs_but_not_over_a_
     claim = claimed(ledger, older, "d2")
     ledger.wait(claim, Snooze(0, "throttled"))
     change(store, newer, sent_at=now(store))
+    store.client(1).hset(CUSTOMER, "busy", f"{older} {newer}")
 
     assert claim.is_doubtful
     assert ledger.claim(older, "d3") == NotClaimed("waiting")
@@ -224,7 +226,8 @@ def test_payments_of_one_order_go_one_after_another_as_they_were_accepted(store:
     assert ledger.claim(third, "d3") == NotClaimed("waiting")
     ledger.finish(lease, ended(lease, Status.DECLINED))
 
-    assert {job_id for job_id, _ in due(ledger)} == {second, third}  # they are woken
+    assert [one.job_id for one in due(store)] == [second]  # whose turn it is
+    end_wait(store, third)
     assert ledger.claim(third, "d3") == NotClaimed("waiting")
     assert claimed(ledger, second, "d2").order_ended == ""
 

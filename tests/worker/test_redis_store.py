@@ -7,7 +7,7 @@ from producer.runtime.redis_store import Link, Script, Stores
 from tests.servers import RedisServer
 from tests.worker.cycles import left_in_cycles
 
-ARGUMENTS = ("x", "d", 1, "f:", "c:", "u:", "j:", 120)  # of claim.lua
+ARGUMENTS = ("x", "d", 1, "f:", "p:", "u:", "j:", 120, "o:", "oo:", "recovery")  # of claim.lua
 
 
 @pytest.fixture
@@ -19,7 +19,9 @@ def test_a_script_is_loaded_where_it_is_missing(store: RedisServer) -> None:
     link = Link(store.url())
     store.client().script_flush()
 
-    assert link.run(Script("worker", "claim"), ["billing:job:x", "billing:open"], *ARGUMENTS) == [b"unknown"]
+    assert link.run(Script("worker", "claim"), ["billing:job:x", "billing:open", "billing:front"], *ARGUMENTS) == [
+        b"unknown"
+    ]
 
 
 def test_a_command_survives_a_restart_of_the_store(server: RedisServer) -> None:

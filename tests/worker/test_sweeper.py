@@ -2,19 +2,27 @@ from collections.abc import Sequence
 
 import pytest
 
-from producer.contract.job import MIGRATION, QUEUES, RECOVERY
+from producer.contract.job import INTERACTIVE, MIGRATION, QUEUES, RECOVERY
 from producer.runtime.errors import StoreUnavailable
+from worker.open_jobs import Due, Roll
 from worker.sweeper import ROOM, Sweeper
 
 
-class LedgerOnPaper:
+class JobsOnPaper:
     def __init__(self, due: list[str]) -> None:
-        self.ids, self.is_ours = due, True
+        self.ids, self.is_ours, self.is_away = due, True, False
         self.kept_house, self.is_vault_away = 0, False
-        self.asked: list[tuple[int, list[float]]] = []
+        self.asked: list[tuple[int, int, list[float]]] = []
+        self.signs: list[str] = []
 
-    def hold_sweeper(self, owner: str, life_s: int) -> bool:
-        return self.is_ours
+    def show_life(self, process: str, places: int) -> Roll:
+        if self.is_away:
+            raise StoreUnavailable
+        self.signs.append(process)
+        return Roll(self.is_ours, places, 0)
+
+    def leave(self, process: str) -> None:
+        self.signs.remove(process)
 
     def rewrite_after_restart(self) -> bool:
         return False
@@ -26,20 +34,22 @@ class LedgerOnPaper:
         return "", False
 
     def due(
-        self, most: int, most_migration: int, *, guard_s: float, overtaken_s: float, empty_s: Sequence[float]
-    ) -> list[tuple[str, str]]:
-        self.asked.append((most, list(empty_s)))
-        return [(one, "interactive") for one in self.ids[:most]]
+        self, most: int, most_migration: int, places: int, empty_s: Sequence[float], *, has_front: bool
+    ) -> list[Due]:
+        self.asked.append((most, places, list(empty_s)))
+        return [Due(one, INTERACTIVE, RECOVERY) for one in self.ids[:most]]
 
 
 class Scene:
     def __init__(self, due: list[str], **depths: int) -> None:
-        self.ledger, self.depths, self.now = LedgerOnPaper(due), depths, 0.0
+        self.jobs, self.depths, self.now = JobsOnPaper(due), depths, 0.0
         self.published: list[str] = []
         self.sweeper = Sweeper(
-            self.ledger,  # type: ignore[arg-type]
-            lambda due: self.published.extend(one for one, _ in due),
+            self.jobs,  # type: ignore[arg-type]
+            lambda due: self.published.extend(one.job_id for one in due),
             lambda: [self.depths.get(queue, 0) for queue in QUEUES],
+            "process",
+            places=7,
             clock=lambda: self.now,
         )
 
@@ -53,7 +63,7 @@ def test_what_is_due_is_published() -> None:
 
 def test_a_vault_that_is_away_holds_up_no_job() -> None:
     scene = Scene(["a"])
-    scene.ledger.is_vault_away = True
+    scene.jobs.is_vault_away = True
 
     with pytest.raises(StoreUnavailable):
         scene.sweeper.sweep()
@@ -66,12 +76,12 @@ def test_room_is_watched_while_the_queue_is_full() -> None:
 
     scene.sweeper.sweep()
 
-    assert scene.ledger.kept_house == 1
+    assert scene.jobs.kept_house == 1
 
 
 def test_only_the_one_at_work_sweeps() -> None:
     scene = Scene(["a"])
-    scene.ledger.is_ours = False
+    scene.jobs.is_ours = False
 
     assert scene.sweeper.sweep() == 0
     assert scene.published == []
@@ -86,11 +96,41 @@ def test_no_more_is_published_than_the_recovery_queue_has_room_for() -> None:
 
 
 def test_a_full_recovery_queue_is_left_alone() -> None:
-    scene = Scene(["a"], **{RECOVERY: ROOM})
+    scene = Scene(["a"], **{RECOVERY: ROOM + 5})
 
     scene.sweeper.sweep()
 
-    assert scene.ledger.asked == []
+    assert [(most, places) for most, places, _ in scene.jobs.asked] == [(0, 7)]
+    assert scene.published == []
+
+
+def test_every_process_shows_life_whoever_sweeps() -> None:
+    scene = Scene(["a"])
+    scene.jobs.is_ours = False
+
+    scene.sweeper.sweep()
+
+    assert scene.jobs.signs == ["process"]
+
+
+def test_the_first_sign_comes_at_the_start_and_none_is_left_at_the_end() -> None:
+    scene = Scene([])
+    scene.jobs.is_ours = False
+    scene.sweeper.start()
+    assert "process" in scene.jobs.signs
+    scene.jobs.signs[:] = ["process"]
+    scene.sweeper.stop()
+
+    assert scene.jobs.signs == []
+
+
+def test_a_ledger_that_is_away_stops_neither_start_nor_end() -> None:
+    scene = Scene([])
+    scene.jobs.is_away = True
+
+    scene.sweeper.start()
+    scene.jobs.signs[:] = ["process"]
+    scene.sweeper.stop()
 
 
 def test_it_tells_how_long_each_queue_has_been_empty_without_a_break() -> None:
@@ -102,16 +142,16 @@ def test_it_tells_how_long_each_queue_has_been_empty_without_a_break() -> None:
     scene.now = 45.0
     scene.sweeper.sweep()
 
-    assert [empty for _, empty in scene.ledger.asked] == [[0.0, 0.0, -1.0], [40.0, 40.0, 0.0], [45.0, 45.0, 5.0]]
+    assert [empty for _, _, empty in scene.jobs.asked] == [[0.0, 0.0, -1.0], [40.0, 40.0, 0.0], [45.0, 45.0, 5.0]]
 
 
 def test_another_sweepers_turn_forgets_how_long_queues_were_empty() -> None:
     scene = Scene([])
     scene.sweeper.sweep()
-    scene.ledger.is_ours = False
+    scene.jobs.is_ours = False
     scene.now = 100.0
     scene.sweeper.sweep()
-    scene.ledger.is_ours = True
+    scene.jobs.is_ours = True
     scene.sweeper.sweep()
 
-    assert scene.ledger.asked[-1][1] == [0.0, 0.0, 0.0]
+    assert scene.jobs.asked[-1][2] == [0.0, 0.0, 0.0]

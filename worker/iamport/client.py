@@ -5,6 +5,7 @@ Must never keep a request body beyond its call: exceptions and responses of requ
 Source: i'mport's V1 API documentation, as quoted at each call.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from producer.runtime.redaction import wipe
 from worker import metrics
 from worker.iamport.answer import Answer
 from worker.iamport.http import Call, Watchdog, WatchedAdapter
+from worker.liveness import since_boot
 
 BODY_LIMIT = 1 << 20
 LOGIN_CONNECT_S, LOGIN_READ_S, LOGIN_DEADLINE_S = 5.0, 10.0, 16.0
@@ -30,11 +32,6 @@ ONETIME_FIELDS = (
 )
 UNSURE_S = 60.0  # so much this machine's clock may be ahead of i'mport's
 SPELLED = {"channel_group_id": "channelGroupId"}  # at onetime, and only there
-
-
-def since_boot() -> float:
-    """Seconds since the machine was started, suspensions included."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def hyphenated(digits: str) -> str:
@@ -89,15 +86,19 @@ class IamportClient:
         body = {"imp_key": key, "imp_secret": secret.get_secret_value()}
         return self._post("login", "/users/getToken", body, None)
 
-    def issue(self, job: Job, card: Card, token: str) -> Answer:
-        """POST /subscribe/customers/{customer_uid}: store the card, or replace the one that is stored."""
-        body = _body(job, ISSUE_FIELDS, card, Card.fields_of_issue)
-        return self._post("issue", f"/subscribe/customers/{quote(job.customer_uid or '', safe='')}", body, token)
+    def issue(self, job: Job, card: Card, token: str, leave_by: float = math.inf) -> Answer:
+        """POST /subscribe/customers/{customer_uid}: store the card, or replace the one that is stored.
 
-    def onetime(self, job: Job, card: Card, token: str) -> Answer:
+        Args:
+            leave_by: seconds of ``boot_clock``; what has not left by then does not leave.
+        """
+        path = f"/subscribe/customers/{quote(job.customer_uid or '', safe='')}"
+        return self._post("issue", path, _body(job, ISSUE_FIELDS, card, Card.fields_of_issue), token, leave_by)
+
+    def onetime(self, job: Job, card: Card, token: str, leave_by: float = math.inf) -> Answer:
         """POST /subscribe/payments/onetime: pay with the card; store it too if a customer_uid is given."""
         body = _body(job, ONETIME_FIELDS, card, Card.fields_of_onetime)
-        return self._post("onetime", "/subscribe/payments/onetime", body, token)
+        return self._post("onetime", "/subscribe/payments/onetime", body, token, leave_by)
 
     def find_customer(self, customer_uid: str, token: str) -> Answer:
         """GET /subscribe/customers/{customer_uid}: the billing key's record, if there is one."""
@@ -124,20 +125,23 @@ class IamportClient:
         headers = {"Accept": "application/json", "Authorization": self._prefix + token}
         return self._timed("look_up", requests.Request("GET", self._base_url + path, headers=headers).prepare())
 
-    def _post(self, name: str, path: str, body: dict[str, Any], token: str | None) -> Answer:
+    def _post(
+        self, name: str, path: str, body: dict[str, Any], token: str | None, leave_by: float = math.inf
+    ) -> Answer:
         headers = {"Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = self._prefix + token
         request = requests.Request("POST", self._base_url + path, headers=headers, json=body)
-        return self._timed(name, request.prepare())
+        return self._timed(name, request.prepare(), leave_by)
 
-    def _timed(self, name: str, request: requests.PreparedRequest) -> Answer:
+    def _timed(self, name: str, request: requests.PreparedRequest, leave_by: float = math.inf) -> Answer:
         """Exchange, count and time it; a login has less time, since a claimed job waits for it."""
         began, is_login = self._clock(), name == "login"
         timeout, deadline_s = (
             (self._login_timeout, LOGIN_DEADLINE_S) if is_login else (self._timeout, self.call_deadline_s)
         )
-        answer = self._exchange(request, timeout, deadline_s)
+        call = Call(began + deadline_s, self._clock, leave_by, self._boot_clock)
+        answer = self._exchange(request, timeout, call)
         if answer.date is not None:
             self._heard = (answer.date, self._boot_clock())
         elif answer.code is not None and self._heard is None:
@@ -145,8 +149,7 @@ class IamportClient:
         metrics.CALLS.labels(name, str(answer.status)).observe(self._clock() - began)
         return answer
 
-    def _exchange(self, request: requests.PreparedRequest, timeout: tuple[float, float], deadline_s: float) -> Answer:
-        call = Call(self._clock() + deadline_s, self._clock)
+    def _exchange(self, request: requests.PreparedRequest, timeout: tuple[float, float], call: Call) -> Answer:
         with self._watchdog.watching(call):
             try:
                 response = self._session.send(

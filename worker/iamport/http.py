@@ -6,6 +6,7 @@ exceptions cannot tell a failed handshake from an answer that was cut off. Both 
 
 import contextlib
 import heapq
+import math
 import os
 import socket
 import threading
@@ -17,16 +18,32 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from worker.liveness import since_boot
+
 IDLE_S = 4.0  # a connection that was idle for longer may have been forgotten on its way; 5 s is a common keep-alive
 
 _current = threading.local()
 
 
 class Call:
-    """One call: its deadline in monotonic seconds, and whether any byte of the request may have left."""
+    """One call, and whether any byte of the request may have left.
 
-    def __init__(self, deadline: float, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        deadline: monotonic seconds; it is cut then.
+        clock: monotonic seconds.
+        leave_by: seconds of ``boot_clock``; what has not left by then does not leave.
+        boot_clock: goes on while the machine is suspended.
+    """
+
+    def __init__(
+        self,
+        deadline: float,
+        clock: Callable[[], float] = time.monotonic,
+        leave_by: float = math.inf,
+        boot_clock: Callable[[], float] = since_boot,
+    ) -> None:
         self.deadline, self._clock = deadline, clock
+        self._leave_by, self._boot_clock = leave_by, boot_clock
         self.has_left = False
         self.is_over = False
         self._handle: socket.socket | None = None
@@ -42,9 +59,14 @@ class Call:
         Raises:
             TimeoutError: too late; it has not left, and it must not.
         """
-        if not self.has_left and self._clock() >= self.deadline:
+        if not self.has_left and self._is_late():
             raise TimeoutError
         self.has_left = True
+
+    def _is_late(self) -> bool:
+        if self._clock() >= self.deadline:
+            return True
+        return self._leave_by < math.inf and self._boot_clock() >= self._leave_by
 
     def cut(self) -> None:
         """End the call from another thread: its read or write fails at once."""
@@ -103,10 +125,14 @@ class Watchdog:
 
 
 class _Watched:
-    """A connection that notes on the current call when the request begins to leave."""
+    """A connection that notes on the current call when the request leaves, headers and body in one send.
+
+    A process that is stopped between two sends would leave its half of a request behind, and send the rest years later.
+    """
 
     sock: socket.socket
     is_ready = False
+    _parts: list[bytes] | None = None
     used_at = 0.0
     debuglevel = 0  # http.client would print requests, card and all, if somebody switched that on for everybody
 
@@ -128,7 +154,21 @@ class _Watched:
         self.is_ready = False
         super().close()  # type: ignore[misc]
 
+    def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 — as urllib3
+        if getattr(self, "sock", None) is None:
+            self.connect()
+        parts: list[bytes] = []
+        self._parts = parts
+        try:
+            super().request(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            self._parts = None
+        self.send(b"".join(parts))
+
     def send(self, data: Any) -> None:  # noqa: ANN401 — as http.client
+        if self._parts is not None:
+            self._parts.append(data)
+            return
         if getattr(self, "sock", None) is None:
             self.connect()
         call: Call | None = getattr(_current, "call", None)

@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- Claim a job: lease it to one delivery, unless another one has it, its time has not come, or its order is not here.
 --
--- KEYS  1 billing:job:{job_id}   2 billing:open
--- ARGV  1 job_id   2 delivery   3 lease (seconds)   4 prefix of the fresh sets   5 prefix of the claimed marks
+-- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:front
+-- ARGV  1 job_id   2 delivery   3 lease (seconds)   4 prefix of the fresh sets   5 prefix of the passed sets
 --       6 prefix of the customers' keys   7 prefix of the records   8 seconds between two look-ups that count
---       9 prefix of the orders' keys   10 prefix of the orders' open jobs
+--       9 prefix of the orders' keys   10 prefix of the orders' open jobs   11 the queue `recovery`
 -- Gives {word, …}: unknown; finished, outcome; waiting (not due, out of order, or in another delivery's hands); or
 -- claimed, then now, the fields of the record that are listed first below, newer_applied, known_until, order_ended
 -- (instants as text, Unix seconds; empty text where there is none). A repeat by the same delivery gives the same lease.
@@ -18,6 +18,19 @@ local names = {'operation', 'customer_uid', 'merchant_uid', 'sequence', 'accepte
   'outcome', 'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'queue'}
 local job = {}
 for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do job[names[i]] = value or nil end
+
+-- Its message has come, and tells how far its queue is.
+local function arrived(queue)
+  local fresh = ARGV[4] .. queue
+  local at = redis.call('ZSCORE', fresh, ARGV[1])
+  if not at then return end
+  redis.call('ZREM', fresh, ARGV[1])
+  redis.call('ZADD', ARGV[5] .. queue, instant(math.min(tonumber(at), now)), ARGV[1])
+end
+arrived(ARGV[11])
+if job.queue then arrived(job.queue) end
+redis.call('ZREM', KEYS[3], ARGV[1])
+
 if job.outcome then return {'finished', job.outcome} end
 if not (job.operation and job.queue and tonumber(job.sequence) and tonumber(job.accepted_at) and tonumber(job.expires_at)
     and tonumber(job.attempts)) then return {'unknown'} end -- or no record that a producer's script wrote
@@ -25,15 +38,6 @@ if not (job.operation and job.queue and tonumber(job.sequence) and tonumber(job.
 -- A span that begins after now was written before the clock stepped back: it is over.
 local function within(from, until_)
   return (tonumber(from) or 0) <= now and now < (tonumber(until_) or 0)
-end
-
--- The first claim marks how far its queue has come; a message that others overtook by far was lost. One that was only
--- woken at its deadline did not come by its queue.
-if redis.call('ZREM', ARGV[4] .. job.queue, ARGV[1]) == 1 and now < tonumber(job.expires_at) then
-  local mark = tonumber(redis.call('GET', ARGV[5] .. job.queue)) or 0
-  if mark < tonumber(job.accepted_at) or mark > now then
-    redis.call('SET', ARGV[5] .. job.queue, job.accepted_at)
-  end
 end
 
 local mine = job.lease == ARGV[2]
@@ -53,10 +57,11 @@ local function is_first_of_its_order(id, merchant_uid)
   return not first or first == id
 end
 
+local known_busy = ''
 if job.customer_uid ~= '' then
   local customer, sequence = ARGV[6] .. job.customer_uid, tonumber(job.sequence)
-  local known = redis.call('HMGET', customer, 'applied', 'key_updated', 'doubt_left', 'doubt_from', 'doubt_next')
-  known_until = known[2] or ''
+  local known = redis.call('HMGET', customer, 'applied', 'key_updated', 'doubt_left', 'doubt_from', 'doubt_next', 'busy')
+  known_until, known_busy = known[2] or '', known[6] or ''
   if (tonumber(known[1]) or 0) > sequence then
     newer_applied = '1'
   elseif not is_free then
@@ -71,16 +76,23 @@ if job.customer_uid ~= '' then
       end
       if left == 0 then redis.call('HDEL', customer, 'doubt_left', 'doubt_from', 'doubt_next') end
     end
-    for _, id in ipairs(redis.call('ZRANGE', customer .. ':open', 0, -1)) do
+    for id in string.gmatch(known_busy, '%S+') do -- in flight or in doubt
       if id ~= ARGV[1] then
-        local other = redis.call('HMGET', ARGV[7] .. id, 'lease', 'leased_from', 'leased_until', 'sent_at', 'doubtful', 'sequence', 'merchant_uid')
+        local other = redis.call('HMGET', ARGV[7] .. id, 'lease', 'leased_from', 'leased_until', 'sent_at', 'doubtful', 'sequence')
         local is_newer, is_in_doubt = (tonumber(other[6]) or 0) > sequence, other[4] or other[5]
         if is_in_doubt then
           if is_newer or not job.doubtful then wait_for(15) end
         elseif other[1] and within(other[2], other[3]) then
-          wait_for(tonumber(other[3]) - now)
-        elseif is_newer and not job.doubtful and is_first_of_its_order(id, other[7]) then
+          wait_for(math.min(tonumber(other[3]) - now, 15))
+        end
+      end
+    end
+    -- The newest goes first; that is a matter of speed, so a look at a few will do.
+    if wait_until == 0 and not job.doubtful then
+      for _, id in ipairs(redis.call('ZRANGE', customer .. ':open', '+inf', '(' .. job.sequence, 'BYSCORE', 'REV', 'LIMIT', 0, 20)) do
+        if is_first_of_its_order(id, redis.call('HGET', ARGV[7] .. id, 'merchant_uid')) then
           wait_for(30)
+          break
         end
       end
     end
@@ -102,6 +114,9 @@ if wait_until > 0 then -- finishing one of them wakes it earlier
 end
 
 if not mine then job.claims = redis.call('HINCRBY', KEYS[1], 'claims', 1) end
+if job.customer_uid ~= '' and not string.find(known_busy, ARGV[1], 1, true) then
+  redis.call('HSET', ARGV[6] .. job.customer_uid, 'busy', known_busy .. ' ' .. ARGV[1])
+end
 local until_ = instant(now + tonumber(ARGV[3]))
 redis.call('HSET', KEYS[1], 'lease', ARGV[2], 'leased_from', instant(now), 'leased_until', until_)
 redis.call('ZADD', KEYS[2], until_, ARGV[1])

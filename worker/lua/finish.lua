@@ -31,25 +31,35 @@ if ARGV[14] == 'in_doubt' and tonumber(ARGV[7]) > 0 then
   redis.call('ZADD', KEYS[5], instant(now + tonumber(ARGV[17])), ARGV[1])
 end
 
--- Whoever waits for this one is taken up now.
-local function wake(open)
-  local others = redis.call('ZRANGE', open, 0, -1)
-  for _, id in ipairs(others) do
-    local other = redis.call('HMGET', ARGV[9] .. id, 'reason', 'lease')
-    if other[1] == 'order' and not other[2] then
-      redis.call('HSET', ARGV[9] .. id, 'next_at', instant(now))
-      redis.call('ZADD', KEYS[2], instant(now), id)
-    end
+-- Who waits for this one and can go on now is taken up.
+local function wake(id)
+  local other = redis.call('HMGET', ARGV[9] .. id, 'reason', 'lease')
+  if other[1] == 'order' and not other[2] then
+    redis.call('HSET', ARGV[9] .. id, 'next_at', instant(now))
+    redis.call('ZADD', KEYS[2], instant(now), id)
   end
-  return #others
+end
+local function is_first_of_its_order(id)
+  local order = redis.call('HGET', ARGV[9] .. id, 'merchant_uid')
+  local first = order and order ~= '' and redis.call('ZRANGE', ARGV[11] .. order, 0, 0)[1]
+  return not first or first == id
 end
 
 if job[3] and job[3] ~= '' then
   local customer = ARGV[8] .. job[3]
   redis.call('ZREM', customer .. ':open', ARGV[1])
+  local busy = {}
+  for id in string.gmatch(redis.call('HGET', customer, 'busy') or '', '%S+') do
+    if id ~= ARGV[1] and redis.call('ZSCORE', customer .. ':open', id) then
+      busy[#busy + 1] = id
+      wake(id)
+    end
+  end
+  if #busy == 0 then redis.call('HDEL', customer, 'busy') else redis.call('HSET', customer, 'busy', table.concat(busy, ' ')) end
   if ARGV[12] == '1' and tonumber(redis.call('HGET', customer, 'applied') or 0) < tonumber(job[4]) then
     redis.call('HSET', customer, 'applied', job[4])
     if ARGV[13] ~= '' then redis.call('HSET', customer, 'key_updated', ARGV[13]) end
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', customer .. ':open', '-inf', job[4])) do wake(id) end -- superseded
   end
   if ARGV[14] == 'in_doubt' and (job[5] or job[6]) then -- what it sent may land yet, and newer ones wait that out
     local left = tonumber(ARGV[15]) - (tonumber(job[7]) or 0)
@@ -57,7 +67,13 @@ if job[3] and job[3] ~= '' then
       redis.call('HSET', customer, 'doubt_left', left, 'doubt_from', instant(now), 'doubt_next', instant(now + tonumber(ARGV[16])))
     end
   end
-  if wake(customer .. ':open') == 0 then redis.call('EXPIRE', customer, ARGV[5]) end
+  for _, id in ipairs(redis.call('ZRANGE', customer .. ':open', 0, 19, 'REV')) do -- the newest goes first
+    if is_first_of_its_order(id) then
+      wake(id)
+      break
+    end
+  end
+  if redis.call('EXISTS', customer .. ':open') == 0 then redis.call('EXPIRE', customer, ARGV[5]) end
 end
 if job[9] and job[9] ~= '' then
   local order = ARGV[10] .. job[9]
@@ -66,7 +82,8 @@ if job[9] and job[9] ~= '' then
   if ARGV[14] == 'paid' or (ARGV[14] == 'in_doubt' and redis.call('HGET', order, 'ended') ~= 'paid') then
     redis.call('HSET', order, 'ended', ARGV[14])
   end
-  if wake(ARGV[11] .. job[9]) == 0 then redis.call('EXPIRE', order, ARGV[5]) end
+  for _, id in ipairs(redis.call('ZRANGE', ARGV[11] .. job[9], 0, ARGV[14] == '' and 0 or -1)) do wake(id) end
+  if redis.call('EXISTS', ARGV[11] .. job[9]) == 0 then redis.call('EXPIRE', order, ARGV[5]) end
 end
 redis.call('XADD', KEYS[3], 'MINID', '~', (tonumber(time[1]) - tonumber(ARGV[5])) * 1000, '*', 'outcome', ARGV[3])
 redis.call('SETEX', KEYS[4], ARGV[5], ARGV[4])

@@ -6,13 +6,14 @@
 --       5 what became of its last POST: unsent (surely not applied, or there was none), doubt (only a look-up can tell),
 --         presumed (looked up for long enough: it counts as not applied, but was never proved)
 --       6 "1" after a look-up that found nothing   7 what was answered to the last POST (empty to leave that as it is)
+--       8 prefix of the customers' keys
 -- Gives 1, or 0 when another delivery has it or it is finished.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
 
-local job = redis.call('HMGET', KEYS[1], 'lease', 'expires_at', 'outcome', 'doubtful')
+local job = redis.call('HMGET', KEYS[1], 'lease', 'expires_at', 'outcome', 'doubtful', 'customer_uid')
 if job[3] or job[1] ~= ARGV[2] then return 0 end
 
 -- It is taken up at its deadline at the latest, to be ended; after that, as it asks.
@@ -32,6 +33,14 @@ else
     redis.call('HSET', KEYS[1], 'doubtful', 1)
   elseif not job[4] then
     redis.call('HDEL', KEYS[1], 'first_sent_at')
+    if (job[5] or '') ~= '' then -- neither in flight nor in doubt any more
+      local busy = {}
+      for id in string.gmatch(redis.call('HGET', ARGV[8] .. job[5], 'busy') or '', '%S+') do
+        if id ~= ARGV[1] then busy[#busy + 1] = id end
+      end
+      if #busy == 0 then redis.call('HDEL', ARGV[8] .. job[5], 'busy')
+      else redis.call('HSET', ARGV[8] .. job[5], 'busy', table.concat(busy, ' ')) end
+    end
   end
 end
 return 1

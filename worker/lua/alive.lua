@@ -1,0 +1,56 @@
+#!lua flags=allow-oom
+-- A worker process shows that it lives; what a process held that does not is free. And who sweeps.
+--
+-- KEYS  1 billing:alive   2 billing:listened   3 billing:sweeper   4 billing:open   5 billing:overtaken
+--       6 … billing:passed:{queue} of each queue
+-- ARGV  1 process   2 its places   3 seconds without a sign after which a process is given up   4 gap (seconds): a ledger
+--       that heard nobody for so long was away   5 how long the sweeper's lock lasts (seconds)   6 how far ahead (seconds)
+--       a lease may end   7 prefix of the records   8 … the queues
+-- Gives {1 if this process sweeps now, else 0; places of all living processes; processes that were given up}.
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+local function instant(t) return string.format('%.6f', t) end
+
+-- A ledger that was away, or whose clock stepped, could hear nobody: it listens for a whole time-out first.
+local listened = redis.call('HMGET', KEYS[2], 'from', 'at')
+local from, at = tonumber(listened[1]) or now, tonumber(listened[2]) or 0
+if now < at or now - at > tonumber(ARGV[4]) then from = now end
+redis.call('HSET', KEYS[2], 'from', instant(from), 'at', instant(now))
+redis.call('HSET', KEYS[1], ARGV[1], instant(now) .. ' ' .. ARGV[2])
+
+local gone, count, places = {}, 0, 0
+local signs = redis.call('HGETALL', KEYS[1])
+for i = 1, #signs, 2 do
+  local sign, its_places = string.match(signs[i + 1], '^(%S+) (%d+)$')
+  sign = tonumber(sign) or 0
+  if sign > now or sign < from then sign = from end
+  if now - sign < tonumber(ARGV[3]) then
+    places = places + (tonumber(its_places) or 0)
+  else
+    gone[signs[i]], count = true, count + 1
+    redis.call('HDEL', KEYS[1], signs[i])
+  end
+end
+
+if count > 0 then
+  local until_ = instant(now + tonumber(ARGV[6]))
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '(' .. instant(now), until_)) do
+    local lease = redis.call('HGET', ARGV[7] .. id, 'lease')
+    if lease and gone[string.match(lease, '^[^:]*')] then
+      redis.call('HSET', ARGV[7] .. id, 'leased_until', instant(now))
+      redis.call('ZADD', KEYS[4], instant(now), id)
+    end
+  end
+  for q = 6, #KEYS do -- what it had popped and not claimed was overtaken by what others claimed since
+    local newest = redis.call('ZRANGE', KEYS[q], 0, 0, 'REV', 'WITHSCORES')[2]
+    local before = tonumber(redis.call('HGET', KEYS[5], ARGV[q + 2])) or 0
+    if newest and tonumber(newest) > before then redis.call('HSET', KEYS[5], ARGV[q + 2], newest) end
+  end
+end
+
+local holder = redis.call('GET', KEYS[3])
+local is_stale = redis.call('PTTL', KEYS[3]) > tonumber(ARGV[5]) * 1000 -- it was taken before the clock stepped back
+if holder and holder ~= ARGV[1] and not is_stale then return {0, places, count} end
+redis.call('SET', KEYS[3], ARGV[1], 'EX', ARGV[5])
+return {1, places, count}
