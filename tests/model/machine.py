@@ -85,17 +85,25 @@ class Machine(RuleBasedStateMachine):
         self.world.run(data.draw(st.sampled_from(list(self.world.asked))), fate)
 
     @precondition(lambda self: self.world.has_messages())
-    @rule(fate=FATES, inner=FATES, seconds=st.sampled_from((0.0, 10.0, 50.0)))
-    def deliver_meanwhile(self, fate: Fate, inner: Fate, seconds: float) -> None:
-        """While one worker waits for its answer, another takes the next message."""
+    @rule(fate=FATES, inner=FATES, seconds=st.sampled_from((0.0, 10.0, 50.0)), is_silent=st.booleans())
+    def deliver_meanwhile(self, fate: Fate, inner: Fate, seconds: float, is_silent: bool) -> None:
+        """While one worker waits for its answer, and may be given up, another takes the next message."""
 
         def meanwhile() -> None:
+            if is_silent:
+                self.world.fall_silent()
+                self.world.miss_the_silent()
             self.world.pass_time(seconds)
             self.world.sweep()
             for _ in range(3):
                 self.world.deliver_inside(inner)
 
         self.world.deliver((fate._replace(meanwhile=meanwhile),))
+
+    @rule()
+    def silence_is_noticed(self) -> None:
+        """Processes that died are given up."""
+        self.world.miss_the_silent()
 
     @rule(seconds=st.sampled_from(SECONDS))
     def wait(self, seconds: float) -> None:

@@ -22,14 +22,16 @@ from worker.iamport.verdict import TOLERANCE_S
 from worker.issuance import Issuance
 from worker.keys.opening import Opener
 from worker.ledger import Ledger
+from worker.liveness import GIVEN_UP_S
 from worker.model import Lease, Snooze
-from worker.open_jobs import Due, OpenJobs
+from worker.open_jobs import AWAY_S, Due, OpenJobs
 from worker.rate_limit import SharedRate
 from worker.settings import WorkerSettings
 from worker.sweeper import Sweeper
 from worker.token_cache import TokenCache
 
 LOOK_UP_FOR_S = 120
+SIGN_S = AWAY_S - 0.1  # signs of life come so often
 BEGIN = float(int(time.time()))  # streams are trimmed by the server's own clock
 
 
@@ -100,6 +102,8 @@ class World:
         self.longest_hidden_s = 0.0
         self.has_ledger_forgotten = self.has_vault_forgotten = self.has_clock_stepped = False
         self._deliveries = 0
+        self._living: list[str] = []  # processes with a delivery in hand, the newest last
+        self._silent: set[str] = set()
         links, vault = Stores(settings.ledger_url), Stores(settings.vault_url)
         self.ledger = MortalLedger(
             links,
@@ -209,12 +213,17 @@ class World:
     def run(self, job_id: str, fate: Fate | None = None, dies_at: str = "") -> None:
         """One delivery of a job, from claim to end; the worker may die on the way."""
         self._deliveries += 1
+        process = f"process-{self._deliveries}"
+        self._show_life(process)
+        self._living.append(process)
         self.upstream.fate, self.ledger.dies_at = fate or Fate(), dies_at
         try:
-            self.issuance.run(job_id, f"delivery-{self._deliveries}")
+            self.issuance.run(job_id, f"{process}:1")
+            self.open_jobs.leave(process)
         except CrashError:
-            pass
+            self._silent.add(process)
         finally:
+            self._living = [one for one in self._living if one != process]
             self.upstream.fate, self.ledger.dies_at = Fate(), ""
 
     def deliver_inside(self, fate: Fate) -> None:
@@ -222,6 +231,22 @@ class World:
         outer, self.ledger.dies_at = self.ledger.dies_at, ""
         self.deliver((fate,))
         self.ledger.dies_at = outer
+
+    def fall_silent(self) -> None:
+        """The process that took a message last shows no life any more, although it may go on."""
+        self._silent.add(self._living.pop())
+
+    def miss_the_silent(self) -> None:
+        """So much time goes by that processes without a sign of life are given up; all others show theirs."""
+        for _ in range(math.ceil(GIVEN_UP_S / SIGN_S) + 1 if self._silent else 0):
+            self.pass_time(SIGN_S)
+            for process in ("sweeper", *self._living):
+                self._show_life(process)
+        self._silent.clear()
+
+    def _show_life(self, process: str) -> None:
+        self.open_jobs.show_life(process, 1)
+        self.ledger_store.delete(redis_keys.SWEEPER)  # the lock would end by the server's clock
 
     def sweep(self) -> None:
         """One sweep."""
@@ -290,6 +315,7 @@ class World:
         """Sweep and deliver for so long, or until no job is open; ``fates`` as of :meth:`deliver`."""
         end = self.clock.now + seconds
         while self.clock.now < end and self.has_open_jobs():
+            self.miss_the_silent()
             self.sweep()
             while self.has_messages():
                 self.deliver(fates)
