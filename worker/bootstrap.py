@@ -1,5 +1,6 @@
 """Assembly: the parts of a worker, put together once per process from its settings."""
 
+import os
 import secrets
 import threading
 from functools import cache
@@ -22,7 +23,7 @@ from worker.reconciliation import Reconciler
 from worker.settings import WorkerSettings
 from worker.token_cache import TokenCache
 
-PROCESS = secrets.token_hex(6)  # names this process in the ledger: a sign of life, and what it holds
+PROCESS = f"{os.getpid()}-{secrets.token_hex(4)}"  # names this process in the ledger: a sign of life, and what it holds
 
 log = structlog.get_logger()
 

@@ -68,6 +68,16 @@ def flush(seed: int, jobs: int) -> None:
 
 
 @main.command()
+@click.option("--jobs", default=30_000, show_default=True, type=click.IntRange(100))
+@click.option("--times", default=40, show_default=True, type=click.IntRange(3))
+@click.option("--slow-s", default=300.0, show_default=True, help="At 20 jobs a second.")
+@click.pass_obj
+def ends(seed: int, jobs: int, times: int, slow_s: float) -> None:
+    """Worker processes killed, stopped for a while and ended behind a long backlog; how soon others take over."""
+    tell(lambda: scenarios.ends(jobs, times, seed, slow_s=slow_s))
+
+
+@main.command()
 @click.option("--jobs", default=2000, show_default=True)
 @click.option("--times", default=5, show_default=True)
 @click.pass_obj

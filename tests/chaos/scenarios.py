@@ -10,8 +10,9 @@ from typing import Any
 
 from producer import Outcome
 from producer.contract import redis_keys
-from producer.contract.job import QUEUES
+from producer.contract.job import MIGRATION, QUEUES
 from producer.contract.outcome import Status
+from tests.chaos.ends import Ends
 from tests.chaos.judge import collect, judge
 from tests.chaos.power import SyncTracer, cut
 from tests.chaos.recovery import recovery_p99_s
@@ -82,6 +83,37 @@ def restart_queue(stage: Stage, times: int) -> int:
         time.sleep(stage.random.uniform(0.2, 1))
         stage.stack.queue.start()
     return times
+
+
+def ends(jobs: int, times: int, seed: int, *, slow_s: float = 300.0) -> Figures:
+    """Worker processes killed, stopped for a while and ended in the midst of a long backlog.
+
+    Two thirds of the jobs are a migration. A third of the ends comes while they wait at 20 a second, the others while
+    they are worked off.
+    """
+    deadline_s = slow_s + jobs / 50 + 300
+    with Stage(seed, declines=0.1, deadline_s=deadline_s, IMP_RATE_PER_S="20") as stage:
+        trouble(stage.fake, seed)
+        stage.fake.desk.guards_orders, stage.fake.desk.hidden_for_s = False, HIDDEN_FOR_S
+        stage.issue(jobs * 2 // 3, "moved", queue=MIGRATION)
+        stage.issue(jobs // 10)
+        stage.pay(jobs // 10)
+        waits: list[dict[str, Any]] = []
+        for rate_per_s, share, over_s in ((20, 3, slow_s), (150, 1.5, jobs / 100)):
+            stage.settings["IMP_RATE_PER_S"] = str(rate_per_s)
+            stage.start_workers(2)
+            ender = Ends(stage, int(times / share), over_s).start()
+            stage.load(jobs // 15, f"during{rate_per_s}")
+            ender.join()
+            waits.append({"rate_per_s": rate_per_s, "open": stage.open_jobs(), **ender.figures()})
+            if rate_per_s == 20:
+                for worker in stage.workers:
+                    worker.stop()
+                stage.workers.clear()
+        stage.wait_for_the_end(deadline_s + 120)
+        verdict = judge(stage.sent, collect(stage.queue, stage.sent), stage.fake)
+        tracebacks = stage.tracebacks()
+    return {"jobs": len(stage.sent), **verdict._asdict(), "while": waits, "tracebacks": tracebacks}
 
 
 def vault(jobs: int, seed: int) -> Figures:

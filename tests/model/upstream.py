@@ -105,13 +105,19 @@ class Upstream(IamportClient):
         order = call.text("merchant_uid") or None
         is_page = fate.word in {"filter", "filtered"} and order is not None
         is_unanswered = fate.word in UNANSWERED or is_page or (fate.word == "undecided" and order is None)
-        is_done = is_unanswered or fate.word in {"behind", "undecided", "there_is_one"}
+        is_done = is_unanswered or fate.word in {"behind", "undecided"}
+        is_done = is_done or (fate.word == "there_is_one" and not self._is_anothers(order, call.card_number))
         may_be_applied = is_done or answer is None or answer.code == 0
         if fate.word != "unsent":
             self.posts.append(Post(sent_at, call.card_number, order, may_be_applied, is_unanswered))
         if answer is None:
             raise CrashError
         return answer
+
+    def _is_anothers(self, order: str | None, card_number: str) -> bool:
+        """True if the order was paid with another card, and only with that: then it says nothing of this one."""
+        payers = {entry.card_number for entry in self._fake.applied if order and entry.merchant_uid == order}
+        return bool(payers) and card_number not in payers
 
     def next_late(self) -> float:
         """When something was put off to, at the earliest."""
