@@ -133,6 +133,7 @@ def consume(arguments: tuple[str, ...]) -> None:
         click.echo(f"worker: warning: {line}", err=True)
     from worker.celery import app  # noqa: PLC0415 — the other commands need no Celery
 
+    sys.__stdout__ = None  # type: ignore[misc] # Celery writes there in its signal handler, and a full pipe would hold it
     app.worker_main(["worker", "--without-heartbeat", *arguments])
 
 

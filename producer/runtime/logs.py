@@ -6,6 +6,7 @@ somebody else's line hold one all the same, it is redacted: the last thing that 
 
 import atexit
 import logging
+import os
 import sys
 import threading
 import time
@@ -23,6 +24,18 @@ NOISY = (
     "celery.app.trace",
 )  # a line at receipt and one at the end of each task; ours says more
 LINES_LIMIT, FLUSH_S = 10_000, 2.0
+
+
+class _Stderr:
+    """Standard error without Python's buffer: whoever stalls in that holds its lock, and no process ends without it."""
+
+    def write(self, text: str) -> None:
+        data = text.encode(errors="backslashreplace")
+        while data:
+            data = data[os.write(2, data) :]
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 class Unhurried(QueueHandler):
@@ -88,7 +101,7 @@ def set_up_logs(level: int) -> None:
     last: Processor = structlog.processors.JSONRenderer()
     if sys.stderr.isatty():  # plain: rich would show the locals of every frame
         last = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    handler = Unhurried(logging.StreamHandler(sys.stderr))
+    handler = Unhurried(logging.StreamHandler(_Stderr()))
     lines = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, _redacted],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
@@ -96,6 +109,7 @@ def set_up_logs(level: int) -> None:
     handler.setFormatter(Redacting(lines))
     logging.raiseExceptions = False  # else a line that cannot be made is printed, arguments and all
     sys.excepthook = _log_uncaught
+    logging.captureWarnings(True)  # else a warning is written by the thread that made it
     threading.excepthook = lambda caught: _log_uncaught(caught.exc_type, caught.exc_value, caught.exc_traceback)
     root = logging.getLogger()
     root.handlers[:] = [handler]

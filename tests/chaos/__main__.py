@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from tests.chaos import clocks as stepping
-from tests.chaos import scenarios
+from tests.chaos import fairness, scenarios
 from tests.chaos.scenarios import QUICK, Figures
 from tests.chaos.stage import Stage
 from tests.model.run import run_model, run_stories
@@ -65,6 +65,24 @@ def vault(seed: int, jobs: int) -> None:
 def flush(seed: int, jobs: int) -> None:
     """The queue emptied (FLUSHDB) with open jobs."""
     tell(lambda: scenarios.flush(jobs, seed))
+
+
+@main.command()
+@click.option("--count", default=500, show_default=True)
+@click.option("--seconds", default=60.0, show_default=True)
+@click.pass_obj
+def crowd(seed: int, count: int, seconds: float) -> None:
+    """Many declined cards of one customer_uid while other customers come."""
+    tell(lambda: fairness.crowd(count, seconds, seed))
+
+
+@main.command()
+@click.option("--count", default=20_000, show_default=True)
+@click.option("--seconds", default=60.0, show_default=True)
+@click.pass_obj
+def flushed(seed: int, count: int, seconds: float) -> None:
+    """The queue emptied (FLUSHDB) under a long migration while customers come."""
+    tell(lambda: fairness.flushed(count, seconds, seed))
 
 
 @main.command()

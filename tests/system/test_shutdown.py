@@ -1,6 +1,7 @@
 """SIGTERM with work in hand: finish it or give it back, within the grace period, and lose nothing."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -113,15 +114,19 @@ def test_a_signal_just_after_a_process_died_ends_them_all(stack: Stack, queue: B
     assert worker.stop(PATIENCE_S) == 0
 
 
-def test_workers_go_on_when_nobody_reads_their_log(stack: Stack, queue: BillingQueue) -> None:
+def test_workers_go_on_and_end_when_told_although_nobody_reads_their_output(stack: Stack, queue: BillingQueue) -> None:
     command = [sys.executable, "-m", "worker", "run", "--processes", "2", "--concurrency", "8", "--log-level", "DEBUG"]
-    worker = subprocess.Popen(
-        command, env={**os.environ, **stack.worker_env}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
-    )
+    reader, writer = os.pipe()
+    worker = subprocess.Popen(command, env={**os.environ, **stack.worker_env}, stderr=writer, stdout=writer)
     try:
         jobs = issue(queue, 400)  # their lines are more than a pipe holds
         assert {queue.wait(job.job_id, PATIENCE_S).status for job in jobs} == {"issued"}
+        assert not select.select([], [writer], [], 0)[1]  # it is full
+        with Stopwatch() as watch:
+            worker.terminate()
+            assert worker.wait(PATIENCE_S) == 0
+        assert watch.own_s < 20
     finally:
-        worker.terminate()
-        worker.communicate(timeout=PATIENCE_S)
-    assert worker.returncode == 0
+        os.close(reader)
+        os.close(writer)
+        worker.kill()
