@@ -26,16 +26,16 @@ NOISY = (
 LINES_LIMIT, FLUSH_S = 10_000, 2.0
 
 
-class _Stderr:
-    """Standard error without Python's buffer: whoever stalls in that holds its lock, and no process ends without it."""
+class _Stderr(logging.Handler):
+    """Standard error, without the locks of Python's stream and handler: no process ends while a thread stalls in one."""
 
-    def write(self, text: str) -> None:
-        data = text.encode(errors="backslashreplace")
+    def createLock(self) -> None:  # noqa: N802 — logging's
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        data = (self.format(record) + "\n").encode(errors="backslashreplace")
         while data:
             data = data[os.write(2, data) :]
-
-    def flush(self) -> None:
-        """Nothing is held back."""
 
 
 class Unhurried(QueueHandler):
@@ -101,7 +101,7 @@ def set_up_logs(level: int) -> None:
     last: Processor = structlog.processors.JSONRenderer()
     if sys.stderr.isatty():  # plain: rich would show the locals of every frame
         last = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    handler = Unhurried(logging.StreamHandler(_Stderr()))
+    handler = Unhurried(_Stderr())
     lines = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, _redacted],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
