@@ -27,7 +27,7 @@ LINES_LIMIT, FLUSH_S = 10_000, 2.0
 
 
 class _Stderr(logging.Handler):
-    """Standard error, without the locks of Python's stream and handler: no process ends while a thread stalls in one."""
+    """Standard error, without the locks of Python's stream and handler: no process ends while a thread has one."""
 
     def createLock(self) -> None:  # noqa: N802 — logging's
         self.lock = None

@@ -47,7 +47,7 @@ def flushed(count: int, seconds: float, seed: int) -> Figures:
     """The queue emptied with a migration waiting at 20 a second, while customers come; one row asks for another try."""
     with Stage(seed, deadline_s=7200, IMP_RATE_PER_S="20") as stage:
         again = IssueRequest(customer_uid=ASKING_AGAIN, card=Card(**CARDS["processing_error_twice"].fields()))
-        stage.queue.issue_many([again], queue=MIGRATION)
+        list(stage.queue.issue_many([again], queue=MIGRATION))
         stage.issue(count, "moved", queue=MIGRATION)
         stage.start_workers(2)
         wait_until(lambda: _posts(stage, ASKING_AGAIN), 60, "a first try")
