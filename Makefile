@@ -30,8 +30,8 @@ check: install ## lint, format, types and imports; no tests
 	PYTHONPATH=. $(BIN)/lint-imports
 	$(BIN)/python -m tests.architecture.wall
 
-bench: install ## what a job costs, beside its floor in the same run
-	@$(BIN)/python -m tests.bench
+bench: install ## what a job costs, beside its floor, the usual way and, with AGAINST=REVISION, another one of ours; 15 min
+	@$(BIN)/python -m tests.bench $(if $(AGAINST),--against $(AGAINST))
 
 bench-endpoint: install ## the endpoint at 50 cards a second, everything else running; the last line is one JSON object
 	@$(BIN)/python -m tests.bench.endpoint

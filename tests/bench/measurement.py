@@ -47,9 +47,10 @@ def celery(module: str) -> list[str]:
     return ["-m", "celery", "-A", module, "worker", "-P", "threads", "-c", str(THREADS), "--without-heartbeat"]
 
 
-def production(processes: int) -> list[str]:
-    """The production form."""
-    return ["-m", "worker", "run", "--processes", str(processes), "--concurrency", str(THREADS)]
+def production(processes: int, *, threads: int = THREADS, events: bool = True) -> list[str]:
+    """The production form, as docker-compose.yml starts it."""
+    options = ["--processes", str(processes), "--concurrency", str(threads), *(["--events"] if events else [])]
+    return ["-m", "worker", "run", *options]
 
 
 def run_jobs(stage: Stage, jobs: int, command: list[str], *, processes: int = 1, latency_ms: int = 0) -> Run:

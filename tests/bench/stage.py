@@ -6,6 +6,7 @@ The stores are those of docker-compose.yml, with their users and their durabilit
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -16,7 +17,9 @@ from tests.servers import ROOT, answers, environment, wait_until
 from tests.stack import Stack, WorkerProcess
 
 THREADS = 32
-LATENCIES_MS = (0, 200)
+SLOW_MS = 1000
+LATENCIES_MS = (0, 200, SLOW_MS)
+QUIET = 0.5  # of a core
 RATE_PER_S = 1_000_000  # the account's rate must not be what is measured
 
 
@@ -50,9 +53,22 @@ class Stage:
 
     @contextlib.contextmanager
     def workers(
-        self, command: list[str], *, processes: int = 1, latency_ms: int = 0, user: str = "worker"
+        self,
+        command: list[str],
+        *,
+        processes: int = 1,
+        latency_ms: int = 0,
+        user: str = "worker",
+        program: str | None = None,
+        **settings: str,
     ) -> Iterator["Workers"]:
-        """Workers that wait for their first message, on stores that are empty."""
+        """Workers that wait for their first message, on stores that are empty.
+
+        Args:
+            command: what Python runs.
+            program: another Python.
+            settings: of the environment, beyond the stage's.
+        """
         for server in (self.queue, self.vault):
             server.client().flushall()
         environ = {
@@ -62,8 +78,10 @@ class Stage:
             "IMP_SECRET": "bench",
             "IMP_API_URL": self.upstreams[latency_ms],
             "IMP_RATE_PER_S": str(RATE_PER_S),
+            **settings,
         }
         process = WorkerProcess(environ, self.stack.folder / "logs", command=command)
+        process.command[0] = program or process.command[0]
         try:
             process.start(wait=False)
             workers = Workers(process, processes)
@@ -92,7 +110,7 @@ class Workers:
 
     Args:
         process: what was started: the one worker, or a supervisor of several.
-        processes: how many workers.
+        processes: how many workers; 0 for all processes that there are.
     """
 
     def __init__(self, process: WorkerProcess, processes: int) -> None:
@@ -105,7 +123,7 @@ class Workers:
 
     def cpu_s(self) -> float:
         """User and system time that the workers have used, all threads, without their supervisor."""
-        return sum(_cpu_s(pid) for pid in self._pids)
+        return sum(cpu_s_of(pid) for pid in self._pids)
 
     def pause(self) -> None:
         """Stop the workers where they are."""
@@ -117,11 +135,23 @@ class Workers:
         for pid in self._pids:
             os.kill(pid, signal.SIGCONT)
 
+    def is_quiet(self, seconds: float) -> bool:
+        """True if they used next to no CPU for so long."""
+        before = self.cpu_s()
+        time.sleep(seconds)
+        return self.cpu_s() - before < QUIET * seconds
+
+    def resident_mb(self) -> float:
+        """Their resident memory, what they share counted for each."""
+        pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._pids)
+        return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
     @property
     def _pids(self) -> list[int]:
-        return self._process.pids()[-self.processes :]
+        return self._process.pids() if self.processes == 0 else self._process.pids()[-self.processes :]
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s_of(pid: int) -> float:
+    """User and system time of a process, seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -7,7 +7,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from producer.contract import redis_keys
-from tests.bench.stage import _cpu_s
+from tests.bench.stage import cpu_s_of
 from tests.canary.control import enqueue
 from tests.canary.stage import Scene
 from tests.canary.tracer import Tracer
@@ -34,10 +34,10 @@ class _Side:
     def cpu_ms(self, indexes: range) -> float:
         """CPU of the workers for each of some jobs, from the first to the last."""
         enqueue_while_stopped(self, indexes)
-        before = sum(_cpu_s(pid) for pid in self.pids)
+        before = sum(cpu_s_of(pid) for pid in self.pids)
         self.signal(signal.SIGCONT)
         wait_until(lambda: not self.scene.ledger.zcard(redis_keys.OPEN), 120, "the end of a round")
-        return 1000 * (sum(_cpu_s(pid) for pid in self.pids) - before) / len(indexes)
+        return 1000 * (sum(cpu_s_of(pid) for pid in self.pids) - before) / len(indexes)
 
     def signal(self, number: int) -> None:
         for pid in self.pids:

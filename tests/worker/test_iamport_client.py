@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import pytest
 from pydantic import SecretStr
+from urllib3.connection import HTTPConnection
 
 from producer.contract.card import Card
 from producer.contract.identifiers import Operation
@@ -278,6 +279,36 @@ def test_a_request_does_not_leave_after_its_deadline(fake: FakeIamport) -> None:
 
     assert answer == NOT_SENT
     assert fake.count("GET", "/subscribe/customers/") == 0
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_post_that_comes_to_leave_too_late_after_its_mark_does_not_leave(fake: FakeIamport, is_late: bool) -> None:
+    client = IamportClient(fake.url, boot_clock=lambda: 100.0)
+
+    answer = client.issue(job(), card(), token_of(client, fake), 100.0 if is_late else 100.1)
+
+    assert (answer == NOT_SENT) == is_late
+    assert fake.count("POST", "/subscribe/customers/") == (0 if is_late else 1)
+
+
+def test_a_post_leaves_in_one_piece(monkeypatch: pytest.MonkeyPatch, fake: FakeIamport) -> None:
+    sent: list[bytes] = []
+    send = HTTPConnection.send
+
+    def seen(self: HTTPConnection, data: bytes) -> None:
+        sent.append(data)
+        send(self, data)
+
+    monkeypatch.setattr(HTTPConnection, "send", seen)
+    client = IamportClient(fake.url)
+    token = token_of(client, fake)
+    sent.clear()
+
+    client.issue(job(), card(), token)
+
+    assert [part.count(b"\r\n\r\n") for part in sent] == [1]
+    assert sent[0].startswith(b"POST ")
+    assert sent[0].endswith(b"}")
 
 
 def test_a_proxy_that_drips_its_answer_is_cut_at_the_total_deadline() -> None:
