@@ -15,7 +15,7 @@ CALLS = Histogram(
     ["call", "status"],
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
-SWEPT = Counter("billing_swept_jobs_total", "Jobs that the sweeper put on the recovery queue.")
+SWEPT = Counter("billing_swept_jobs_total", "Jobs that the sweeper put on a queue anew.")
 WAITS = Counter("billing_waits_total", "Jobs given back for a while.", ["reason"])
 DROPPED = Counter("billing_messages_dropped_total", "Messages that were not ours.", ["problem"])
 UNKNOWN = Counter("billing_unknown_jobs_total", "Messages whose job the ledger does not know.")

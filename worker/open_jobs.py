@@ -25,7 +25,7 @@ GUARD_S = 60.0  # a job past its deadline is looked at again after this
 
 
 class Roll(NamedTuple):
-    """What a sign of life is answered.
+    """The answer to a sign of life.
 
     Args:
         is_sweeper: this process sweeps now.
