@@ -22,6 +22,9 @@ QUEUE_CONNECT_TIMEOUT_S, QUEUE_ANSWER_TIMEOUT_S = 1.0, 1.5
 POOL = 32
 
 
+SPARE = {"argsrepr": "", "kwargsrepr": "", "reply_to": "-"}  # what a message needs not carry; a waiting one is 1 KB
+
+
 class Publisher:
     """Puts job ids on queues.
 
@@ -84,6 +87,7 @@ class Publisher:
             producer=producer,
             ignore_result=True,
             retry=False,
+            **SPARE,
         )
 
     def close(self) -> None:

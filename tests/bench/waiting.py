@@ -72,7 +72,7 @@ def waiting_bytes(stage: Stage, jobs: int) -> dict[str, float]:
 def _used(server: RedisServer) -> int:
     client = server.client()
     client.execute_command("MEMORY", "PURGE")
-    return int(client.info("memory")["used_memory_dataset"])
+    return int(client.info("memory")["used_memory"])
 
 
 def memory_in_flight_mb(stage: Stage) -> float:
