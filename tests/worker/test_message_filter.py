@@ -13,7 +13,7 @@ from producer.contract.job import INTERACTIVE
 from producer.runtime.celery_transport import transport
 from tests.chaos.rubbish import message
 from tests.servers import RedisServer
-from worker.message_filter import QoS, Transport, canonical, install, problem_of
+from worker.message_filter import FRONT, QoS, Transport, canonical, install, problem_of
 
 GOOD = message(job_id_of("k"))
 
@@ -145,6 +145,22 @@ def test_what_is_held_goes_back_in_its_order_when_the_connection_closes(server: 
 
     with Taken(server.url()) as next_one:
         assert next_one.take(5) == ids(7)[1:6]
+
+
+def test_what_is_put_to_the_front_is_taken_before_what_lies_there(server: RedisServer, taken: Taken) -> None:
+    first, second, last = ids(3)
+    put(server, message(second))
+    with Connection(server.url(), transport=Transport) as connection:
+        for job_id, priority in ((last, 0), (first, FRONT)):
+            connection.Producer().publish(
+                [[job_id], {}, {}],
+                serializer="json",
+                headers=message(job_id)["headers"],
+                routing_key=INTERACTIVE,
+                priority=priority,
+            )
+
+    assert taken.take(3) == [first, second, last]
 
 
 def test_what_is_held_is_left_to_the_ledger_when_the_queue_is_away(server: RedisServer, taken: Taken) -> None:
