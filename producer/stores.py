@@ -171,7 +171,7 @@ def _accept_arguments(asked: NewJob) -> tuple[Any, ...]:
         redis_keys.OPEN,
         redis_keys.FRESH + asked.queue,
         redis_keys.CUSTOMER + uid,  # never an empty text: Redis users may be given rights to prefixes only
-        f"{redis_keys.CUSTOMER}{uid}:open",
+        redis_keys.CUSTOMER_OPEN + uid,
         redis_keys.ENVELOPE + (envelope.digest if envelope else ""),
         redis_keys.KIDS,
         redis_keys.ORDER + (request.merchant_uid or ""),

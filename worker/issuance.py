@@ -5,9 +5,9 @@
 2. What the stores alone can decide: a newer card is in force, it is overdue, it was claimed too often.
 3. Wait for the *turn* that the shared rate gives, for a while; or give the job back.
 4. If it is not sure what became of an earlier POST: *look it up* instead of sending anything.
-5. *open* it: whoever signed it may ask for it, it is bound to this job, the card is readable.
-6. Take the shared *token*; *mark sent*, durably and in both stores; then *post* it, once. A refused token is fetched
-   anew once.
+5. *verify* it: whoever signed it may ask for it, and it is bound to this job. Take the shared *token*.
+6. *open* the card: nothing is waited for any more. *mark sent*, durably and in both stores; then *post* it, once. A
+   refused token is fetched anew once.
 7. *decide*: an outcome, or a wait. The outcome is written once, and the sealed request goes.
 
 A step that cannot be taken now raises NotNow with what happens instead. A crash anywhere leaves a lease that runs out,
@@ -32,24 +32,21 @@ from worker.iamport.codes import Verdict
 from worker.iamport.login import LOGIN_THROTTLED
 from worker.iamport.verdict import NOTHING, Expected, Judged, judge_issue, judge_onetime
 from worker.liveness import LEAVE_WITHIN_S, since_boot
-from worker.look_up import Asker, LookUps
+from worker.look_up import Asker, LookUps, SealedCard
 from worker.model import (
     OVERDUE,
     End,
-    IamportLike,
     Lease,
-    LedgerLike,
     NotClaimed,
     NotNow,
     NotOurs,
-    OpenerLike,
     RatePermit,
-    SharedRateLike,
+    SealedRequest,
     SharedToken,
     Snooze,
     Step,
-    TokensLike,
 )
+from worker.parts import IamportLike, LedgerLike, OpenerLike, SharedRateLike, TokensLike
 from worker.rate_limit import Turns
 from worker.result import outcome_of
 from worker.retry import (
@@ -62,6 +59,7 @@ from worker.retry import (
     backoff_s,
     before_sending,
     is_repeatable,
+    not_now,
 )
 
 WRITE_RETRY_S, WRITE_RETRY_STOPPING_S, WRITE_RETRY_PAUSE_S = 300.0, 15.0, 0.5  # a late word is judged by the ledger
@@ -149,11 +147,12 @@ class Issuance:
     def _send(self, lease: Lease, permit: RatePermit, turn: Turn) -> Step:
         permit = self._hear_the_clock(lease, permit, turn)
         for is_second in (False, True):
-            job, card = self._open(lease, permit)
+            request = self._verify(lease, permit)
             token = self._token(lease, permit)
+            card = self._open(request)
             began = self._boot_clock()
             attempt = self._mark_sent(lease)
-            judged = self._post(lease, permit, job, card, token.text, began + LEAVE_WITHIN_S)
+            judged = self._post(lease, permit, request.job, card, token.text, began + LEAVE_WITHIN_S)
             if judged.verdict is not Verdict.TOKEN_REFUSED or lease.is_doubtful:
                 return after_answer(judged, lease, attempt)
             del card  # nothing was done: once more with a new token, and sealed until its turn
@@ -165,12 +164,12 @@ class Issuance:
 
     def _look_up(self, lease: Lease, permit: RatePermit, turn: Turn) -> Step:
         """Ask i'mport what became of a POST."""
-        job, card = self._opened(lease, permit)
-        amount, fits = (job.amount, card.fits) if job and card else (None, None)
+        card = self._sealed_card(lease, permit)
+        amount, fits = (card.request.job.amount, card.fits) if card else (None, None)
         ours = Expected(lease.first_sent_at, lease.known_until, amount, fits, 2 if lease.is_doubtful else 1)
         asker, paid_only = self._asker(lease, permit, turn), is_repeatable(lease.answer, lease)
         found = self._look_ups.of(lease, ours, asker, paid_only=paid_only)
-        return after_look_up(*found, lease, has_card=card is not None)
+        return after_look_up(*found, lease, has_card=card is not None and not card.is_lost)
 
     def _asker(self, lease: Lease, permit: RatePermit, turn: Turn) -> Asker:
         def hold() -> None:
@@ -182,7 +181,7 @@ class Issuance:
     def _hear_the_clock(self, lease: Lease, permit: RatePermit, turn: Turn) -> RatePermit:
         """A permit, i'mport's clock being known: a process that has not heard of it yet asks for something first."""
         if self._iamport.now() is None:
-            self._open(lease, permit)  # nobody asks i'mport for the sake of a forged request
+            self._verify(lease, permit)  # nobody asks i'mport for the sake of a forged request
             self._token(lease, permit)
         if self._iamport.now() is not None:
             return permit
@@ -199,27 +198,35 @@ class Issuance:
         except NotNow as stop:
             step = stop.step
         if isinstance(step, Snooze):
-            raise _not_now(lease, step.delay_s, step.reason)
+            raise not_now(lease, step.delay_s, step.reason)
         raise NotNow(step)
 
-    def _open(self, lease: Lease, permit: RatePermit) -> tuple[Job, Card]:
-        """Open the card."""
+    def _verify(self, lease: Lease, permit: RatePermit) -> SealedRequest:
+        """Verify the request; its card stays sealed."""
         try:
-            return self._opener.open(permit.sealed or b"", lease)
-        except UnknownKid as error:
-            is_unknown_producer = isinstance(error, UnknownProducer)
+            return self._opener.verify(permit.sealed or b"", lease)
         except Refused as refusal:
             raise NotNow(End(Status.INVALID, refusal.code)) from None
-        if is_unknown_producer and lease.claimed_at - lease.accepted_at > UNKNOWN_PRODUCER_GRACE_S:
-            raise NotNow(End(Status.INVALID, "unknown_producer"))
-        raise NotNow(Snooze(WAITS_FOR_OTHERS_S, "unknown_kid"))
+        except UnknownProducer:
+            is_too_late = lease.claimed_at - lease.accepted_at > UNKNOWN_PRODUCER_GRACE_S
+        late, early = End(Status.INVALID, "unknown_producer"), Snooze(WAITS_FOR_OTHERS_S, "unknown_kid")
+        raise NotNow(late if is_too_late else early)
 
-    def _opened(self, lease: Lease, permit: RatePermit) -> tuple[Job | None, Card | None]:
-        """Open the request of a job that is looked up; it does without if that is gone."""
+    def _open(self, request: SealedRequest) -> Card:
+        """Open the card: nothing is waited for any more but the mark, and the answer."""
         try:
-            return self._opener.open(permit.sealed or b"", lease)
+            return self._opener.open(request)
+        except UnknownKid:
+            raise NotNow(Snooze(WAITS_FOR_OTHERS_S, "unknown_kid")) from None
+        except Refused as refusal:
+            raise NotNow(End(Status.INVALID, refusal.code)) from None
+
+    def _sealed_card(self, lease: Lease, permit: RatePermit) -> SealedCard | None:
+        """The card of a job that is looked up, sealed; it does without if the request is gone."""
+        try:
+            return SealedCard(self._opener, self._opener.verify(permit.sealed or b"", lease))
         except (UnknownKid, Refused):
-            return None, None
+            return None
 
     def _token(self, lease: Lease, permit: RatePermit) -> SharedToken:
         """The shared token; a login that failed or was throttled counts for everybody."""
@@ -230,7 +237,7 @@ class Issuance:
         if is_ours:
             self._rate.report(permit, Answer.throttled(delay_s) if reason == LOGIN_THROTTLED else NO_ANSWER)
         attempt = lease.attempts if lease.is_look_up else lease.attempts + 1
-        raise _not_now(lease, delay_s or backoff_s(attempt), reason)
+        raise not_now(lease, delay_s or backoff_s(attempt), reason)
 
     def _mark_sent(self, lease: Lease) -> int:
         """Mark it sent, durably and in both stores; gives which attempt it is."""
@@ -286,13 +293,6 @@ class Issuance:
             if not self._pause(WRITE_RETRY_PAUSE_S):
                 until = min(until, self._clock() + WRITE_RETRY_STOPPING_S)
                 self._sleep(WRITE_RETRY_PAUSE_S)
-
-
-def _not_now(lease: Lease, delay_s: float, reason: str) -> NotNow:
-    """The job waits; one that is looked up stays in doubt, and ends so at its deadline."""
-    if not lease.is_look_up or lease.surely_unsent:
-        return NotNow(Snooze(delay_s, reason))
-    return NotNow(End(Status.IN_DOUBT, "no_answer") if lease.is_overdue else Snooze(delay_s, LOOK_UP, "doubt"))
 
 
 def _without_key(job: Job) -> Job:

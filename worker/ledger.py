@@ -71,7 +71,7 @@ class Ledger:
         orders = (redis_keys.ORDER, redis_keys.ORDER_OPEN)
         keys = [redis_keys.JOB + job_id, redis_keys.OPEN, redis_keys.FRONT]
         every_s = self._doubt_s / LOOK_UPS
-        arguments = (job_id, delivery, CLAIM_LEASE_S, *prefixes, every_s, *orders, RECOVERY)
+        arguments = (job_id, delivery, CLAIM_LEASE_S, *prefixes, every_s, *orders, RECOVERY, redis_keys.CUSTOMER_OPEN)
         answer = self._stores.local.run(CLAIM, keys, *arguments)
         word = answer[0].decode()
         if word != "claimed":
@@ -146,7 +146,7 @@ class Ledger:
             "" if known_until is None else known_until,
             str(outcome.status) if outcome.status in {Status.PAID, Status.IN_DOUBT} else "",
             *(LOOK_UPS + early_look_ups(self._doubt_s / LOOK_UPS), self._doubt_s / LOOK_UPS),
-            ASKED_AFTER_S[0],
+            *(ASKED_AFTER_S[0], redis_keys.CUSTOMER_OPEN),
         )
         if not in_force:
             return None

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
+from producer.contract.errors import Refused
 from producer.contract.identifiers import Operation
+from worker.errors import UnknownKid
 from worker.iamport.answer import NO_ANSWER, Answer
 from worker.iamport.verdict import (
     Expected,
@@ -15,7 +17,8 @@ from worker.iamport.verdict import (
     judge_failed,
     judge_paid,
 )
-from worker.model import Doubtful, IamportLike, Lease, RatePermit, SharedRateLike, SharedToken, TokensLike
+from worker.model import Doubtful, Lease, RatePermit, SealedRequest, SharedToken
+from worker.parts import IamportLike, OpenerLike, SharedRateLike, TokensLike
 
 
 class Asker(NamedTuple):
@@ -30,6 +33,28 @@ class Asker(NamedTuple):
     permits: Iterator[RatePermit]
     token: Callable[[RatePermit], SharedToken]
     hold: Callable[[], None]
+
+
+class SealedCard:
+    """A card that is opened for a moment each time its digits must be compared.
+
+    Args:
+        opener: opens it.
+        request: what it is sealed in, verified.
+    """
+
+    def __init__(self, opener: OpenerLike, request: SealedRequest) -> None:
+        self._opener, self.request, self.is_lost = opener, request, False
+
+    def fits(self, masked: str | None) -> bool | None:
+        """As :meth:`Card.fits`; None if it cannot be opened, which ``is_lost`` tells from then on."""
+        if masked is None:
+            return None
+        try:
+            return self._opener.open(self.request).fits(masked)
+        except (UnknownKid, Refused):
+            self.is_lost = True
+        return None
 
 
 class LookUps:

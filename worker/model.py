@@ -1,4 +1,4 @@
-"""Types of a job's story, and the parts that it needs: no Celery, no Redis, no HTTP.
+"""Types of a job's story: no Celery, no Redis, no HTTP.
 
 ::
 
@@ -9,14 +9,12 @@
 """
 
 import math
-from collections.abc import Callable
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
-from producer.contract.card import Card
+from producer.contract.envelope import Envelope
 from producer.contract.identifiers import Operation
 from producer.contract.job import Job
-from producer.contract.outcome import Outcome, Status
-from worker.iamport.answer import Answer
+from producer.contract.outcome import Status
 from worker.iamport.verdict import Judged
 
 OVERDUE = 0  # what mark_sent gives in place of an attempt once the deadline has passed
@@ -257,43 +255,8 @@ class RatePermit(NamedTuple):
     mark: Mark | None = None
 
 
-class LedgerLike(Protocol):
-    """The ledger, as the story needs it. Each method is documented where it is implemented."""
+class SealedRequest(NamedTuple):
+    """A request whose signature and bonds hold, and its card, sealed."""
 
-    def claim(self, job_id: str, delivery: str) -> Lease | NotClaimed: ...
-    def mark_sent(self, lease: Lease, now: float) -> int | None: ...
-    def hold(self, lease: Lease) -> bool: ...
-    def wait(self, lease: Lease, wait: Snooze) -> bool: ...
-    def finish(self, lease: Lease, outcome: Outcome, known_until: int | None) -> Outcome | None: ...
-    def forget(self, job_id: str) -> None: ...
-
-
-class SharedRateLike(Protocol):
-    """The shared rate."""
-
-    def ask(self, job_id: str, *, is_migration: bool, is_look_up: bool = False) -> Callable[[], RatePermit]: ...
-    def report(self, permit: RatePermit, answer: Answer) -> None: ...
-
-
-class OpenerLike(Protocol):
-    """The keyrings."""
-
-    def open(self, sealed: bytes, lease: Lease) -> tuple[Job, Card]: ...
-
-
-class TokensLike(Protocol):
-    """The token cache."""
-
-    def get(self) -> SharedToken: ...
-    def drop(self, refused: SharedToken) -> None: ...
-
-
-class IamportLike(Protocol):
-    """I'mport's client."""
-
-    def issue(self, job: Job, card: Card, token: str, leave_by: float) -> Answer: ...
-    def onetime(self, job: Job, card: Card, token: str, leave_by: float) -> Answer: ...
-    def find_customer(self, customer_uid: str, token: str) -> Answer: ...
-    def find_payment(self, merchant_uid: str, status: str, token: str) -> Answer: ...
-    def find_failed(self, merchant_uid: str, token: str) -> Answer: ...
-    def now(self) -> float | None: ...
+    job: Job
+    envelope: Envelope

@@ -18,7 +18,8 @@ from worker.errors import TokenUnavailable
 from worker.iamport.verdict import Expected, LookUpResult
 from worker.ledger import ASKED_AFTER_S, Ledger
 from worker.look_up import Asker, LookUps
-from worker.model import Doubtful, NotNow, RatePermit, SharedRateLike, SharedToken, Snooze, TokensLike
+from worker.model import Doubtful, NotNow, RatePermit, SharedToken, Snooze
+from worker.parts import SharedRateLike, TokensLike
 
 GUARD_S = 300.0  # asked again after this if the process dies, or i'mport does not say
 PERIOD_S = 10.0

@@ -59,6 +59,7 @@ PRODUCER_KEYS = " ".join(
     (
         "interactive migration _kombu.binding*",
         *(f"{prefix}*" for prefix in (redis_keys.JOB, redis_keys.FRESH, redis_keys.CUSTOMER, redis_keys.ENVELOPE)),
+        f"{redis_keys.CUSTOMER_OPEN}*",
         *(f"{prefix}*" for prefix in (redis_keys.ORDER, redis_keys.ORDER_OPEN)),
         *(redis_keys.OPEN, redis_keys.KIDS, f"%R~{redis_keys.FULL}", f"%R~{redis_keys.RESULT}*"),
     )

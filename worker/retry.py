@@ -9,7 +9,7 @@ from producer.contract.redis_keys import SEALED_GRACE_S
 from worker.iamport.codes import Verdict
 from worker.iamport.login import LOGIN_REFUSED
 from worker.iamport.verdict import Judged, LookUpResult
-from worker.model import End, Lease, Snooze, Step
+from worker.model import End, Lease, NotNow, Snooze, Step
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 30.0
 LOOK_UP_FIRST_S, LOOK_UP_MOST_S = 1.0, 60.0
@@ -222,3 +222,10 @@ def _in_doubt(lease: Lease, code: str) -> End:
 
 def _success(lease: Lease) -> Status:
     return Status.PAID if lease.is_payment else Status.ISSUED
+
+
+def not_now(lease: Lease, delay_s: float, reason: str) -> NotNow:
+    """The job waits; one that is looked up stays in doubt, and ends so at its deadline."""
+    if not lease.is_look_up or lease.surely_unsent:
+        return NotNow(Snooze(delay_s, reason))
+    return NotNow(End(Status.IN_DOUBT, "no_answer") if lease.is_overdue else Snooze(delay_s, LOOK_UP, "doubt"))

@@ -25,7 +25,7 @@ key                                holds                                        
                                    doubt_from doubt_next``, while what a job in doubt
                                    sent may land yet; ``busy``, its jobs that are in
                                    flight or in doubt
-``billing:customer:{uid}:open``    sorted set of its open job ids by sequence              with the last of them
+``billing:customer-open:{uid}``    sorted set of its open job ids by sequence              with the last of them
 ``billing:order:{merchant_uid}``   hash: ``sequence``; ``ended``, paid or in_doubt, once   7 days after the last use
                                    a payment of the order ended so; ``until``, i'mport's
                                    instant up to which its records are not of later jobs
@@ -101,6 +101,7 @@ FRONT = "billing:front"
 ALIVE = "billing:alive"
 LISTENED = "billing:listened"
 CUSTOMER = "billing:customer:"
+CUSTOMER_OPEN = "billing:customer-open:"
 ORDER = "billing:order:"
 ORDER_OPEN = "billing:order-open:"
 ENVELOPE = "billing:envelope:"

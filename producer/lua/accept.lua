@@ -1,7 +1,7 @@
 -- Accept a job, or recognise one: idempotency, sequence, record, place in the set of open jobs.
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:fresh:{queue}
---       4 billing:customer:{uid}   5 billing:customer:{uid}:open   6 billing:envelope:{sha256}
+--       4 billing:customer:{uid}   5 billing:customer-open:{uid}   6 billing:envelope:{sha256}
 --       (4 to 6 are not used where there is no customer_uid or no envelope sealed elsewhere)   7 billing:kids
 --       8 billing:order:{merchant_uid}   9 billing:order-open:{merchant_uid} (of a payment)
 -- ARGV  1 job_id   2 digest of the request   3 deadline (seconds)   4 queue   5 kid

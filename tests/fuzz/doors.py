@@ -47,7 +47,7 @@ class Doors:
             self._envelope(one.data, one.record)
         elif one.door == JOB:
             record = one.record | {"operation": Operation(one.record["operation"])}
-            self._opener.open(one.data, lease(**record, claimed_at=IAT + 1))
+            self._opener.open(self._opener.verify(one.data, lease(**record, claimed_at=IAT + 1)))
         else:
             Card.from_json(one.data, now=IAT)
 

@@ -136,7 +136,7 @@ def test_sequence_grows_for_each_customer_uid(stage: Stage, queue: BillingQueue,
 def test_open_jobs_of_a_customer_uid_are_known_in_order(stage: Stage, queue: BillingQueue, card: Card) -> None:
     jobs = [queue.issue(customer_uid="a", card=card) for _ in range(3)]
 
-    in_order = stage.ledger.zrange(f"{redis_keys.CUSTOMER}a:open", 0, -1, withscores=True)
+    in_order = stage.ledger.zrange(f"{redis_keys.CUSTOMER_OPEN}a", 0, -1, withscores=True)
 
     assert in_order == [(job.job_id, job.sequence) for job in jobs]
 

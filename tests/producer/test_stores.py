@@ -121,7 +121,7 @@ def test_ledger_holds_only_the_keys_that_are_listed(stage: Stage, acceptance: Ac
             redis_keys.OPEN,
             redis_keys.FRESH + "interactive",
             redis_keys.CUSTOMER + "gildong",
-            redis_keys.CUSTOMER + "gildong:open",
+            redis_keys.CUSTOMER_OPEN + "gildong",
             redis_keys.KIDS,
         ]
     )

@@ -189,7 +189,7 @@ def test_failure_tells_the_truth_and_a_second_try_with_the_same_key_completes_on
     assert stores.messages() >= 1
     assert job.sequence == 1
     assert [one.decode() for one in stores.ledger_client.zrange(redis_keys.OPEN, 0, -1)] == [job.job_id]
-    assert [one.decode() for one in stores.ledger_client.zrange(f"{redis_keys.CUSTOMER}{UID}:open", 0, -1)] == [
+    assert [one.decode() for one in stores.ledger_client.zrange(f"{redis_keys.CUSTOMER_OPEN}{UID}", 0, -1)] == [
         job.job_id
     ]
 

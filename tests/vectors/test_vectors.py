@@ -51,7 +51,8 @@ def signed(vector: Json) -> str:
 def open_vector(opener: Opener, vector: Json) -> tuple[Job, Card]:
     if vector["kind"] == "envelope" and len(vector["text"]) > ENVELOPE_LIMIT:
         Envelope.parse(vector["text"])  # a Job of ours cannot hold it
-    return opener.open(signed(vector).encode(), lease_of(vector))
+    request = opener.verify(signed(vector).encode(), lease_of(vector))
+    return request.job, opener.open(request)
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,7 +1,7 @@
 """The story, with each part replaced by one that does as told."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -19,7 +19,7 @@ from worker.iamport.codes import Verdict
 from worker.iamport.verdict import Judged
 from worker.issuance import WRITE_RETRY_S, Issuance
 from worker.liveness import LEAVE_WITHIN_S
-from worker.model import OVERDUE, Lease, Mark, NotClaimed, NotOurs, RatePermit, SharedToken, Snooze
+from worker.model import OVERDUE, Lease, Mark, NotClaimed, NotOurs, RatePermit, SealedRequest, SharedToken, Snooze
 
 ISSUED = Answer(200, 0, None, Annotation(card_name="신한카드", card_number="424242******4242", inserted=5, updated=5))
 DECLINED = Answer(200, -1, "카드정보 인증 및 빌키 발급에 실패하였습니다. [F112]유효하지않은 카드번호를 입력하셨습니다.")
@@ -90,10 +90,10 @@ class ThrottleOnPaper:
 
 class OpenerOnPaper:
     def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
+        self.error, self.opened = error, 0
 
-    def open(self, sealed: bytes, lease: Lease) -> tuple[Job, Card]:
-        if self.error:
+    def verify(self, sealed: bytes, lease: Lease) -> SealedRequest:
+        if isinstance(self.error, Refused | UnknownProducer):
             raise self.error
         job = Job(
             operation=lease.operation,
@@ -107,7 +107,13 @@ class OpenerOnPaper:
             expires_at=lease.expires_at,
             envelope="e",
         )
-        return job, Card(**CARDS["visa"].fields())
+        return SealedRequest(job, cast("Any", None))
+
+    def open(self, request: SealedRequest) -> Card:
+        self.opened += 1
+        if self.error:
+            raise self.error
+        return Card(**CARDS["visa"].fields())
 
 
 class TokensOnPaper:
@@ -172,11 +178,11 @@ class Scene:
         self.iamport = IamportOnPaper(*answers)
         self.pauses: list[float] = []
         self.now, self.is_stopping, self.oversleeps = 53.0, False, 0.0
-        opener = OpenerOnPaper(parts.get("opening_error"))
+        self.opener = OpenerOnPaper(parts.get("opening_error"))
         self.issuance = Issuance(
             self.ledger,
             self.throttle,
-            opener,
+            self.opener,
             self.tokens,
             self.iamport,
             clock=lambda: self.now,
@@ -224,6 +230,29 @@ def test_a_card_that_is_accepted_ends_issued_with_what_imp_said() -> None:
         finished_at=1004.0,
     )
     assert scene.ledger.log == ["claim", "sent", "finish"]
+
+
+def test_nothing_is_open_while_a_token_or_a_turn_is_awaited() -> None:
+    no_token = Scene(token_error=TokenUnavailable("token_awaited", 1.0))
+    no_turn = Scene(permits=[RatePermit("later", 20.0, b"sealed")])
+
+    for scene in (no_token, no_turn):
+        scene.snooze()
+        assert scene.opener.opened == 0
+
+
+@pytest.mark.parametrize(("shown", "opened"), [(None, 0), ("424242******4242", 1)])
+def test_a_look_up_opens_the_card_only_to_compare_digits_that_came(shown: str | None, opened: int) -> None:
+    scene = Scene(Answer(200, 0, None, THERE.model_copy(update={"card_number": shown})), claim=SENT)
+
+    assert scene.outcome().status == "issued"
+    assert scene.opener.opened == opened
+
+
+def test_a_found_key_is_in_doubt_if_the_card_cannot_be_opened_to_compare_its_digits() -> None:
+    outcome = Scene(Answer(200, 0, None, THERE), claim=SENT, opening_error=UnknownKid("k9")).outcome()
+
+    assert (outcome.status, outcome.code) == ("in_doubt", "vault_lost")
 
 
 def test_it_is_marked_sent_before_it_is_sent() -> None:

@@ -25,7 +25,7 @@ from producer.contract.jose import b64url
 from producer.contract.open_fields import own_data_in
 from producer.runtime.key_file import KeyFileError, WatchedFile, keys_of, read_jwk
 from worker.errors import UnknownKid, UnknownProducer
-from worker.model import Lease
+from worker.model import Lease, SealedRequest
 
 OPENING_CURVES: dict[str, type[OKPKey | ECKey]] = {"X25519": OKPKey, "P-256": ECKey}
 
@@ -193,29 +193,20 @@ class Opener:
         """The kids that jobs may be signed with."""
         return self._producers.get().kids
 
-    def open(self, sealed: bytes, lease: Lease) -> tuple[Job, Card]:
-        """Verify everything that a job is bound to, then open its card.
+    def verify(self, sealed: bytes, lease: Lease) -> SealedRequest:
+        """Verify everything that a job is bound to; its card stays sealed.
 
         Args:
             sealed: what lay in the vault under the job's id.
             lease: what the ledger knows of the job.
 
         Raises:
-            UnknownKid: a key is not here yet.
-            Refused: with the reason as its code; ``other_…`` when signature, envelope and ledger do not agree,
-                ``card_in_open_field`` when the request shows in clear what its envelope seals.
+            UnknownProducer: its key is not here yet.
+            Refused: with the reason as its code; ``other_…`` when signature, envelope and ledger do not agree.
         """
         if len(sealed) > signed_job.SIGNED_LIMIT:  # before a copy is made of it
             raise Refused("too_long")
-        try:
-            return self._open(sealed.decode("ascii", "replace"), lease)
-        except UnknownKid:  # its key may just have come
-            self._opening.look()
-            self._producers.look()
-            return self._open(sealed.decode("ascii", "replace"), lease)
-
-    def _open(self, text: str, lease: Lease) -> tuple[Job, Card]:
-        job = self._producers.get().verify(text)
+        job = self._signed_by_a_producer(sealed.decode("ascii", "replace"))
         for name in ("job_id", "operation", "customer_uid", "merchant_uid", "sequence", "accepted_at", "expires_at"):
             if getattr(job, name) != getattr(lease, name):
                 raise Refused(f"other_{name}")
@@ -224,10 +215,32 @@ class Opener:
         envelope = Envelope.parse(job.envelope)
         envelope.check_bound(job.operation, job.customer_uid, job.merchant_uid)
         envelope.check_time(job.accepted_at)
-        card = self._opening.get().open_card(envelope, now=job.accepted_at)
+        return SealedRequest(job, envelope)
+
+    def open(self, request: SealedRequest) -> Card:
+        """Open the card of a request that was verified.
+
+        Raises:
+            UnknownKid: its key is not here yet.
+            Refused: as :meth:`OpeningKeys.open_card`; ``card_in_open_field`` when the request shows in clear what its
+                envelope seals.
+        """
+        job, envelope = request
+        try:
+            card = self._opening.get().open_card(envelope, now=job.accepted_at)
+        except UnknownKid:  # its key may just have come
+            self._opening.look()
+            card = self._opening.get().open_card(envelope, now=job.accepted_at)
         if own_data_in(dict(job), card):
             raise Refused("card_in_open_field")
-        return job, card
+        return card
+
+    def _signed_by_a_producer(self, text: str) -> Job:
+        try:
+            return self._producers.get().verify(text)
+        except UnknownProducer:  # its key may just have come; nothing else is run for what nobody has signed
+            self._producers.look()
+            return self._producers.get().verify(text)
 
 
 def _import(setting: str, kind: type[OKPKey | ECKey], jwk: dict[str, Any], names: set[str]) -> OKPKey | ECKey:

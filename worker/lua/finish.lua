@@ -9,7 +9,7 @@
 --       12 "1" if the job's card is now in force, or may be   13 i'mport's records up to this instant are not of later jobs
 --         (Unix seconds of i'mport; empty text if that is not known)   14 paid, in_doubt or empty text
 --       15 look-ups that must find nothing before a POST counts as not applied   16 seconds between them
---       17 when to ask i'mport again about a job that ends in doubt (seconds from now)
+--       17 when to ask i'mport again about a job that ends in doubt (seconds from now)   18 prefix of the customers' open jobs
 -- Gives the outcome in force: this one, or the one that was written before. Empty text when another delivery has the
 -- job and must say.
 
@@ -46,11 +46,11 @@ local function is_first_of_its_order(id)
 end
 
 if job[3] and job[3] ~= '' then
-  local customer = ARGV[8] .. job[3]
-  redis.call('ZREM', customer .. ':open', ARGV[1])
+  local customer, open = ARGV[8] .. job[3], ARGV[18] .. job[3]
+  redis.call('ZREM', open, ARGV[1])
   local busy = {}
   for id in string.gmatch(redis.call('HGET', customer, 'busy') or '', '%S+') do
-    if id ~= ARGV[1] and redis.call('ZSCORE', customer .. ':open', id) then
+    if id ~= ARGV[1] and redis.call('ZSCORE', open, id) then
       busy[#busy + 1] = id
       wake(id)
     end
@@ -59,7 +59,7 @@ if job[3] and job[3] ~= '' then
   if ARGV[12] == '1' and tonumber(redis.call('HGET', customer, 'applied') or 0) < tonumber(job[4]) then
     redis.call('HSET', customer, 'applied', job[4])
     if ARGV[13] ~= '' then redis.call('HSET', customer, 'key_updated', ARGV[13]) end
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', customer .. ':open', '-inf', job[4])) do wake(id) end -- superseded
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', open, '-inf', job[4])) do wake(id) end -- superseded
   end
   if ARGV[14] == 'in_doubt' and (job[5] or job[6]) then -- what it sent may land yet, and newer ones wait that out
     local left = tonumber(ARGV[15]) - (tonumber(job[7]) or 0)
@@ -67,13 +67,13 @@ if job[3] and job[3] ~= '' then
       redis.call('HSET', customer, 'doubt_left', left, 'doubt_from', instant(now), 'doubt_next', instant(now + tonumber(ARGV[16])))
     end
   end
-  for _, id in ipairs(redis.call('ZRANGE', customer .. ':open', 0, 19, 'REV')) do -- the newest goes first
+  for _, id in ipairs(redis.call('ZRANGE', open, 0, 19, 'REV')) do -- the newest goes first
     if is_first_of_its_order(id) then
       wake(id)
       break
     end
   end
-  if redis.call('EXISTS', customer .. ':open') == 0 then redis.call('EXPIRE', customer, ARGV[5]) end
+  if redis.call('EXISTS', open) == 0 then redis.call('EXPIRE', customer, ARGV[5]) end
 end
 if job[9] and job[9] ~= '' then
   local order = ARGV[10] .. job[9]
