@@ -1,6 +1,7 @@
 """The scenarios, each a function of its size that gives the figures it is judged by."""
 
 import json
+import math
 import threading
 import time
 from collections import Counter
@@ -102,7 +103,7 @@ def ends(jobs: int, times: int, seed: int, *, slow_s: float = 300.0) -> Figures:
         for rate_per_s, share, over_s in ((20, 3, slow_s), (150, 1.5, jobs / 100)):
             stage.settings["IMP_RATE_PER_S"] = str(rate_per_s)
             stage.start_workers(2)
-            ender = Ends(stage, int(times / share), over_s).start()
+            ender = Ends(stage, math.ceil(times / share), over_s).start()
             stage.load(jobs // 15, f"during{rate_per_s}")
             ender.join()
             waits.append({"rate_per_s": rate_per_s, "open": stage.open_jobs(), **ender.figures()})
