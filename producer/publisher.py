@@ -5,6 +5,7 @@ The Celery app is ours alone: it is never made current, has no result backend, a
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from celery import Celery
 from kombu import Connection
@@ -20,8 +21,6 @@ from .runtime.store_errors import place, trouble
 
 QUEUE_CONNECT_TIMEOUT_S, QUEUE_ANSWER_TIMEOUT_S = 1.0, 1.5
 POOL = 32
-
-
 SPARE = {"argsrepr": "", "kwargsrepr": "", "reply_to": "-"}  # what a message needs not carry; a waiting one is 1 KB
 
 
@@ -34,6 +33,8 @@ class Publisher:
 
     def __init__(self, broker_url: str) -> None:
         self._broker_url, settings = broker_url, transport(broker_url)
+        # In Redis a queue is a list, and there is nothing to declare.
+        self._options: dict[str, Any] = {"declare": ()} if broker_url.startswith("redis") else {}
         self._app = Celery("billing", set_as_current=False, backend="disabled", changes=settings)
         options = dict(settings.get("broker_transport_options", {}))
         if options:
@@ -79,16 +80,9 @@ class Publisher:
             ) from None
 
     def _send(self, producer: object, job_id: str, queue: str) -> None:
-        self._app.send_task(
-            TASK_NAME,
-            args=(job_id,),
-            task_id=job_id,
-            queue=queue,
-            producer=producer,
-            ignore_result=True,
-            retry=False,
-            **SPARE,
-        )
+        """As ``send_task``, which costs as much again."""
+        message = self._app.amqp.create_task_message(job_id, TASK_NAME, (job_id,), {}, ignore_result=True, **SPARE)
+        self._app.amqp.send_task_message(producer, TASK_NAME, message, queue=queue, retry=False, **self._options)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from tests.bench import pictures, report, roundtrip, waiting
+from tests.bench import floor, pictures, report, roundtrip, waiting
 from tests.bench.against import Revision
 from tests.bench.measurement import celery, production, run_floor, run_jobs, run_posts, run_single_enqueues
 from tests.bench.recovery import recovery_s
@@ -62,7 +62,6 @@ class Bench:
     def _floors(self) -> None:
         run = run_floor(self._stage, self._jobs)
         self._note(report.NOOP, run.cpu_ms)
-        self._note(report.ENQUEUED_NOOPS, run.enqueued_per_s)
         self._note(report.POST, run_posts(self._stage, self._jobs, trust_env=True))
         self._note(report.BARE, run_posts(self._stage, self._jobs, trust_env=False))
 
@@ -97,6 +96,8 @@ class Bench:
         self.figures[report.LATENCY].extend(waiting.added_latency_ms(self._stage, LATENCY_S))
 
     def _single_enqueues(self) -> None:
+        broker, results = self._stage.queue.url(0), self._stage.queue.url(1)
+        self._note(report.ENQUEUED_NOOPS, floor.apply_one_by_one(broker, results, SINGLE_ENQUEUES))
         self._note(report.ENQUEUED_ONE, run_single_enqueues(self._stage, min(self._jobs, SINGLE_ENQUEUES)))
 
     def once(self) -> None:

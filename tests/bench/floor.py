@@ -6,6 +6,7 @@ The same transport, queues, pool, late acknowledgement and result backend as the
 Celery, as anybody's would be.
 """
 
+import time
 from collections.abc import Iterable
 
 from celery import Celery
@@ -14,6 +15,7 @@ from producer.contract.job import INTERACTIVE
 from producer.runtime.celery_transport import transport
 
 TASK = "floor.nothing"
+WARM_UP = 50
 
 app = Celery("floor", config_source="celeryconfig", changes={"task_ignore_result": False}, set_as_current=False)
 
@@ -23,6 +25,17 @@ def nothing(_job_id: str) -> None:
 
 
 app.task(nothing, name=TASK, ignore_result=False)
+
+
+def apply_one_by_one(broker_url: str, results_url: str, count: int) -> float:
+    """Enqueue no-ops as a shop would, one ``apply_async`` after the other; how many a second."""
+    shop = Celery("shop", set_as_current=False, broker=broker_url, backend=results_url, changes=transport(broker_url))
+    task = shop.task(nothing, name=TASK, ignore_result=False)
+    began = 0.0
+    for number in range(-WARM_UP, count):
+        began = time.monotonic() if number == 0 else began
+        task.apply_async(("a job's id",), queue=INTERACTIVE)
+    return count / (time.monotonic() - began)
 
 
 def publish(broker_url: str, task_ids: Iterable[str]) -> None:

@@ -15,7 +15,7 @@ from tests.fake_iamport import made_up
 from tests.servers import ROOT
 
 HOME = ROOT / ".venv" / "usual"
-PACKAGES = ("celery==5.7.0", "redis==8.1.0", "iamport-rest-client==0.9.0")
+PACKAGES = ("celery[redis]==5.7.0", "redis==8.1.0", "iamport-rest-client==0.9.0")
 DEFAULT, AS_MANY_THREADS = (), ("-P", "threads", "-c", str(THREADS))
 SHOP = """
 import json, os, sys
