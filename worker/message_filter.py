@@ -10,8 +10,8 @@ import binascii
 import contextlib
 import json
 import re
-import uuid
 from collections.abc import Sequence
+from itertools import count
 from queue import Empty
 from typing import Any
 
@@ -31,6 +31,7 @@ MESSAGE_LIMIT = 16_384
 FRONT = 9  # the priority of a message that goes before those that lie in its queue
 
 log = structlog.get_logger()
+_tags = count(1)
 
 
 def install() -> None:
@@ -105,7 +106,7 @@ def canonical(message: dict[str, Any], queue: str) -> dict[str, Any]:
             "delivery_mode": 2,
             "priority": 0,
             "body_encoding": "base64",
-            "delivery_tag": uuid.uuid4().hex,  # kombu's own name for it here; theirs need be neither unique nor text
+            "delivery_tag": str(next(_tags)),  # kombu's own name for it here; theirs need be neither unique nor text
             "delivery_info": {"exchange": queue, "routing_key": queue},
         },
     }

@@ -1,6 +1,7 @@
 """The thin shell around the story: a job id comes in, an outcome goes out through the ledger."""
 
-import uuid
+import os
+from itertools import count
 from typing import Any
 
 import structlog
@@ -15,6 +16,7 @@ from worker.message_filter import ACCEPTED_FOR
 from worker.model import NotClaimed, Snooze
 
 log = structlog.get_logger()
+_deliveries = count(1)  # beside the pid: a pool of processes has copies of it
 
 
 @shared_task(name=TASK_NAME, bind=True, ignore_result=True)
@@ -28,7 +30,9 @@ def run(self: Any, job_id: str) -> None:  # noqa: ANN401 — Celery's task
     with structlog.contextvars.bound_contextvars(job_id=job_id):
         try:
             _report(
-                this_worker().issuance.run(job_id, f"{PROCESS}:{uuid.uuid4().hex}", is_migration=queue == MIGRATION)
+                this_worker().issuance.run(
+                    job_id, f"{PROCESS}:{os.getpid()}.{next(_deliveries)}", is_migration=queue == MIGRATION
+                )
             )
         except StoreUnavailable as error:
             log.warning("job left to the ledger", problem=str(error))

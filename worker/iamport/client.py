@@ -1,4 +1,4 @@
-"""The HTTP client of i'mport: one session a thread, a total deadline, and a sure word on whether a request left.
+"""The HTTP client of i'mport: one connection a thread, a total deadline, and a sure word on whether a request left.
 
 Must never keep a request body beyond its call: exceptions and responses of requests hold it, so neither leaves here.
 
@@ -152,35 +152,30 @@ class IamportClient:
     def _exchange(self, request: requests.PreparedRequest, timeout: tuple[float, float], call: Call) -> Answer:
         with self._watchdog.watching(call):
             try:
-                response = self._session.send(
-                    request,
-                    timeout=timeout,
-                    verify=self._verify,
-                    proxies=self._proxies,
-                    allow_redirects=False,  # a redirect would carry the card to another host
-                    stream=True,
+                response = self._adapter.send(
+                    request, stream=True, timeout=timeout, verify=self._verify, proxies=self._proxies
                 )
                 with response:
                     body = response.raw.read(BODY_LIMIT, decode_content=True)
                     return Answer.read(
                         response.status_code, body, response.headers.get("Retry-After"), response.headers.get("Date")
                     )
-            except (requests.RequestException, OSError, ValueError, *self._session_errors) as error:
+            except (requests.RequestException, OSError, ValueError, *WatchedAdapter.errors) as error:
                 # What was caught holds the request and its body: it goes no further, not even as __context__.
                 wipe(error)
                 return Answer(0, was_sent=call.has_left)
 
     @property
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._mine, "session", None)
-        if session is None:
-            session = self._mine.session = requests.Session()
-            session.trust_env = False  # REQUESTS_CA_BUNDLE and .netrc must not change what is sent to whom
-            session.mount("https://", WatchedAdapter())
-            session.mount("http://", WatchedAdapter())
-        return session
+    def _adapter(self) -> WatchedAdapter:
+        """This thread's connection.
 
-    _session_errors = WatchedAdapter.errors
+        No session above it: that would follow or parse redirects, keep cookies, and hear of ``.netrc`` and
+        ``REQUESTS_CA_BUNDLE``.
+        """
+        adapter: WatchedAdapter | None = getattr(self._mine, "adapter", None)
+        if adapter is None:
+            adapter = self._mine.adapter = WatchedAdapter()
+        return adapter
 
 
 def _body(job: Job, fields: tuple[str, ...], card: Card, card_fields: frozenset[str]) -> dict[str, Any]:

@@ -49,9 +49,8 @@ class Call:
         self._handle: socket.socket | None = None
 
     def uses(self, connection: socket.socket) -> None:
-        """Note the connection, by a handle of our own: TLS takes the first one over, and its state is not ours."""
-        if self._handle is None:
-            self._handle = socket.socket(fileno=os.dup(connection.fileno()))
+        """Note the connection that the call is on."""
+        self._handle = connection
 
     def leaves(self) -> None:
         """Note that the request is about to leave.
@@ -77,10 +76,7 @@ class Call:
 
     def end(self) -> None:
         """The call is over."""
-        self.is_over = True
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            handle.close()
+        self.is_over, self._handle = True, None
 
 
 class Watchdog:
@@ -131,6 +127,7 @@ class _Watched:
     """
 
     sock: socket.socket
+    handle: socket.socket | None = None  # of our own: TLS takes the first one over, and its state is not ours
     is_ready = False
     _parts: list[bytes] | None = None
     used_at = 0.0
@@ -153,6 +150,9 @@ class _Watched:
     def close(self) -> None:
         self.is_ready = False
         super().close()  # type: ignore[misc]
+        handle, self.handle = self.handle, None
+        if handle is not None:
+            handle.close()
 
     def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 — as urllib3
         if getattr(self, "sock", None) is None:
@@ -173,15 +173,17 @@ class _Watched:
             self.connect()
         call: Call | None = getattr(_current, "call", None)
         if call is not None and self.is_ready:
-            call.uses(self.sock)
+            if self.handle is not None:
+                call.uses(self.handle)
             call.leaves()
         super().send(data)  # type: ignore[misc]
 
     def _new_conn(self) -> socket.socket:
         connection: socket.socket = super()._new_conn()  # type: ignore[misc]
+        self.handle = socket.socket(fileno=os.dup(connection.fileno()))
         call: Call | None = getattr(_current, "call", None)
         if call is not None:
-            call.uses(connection)
+            call.uses(self.handle)
         return connection
 
 
