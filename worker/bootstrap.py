@@ -11,6 +11,7 @@ import structlog
 from producer.runtime.key_file import KeyFileError, WatchedFile
 from producer.runtime.redis_store import Stores
 from worker.errors import SettingsError
+from worker.events import TaskEvents
 from worker.iamport.client import IamportClient
 from worker.issuance import Issuance
 from worker.keys.from_command import CommandKeys
@@ -35,6 +36,7 @@ class Worker(NamedTuple):
     open_jobs: OpenJobs
     issuance: Issuance
     reconciler: Reconciler
+    events: TaskEvents
     stopping: threading.Event
     rate_per_s: float
 
@@ -99,7 +101,9 @@ def assemble(settings: WorkerSettings) -> Worker:
     stopping = threading.Event()
     issuance = Issuance(ledger, rate, opener, tokens, iamport, pause=lambda seconds: not stopping.wait(seconds))
     reconciler = Reconciler(ledger, rate, tokens, LookUps(rate, tokens, iamport), stopping)
-    return Worker(ledger, OpenJobs(ledger_links, vault), issuance, reconciler, stopping, settings.imp_rate_per_s)
+    return Worker(
+        ledger, OpenJobs(ledger_links, vault), issuance, reconciler, TaskEvents(), stopping, settings.imp_rate_per_s
+    )
 
 
 @cache

@@ -73,6 +73,7 @@ def _start_sweeper(sender: Any, **_: Any) -> None:  # noqa: ANN401 — Celery's 
         has_front=app.conf.broker_url.startswith("redis"),
         alive=alive_file(os.environ.get("BILLING_WORKER_NUMBER", "0")).touch,
     )
+    worker.events.connect(lambda: sender.event_dispatcher)
     _sweepers.append(sweeper)
     sweeper.start()
     worker.reconciler.start()

@@ -1,6 +1,7 @@
 """The thin shell around the story: a job id comes in, an outcome goes out through the ledger."""
 
 import os
+import time
 from itertools import count
 from typing import Any
 
@@ -19,7 +20,7 @@ log = structlog.get_logger()
 _deliveries = count(1)  # beside the pid: a pool of processes has copies of it
 
 
-@shared_task(name=TASK_NAME, bind=True, ignore_result=True)
+@shared_task(name=TASK_NAME, bind=True, ignore_result=True, send_events=False)
 def run(self: Any, job_id: str) -> None:  # noqa: ANN401 — Celery's task
     """Take one job as far as it goes now.
 
@@ -27,13 +28,13 @@ def run(self: Any, job_id: str) -> None:  # noqa: ANN401 — Celery's task
         job_id: which job; everything else is in ledger and vault.
     """
     queue = self.request.get(ACCEPTED_FOR) or (self.request.delivery_info or {}).get("routing_key")
+    worker, began = this_worker(), time.monotonic()
+    delivery = f"{PROCESS}:{os.getpid()}.{next(_deliveries)}"
     with structlog.contextvars.bound_contextvars(job_id=job_id):
         try:
-            _report(
-                this_worker().issuance.run(
-                    job_id, f"{PROCESS}:{os.getpid()}.{next(_deliveries)}", is_migration=queue == MIGRATION
-                )
-            )
+            step = worker.issuance.run(job_id, delivery, is_migration=queue == MIGRATION)
+            worker.events.tell(job_id, step, time.monotonic() - began)
+            _report(step)
         except StoreUnavailable as error:
             log.warning("job left to the ledger", problem=str(error))
 
