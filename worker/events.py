@@ -7,9 +7,13 @@ deliveries and not jobs, and show nothing but ``SUCCESS``.
 from collections.abc import Callable
 from typing import Any
 
+import structlog
+
 from producer.contract.job import TASK_NAME
 from producer.contract.outcome import Outcome, Status
 from worker.model import Snooze
+
+log = structlog.get_logger()
 
 SUCCESSES = {Status.ISSUED, Status.PAID, Status.DECLINED, Status.SUPERSEDED}  # the others need a person
 
@@ -34,6 +38,13 @@ class TaskEvents:
         if dispatcher is None or not dispatcher.enabled:
             return
         known = {"uuid": job_id, "name": TASK_NAME, "args": repr((job_id,)), "kwargs": "{}", "runtime": runtime_s}
+        try:
+            self._send(dispatcher, known, step)
+        except Exception as error:  # noqa: BLE001 — whatever a broker's client raises: the job is what counts
+            log.warning("event not sent", problem=type(error).__name__)
+
+    @staticmethod
+    def _send(dispatcher: Any, known: dict[str, object], step: object) -> None:  # noqa: ANN401 — Celery's
         if isinstance(step, Outcome):
             kind = "task-succeeded" if step.status in SUCCESSES else "task-failed"
             dispatcher.send(kind, **known, result=_words(step.status, step.code, step.card_number))

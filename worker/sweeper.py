@@ -17,7 +17,7 @@ import structlog
 from producer.contract.job import QUEUES, RECOVERY
 from producer.runtime.errors import ProcessError, StoreUnavailable
 from worker import metrics
-from worker.open_jobs import Due, OpenJobs
+from worker.open_jobs import Due, OpenJobs, Roll
 
 SWEEP_PERIOD_S = 0.5
 ROOM = 1000  # ids on the recovery queue at most
@@ -56,34 +56,40 @@ class Sweeper:
         self._jobs, self._publish, self._depths, self._clock = jobs, publish, depths, clock
         self._process, self._places, self._alive = process, places, alive
         self._migration_room, self._has_front = migration_room, has_front
+        self._roll = Roll(is_sweeper=False, places=places, given_up=0)
         self._empty_since: dict[str, float] = {}
         self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Show a first sign of life, then go on in a thread of its own."""
+        """Show a first sign of life, then go on in two threads: a store that hangs must not keep signs back."""
         try:
-            self._jobs.show_life(self._process, self._places)
+            self.show_life()
         except StoreUnavailable as error:
             log.warning("sweeper waits", problem=str(error))
-        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
-        self._thread.start()
+        for name, work in (("liveness", self.show_life), ("sweeper", self._sweep_and_tell)):
+            self._threads.append(threading.Thread(target=self._repeat, args=(name, work), name=name, daemon=True))
+            self._threads[-1].start()
 
     def stop(self) -> None:
         """End after the sweep at work; nothing is held any more."""
         self._stopped.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
+        for thread in self._threads:
+            thread.join(timeout=5)
         try:
             self._jobs.leave(self._process)
         except StoreUnavailable as error:
             log.info("left without a word", problem=str(error))
 
+    def show_life(self) -> None:
+        """A sign of life, and who sweeps until the next one."""
+        self._roll = self._jobs.show_life(self._process, self._places)
+        if self._roll.given_up:
+            log.warning("processes without a sign of life: what they held is free", count=self._roll.given_up)
+
     def sweep(self) -> int:
-        """A sign of life; and one sweep, if this is the process at work: how many ids it published."""
-        roll = self._jobs.show_life(self._process, self._places)
-        if roll.given_up:
-            log.warning("processes without a sign of life: what they held is free", count=roll.given_up)
+        """One sweep, if this is the process at work; how many ids it published."""
+        roll = self._roll
         if not roll.is_sweeper:
             self._empty_since.clear()
             return 0
@@ -95,7 +101,9 @@ class Sweeper:
     def _publish_due(self, places: int) -> int:
         depths = dict(zip(QUEUES, self._depths(), strict=True))
         room = max(ROOM - depths[RECOVERY], 0)
-        due = self._jobs.due(room, self._migration_room, places, self._empty_for(depths), has_front=self._has_front)
+        for_migrations = self._migration_room if self._has_front else self._migration_room - depths[RECOVERY]
+        empty_s = self._empty_for(depths)
+        due = self._jobs.due(room, max(for_migrations, 0), places, empty_s, has_front=self._has_front)
         if due:
             self._publish(due)
             metrics.SWEPT.inc(len(due))
@@ -119,15 +127,18 @@ class Sweeper:
                 self._empty_since.setdefault(queue, now)
         return [now - self._empty_since[queue] if queue in self._empty_since else -1.0 for queue in QUEUES]
 
-    def _run(self) -> None:
+    def _sweep_and_tell(self) -> None:
+        self._alive()
+        self.sweep()
+
+    def _repeat(self, name: str, work: Callable[[], object]) -> None:
         problem = ""
         while not self._stopped.wait(SWEEP_PERIOD_S):
-            self._alive()
             try:
-                self.sweep()
+                work()
                 problem = ""
-            except Exception as error:  # noqa: BLE001 — the sweeper outlives whatever a store's or broker's client raises
+            except Exception as error:  # noqa: BLE001 — outlives whatever a store's or broker's client raises
                 words = str(error) if isinstance(error, ProcessError) else type(error).__name__
                 if problem != words:
                     problem = words
-                    log.warning("sweeper waits", problem=problem)
+                    log.warning("sweeper waits", thread=name, problem=problem)

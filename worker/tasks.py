@@ -33,8 +33,8 @@ def run(self: Any, job_id: str) -> None:  # noqa: ANN401 — Celery's task
     with structlog.contextvars.bound_contextvars(job_id=job_id):
         try:
             step = worker.issuance.run(job_id, delivery, is_migration=queue == MIGRATION)
-            worker.events.tell(job_id, step, time.monotonic() - began)
             _report(step)
+            worker.events.tell(job_id, step, time.monotonic() - began)
         except StoreUnavailable as error:
             log.warning("job left to the ledger", problem=str(error))
 

@@ -79,6 +79,8 @@ Fields of the record (instants in Unix seconds of the ledger's clock):
     POSTs that were about to leave; claims since the last one that was released; answers that asked for another try soon
 ``lease`` ``leased_from`` ``leased_until``
     the delivery that has it in hand (``{process}:{number}``), since when and until when
+``sender``
+    the delivery that sent the last POST and when its call is surely over, until it has told what came of it
 ``sent_at`` ``first_sent_at`` ``answer`` ``look_ups`` ``doubtful``
     set while only a look-up can tell what became of a POST; when the first such POST left, Unix seconds of i'mport's
     clock; what was answered to the last one; look-ups since then that found nothing; set for good once a POST counted

@@ -7,6 +7,7 @@ somebody else's line hold one all the same, it is redacted: the last thing that 
 import atexit
 import logging
 import os
+import select
 import sys
 import threading
 import time
@@ -35,7 +36,10 @@ class _Stderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         data = (self.format(record) + "\n").encode(errors="backslashreplace")
         while data:
-            data = data[os.write(2, data) :]
+            try:
+                data = data[os.write(2, data) :]
+            except BlockingIOError:  # whoever shares it has made it so
+                select.select([], [2], [], 1.0)
 
 
 class Unhurried(QueueHandler):
@@ -63,11 +67,14 @@ class Unhurried(QueueHandler):
     def _run(self, target: logging.Handler) -> None:
         while True:
             record = self._lines.get()
-            target.handle(record)
-            if self._missed and self._lines.empty():
-                missed, self._missed = self._missed, 0
-                record.msg = f"{missed} lines were lost: nobody read them"
+            try:
                 target.handle(record)
+                if self._missed and self._lines.empty():
+                    record.msg = f"{self._missed} lines were lost: nobody read them"
+                    target.handle(record)
+                    self._missed = 0
+            except Exception:  # noqa: BLE001 — a full disk, a reader that is gone: later lines may find one
+                self._missed += 1
             self._lines.task_done()
 
     def _flush(self) -> None:

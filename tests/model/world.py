@@ -250,6 +250,7 @@ class World:
 
     def sweep(self) -> None:
         """One sweep."""
+        self.sweeper.show_life()
         self.sweeper.sweep()
 
     # Time and loss.

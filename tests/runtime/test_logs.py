@@ -44,3 +44,20 @@ def test_what_nobody_caught_is_a_redacted_line() -> None:
     assert all(json.loads(line)["event"] == "uncaught" for line in lines)
     assert all("card_number=***" in line for line in lines)
     assert "4242" not in "\n".join(lines)
+
+
+def test_lines_go_on_after_some_could_not_be_written() -> None:
+    code = """
+        import os, time
+        kept, full = os.dup(2), os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, 2)
+        logging.getLogger("other").info("lost")
+        time.sleep(0.5)
+        os.dup2(kept, 2)
+        logging.getLogger("other").info("kept")
+    """
+
+    lines = written(code)
+
+    assert [json.loads(line)["event"] for line in lines if line.startswith("{")] == ["kept"]
+    assert lines[-1] == "1 lines were lost: nobody read them"

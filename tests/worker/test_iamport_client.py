@@ -281,6 +281,17 @@ def test_a_request_does_not_leave_after_its_deadline(fake: FakeIamport) -> None:
     assert fake.count("GET", "/subscribe/customers/") == 0
 
 
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nConnection: close\r\n", b"HTTP/1.0 200 OK\r\n"])
+def test_an_answer_that_drips_on_a_connection_that_closes_is_cut_at_the_total_deadline(head: bytes) -> None:
+    with raw_server(head, b"Content-Length: 4000\r\n\r\n", *[b" "] * 4000, hold=threading.Event(), each_s=0.05) as url:
+        client = IamportClient(url, connect_timeout_s=1, read_timeout_s=1, slack_s=0.0)
+        began = time.monotonic()
+
+        client.find_customer("gildong", "token")
+
+    assert time.monotonic() - began < LONG_S / 10
+
+
 @pytest.mark.parametrize("is_late", [False, True])
 def test_a_post_that_comes_to_leave_too_late_after_its_mark_does_not_leave(fake: FakeIamport, is_late: bool) -> None:
     client = IamportClient(fake.url, boot_clock=lambda: 100.0)

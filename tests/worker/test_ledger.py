@@ -391,3 +391,29 @@ def test_an_overdue_look_up_waits_as_it_asks(store: RedisServer, ledger: Ledger)
     ledger.wait(lease, Snooze(20, "look_up", "doubt"))
 
     assert float(store.client(1).zscore(redis_keys.OPEN, lease.job_id) or 0) - lease.claimed_at > 19
+
+
+def test_a_look_up_that_found_nothing_counts_only_once_the_call_is_surely_over(
+    store: RedisServer, ledger: Ledger
+) -> None:
+    nothing_yet = Snooze(0, "look_up", "doubt", found_nothing=True)
+    lease = sent(ledger, accept(store), "gone:1")
+    end_lease(store, lease.job_id)
+
+    ledger.wait(claimed(ledger, lease.job_id, "two:1"), nothing_yet)
+    assert field(store, lease.job_id, "look_ups") == 0  # its own process may be waiting for an answer
+
+    change(store, lease.job_id, sender=f"gone:1 {now(store) - 1}")
+    ledger.wait(claimed(ledger, lease.job_id, "two:2"), nothing_yet)
+    assert field(store, lease.job_id, "look_ups") == 1
+
+
+def test_a_look_up_counts_at_once_after_the_process_that_sent_has_heard_no_answer(
+    store: RedisServer, ledger: Ledger
+) -> None:
+    lease = sent(ledger, accept(store), "one:1")
+    ledger.wait(lease, Snooze(0, "look_up", "doubt"))
+
+    ledger.wait(claimed(ledger, lease.job_id, "two:1"), Snooze(0, "look_up", "doubt", found_nothing=True))
+
+    assert field(store, lease.job_id, "look_ups") == 1

@@ -181,6 +181,23 @@ def test_a_migration_comes_back_to_the_front_of_its_queue_a_few_at_a_time(store:
     assert due(store, 10, 2) == to_the_front(moved[3], moved[2])
 
 
+def test_many_migrations_that_are_due_keep_no_customer_waiting(store: RedisServer, ledger: Ledger) -> None:
+    comebacks(store, ledger, 20)
+    (customer,) = backlog(store, 1)
+    ledger.wait(claimed(ledger, customer), Snooze(0, "unsent"))
+
+    assert due(store, 1, 0) == recovered(customer)
+
+
+def test_what_is_due_waits_for_room_and_migrations_need_none_of_it(store: RedisServer, ledger: Ledger) -> None:
+    (moved,) = comebacks(store, ledger, 1)
+    (customer,) = backlog(store, 1)
+    ledger.wait(claimed(ledger, customer), Snooze(0, "unsent"))
+
+    assert due(store, 0, 5) == to_the_front(moved)
+    assert due(store, 1, 5) == recovered(customer)
+
+
 def test_where_there_is_no_front_a_migration_comes_back_to_recovery(store: RedisServer, ledger: Ledger) -> None:
     moved = comebacks(store, ledger, 3)
 
@@ -261,6 +278,18 @@ def test_what_a_silent_process_held_is_due_at_once(store: RedisServer, ledger: L
     assert ledger.claim(elsewhere, "one:2") == NotClaimed("waiting")
     again = claimed(ledger, held, "one:3")
     assert (again.claims, again.is_look_up) == (2, is_sent)
+
+
+def test_what_a_process_claimed_that_never_showed_life_is_freed_with_the_next_dead_one(
+    store: RedisServer, ledger: Ledger
+) -> None:
+    held = accept(store)
+    claimed(ledger, held, "unseen:1")
+    silent(store, "gone")
+
+    open_jobs(store).show_life("one", 1)
+
+    assert due(store) == recovered(held)
 
 
 def test_a_process_that_was_given_up_and_comes_back_may_not_send(store: RedisServer, ledger: Ledger) -> None:

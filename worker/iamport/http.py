@@ -47,10 +47,23 @@ class Call:
         self.has_left = False
         self.is_over = False
         self._handle: socket.socket | None = None
+        self._is_handle_ours = False
+        self._lock = threading.Lock()
 
     def uses(self, connection: socket.socket) -> None:
-        """Note the connection that the call is on."""
+        """Note the connection that the call is on.
+
+        Raises:
+            TimeoutError: too late; it could not be cut any more.
+        """
+        if self._clock() >= self.deadline:
+            raise TimeoutError
         self._handle = connection
+
+    def keeps(self, connection: socket.socket) -> bool:
+        """True if the call is on this connection: it is closed at the call's end, not before, since it may be cut."""
+        self._is_handle_ours = self._handle is connection
+        return self._is_handle_ours
 
     def leaves(self) -> None:
         """Note that the request is about to leave.
@@ -69,14 +82,16 @@ class Call:
 
     def cut(self) -> None:
         """End the call from another thread: its read or write fails at once."""
-        handle = self._handle
-        if handle is not None:
-            with contextlib.suppress(OSError):
-                handle.shutdown(socket.SHUT_RDWR)
+        with self._lock, contextlib.suppress(OSError):
+            if self._handle is not None:
+                self._handle.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
         """The call is over."""
-        self.is_over, self._handle = True, None
+        with self._lock:
+            self.is_over, handle, self._handle = True, self._handle, None
+        if handle is not None and self._is_handle_ours:
+            handle.close()
 
 
 class Watchdog:
@@ -140,18 +155,19 @@ class _Watched:
     @property
     def is_connected(self) -> bool:
         """False of one that was idle for too long: urllib3 opens another one."""
-        return time.monotonic() - self.used_at <= IDLE_S and bool(super().is_connected)  # type: ignore[misc]
+        return since_boot() - self.used_at <= IDLE_S and bool(super().is_connected)  # type: ignore[misc]
 
     def getresponse(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 — as http.client
         response = super().getresponse(*args, **kwargs)  # type: ignore[misc]
-        self.used_at = time.monotonic()
+        self.used_at = since_boot()
         return response
 
     def close(self) -> None:
         self.is_ready = False
         super().close()  # type: ignore[misc]
         handle, self.handle = self.handle, None
-        if handle is not None:
+        call: Call | None = getattr(_current, "call", None)
+        if handle is not None and not (call is not None and call.keeps(handle)):
             handle.close()
 
     def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 — as urllib3

@@ -19,16 +19,16 @@ if now < at or now - at > tonumber(ARGV[4]) then from = now end
 redis.call('HSET', KEYS[2], 'from', instant(from), 'at', instant(now))
 redis.call('HSET', KEYS[1], ARGV[1], instant(now) .. ' ' .. ARGV[2])
 
-local gone, count, places = {}, 0, 0
+local living, count, places = {}, 0, 0
 local signs = redis.call('HGETALL', KEYS[1])
 for i = 1, #signs, 2 do
   local sign, its_places = string.match(signs[i + 1], '^(%S+) (%d+)$')
   sign = tonumber(sign) or 0
   if sign > now or sign < from then sign = from end
   if now - sign < tonumber(ARGV[3]) then
-    places = places + (tonumber(its_places) or 0)
+    living[signs[i]], places = true, places + (tonumber(its_places) or 0)
   else
-    gone[signs[i]], count = true, count + 1
+    count = count + 1
     redis.call('HDEL', KEYS[1], signs[i])
   end
 end
@@ -37,7 +37,8 @@ if count > 0 then
   local until_ = instant(now + tonumber(ARGV[6]))
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '(' .. instant(now), until_)) do
     local lease = redis.call('HGET', ARGV[7] .. id, 'lease')
-    if lease and gone[string.match(lease, '^[^:]*')] then
+    local process = lease and string.match(lease, '^([^:]*):')
+    if process and not living[process] then
       redis.call('HSET', ARGV[7] .. id, 'leased_until', instant(now))
       redis.call('ZADD', KEYS[4], instant(now), id)
     end

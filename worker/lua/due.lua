@@ -73,18 +73,19 @@ local function publish_comeback(id)
 end
 
 -- Whose time has come. Migrations leave room to customers, except for a doubt, and for what is over.
-local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', instant(now), 'WITHSCORES', 'LIMIT', 0, math.max(room, 0))
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', instant(now), 'WITHSCORES', 'LIMIT', 0, 1000)
 for i = 1, #due, 2 do
   local id = due[i]
   local job = redis.call('HMGET', record .. id, 'queue', 'expires_at', 'operation', 'sent_at', 'doubtful')
   local expires_at = tonumber(job[2]) or 0
   local is_over = now >= expires_at
+  local is_comeback = job[1] == name(migration) and not is_over and not job[4] and not job[5]
   if not job[3] then
     redis.call('ZREM', KEYS[1], id) -- there is no such job
-  else
+  elseif is_comeback or room > 0 then
     redis.call('ZADD', KEYS[1], is_over and instant(now + tonumber(ARGV[7])) or job[2], id)
     for q = 1, queues do redis.call('ZREM', KEYS[5 + q], id) end
-    if job[1] == name(migration) and not is_over and not job[4] and not job[5] then
+    if is_comeback then
       redis.call('ZADD', KEYS[4], due[i + 1], id)
     else
       publish(id, job[1])

@@ -23,7 +23,7 @@ local is_holder, is_last = job[2] == ARGV[2], (tonumber(job[8]) or 0) <= tonumbe
 if not (is_holder or ARGV[6] == 'anybody' or (ARGV[6] == 'last' and is_last)) then return '' end
 
 redis.call('HSET', KEYS[1], 'outcome', ARGV[3])
-redis.call('HDEL', KEYS[1], 'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'reason', 'sent_at', 'answer')
+redis.call('HDEL', KEYS[1], 'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'reason', 'sent_at', 'answer', 'sender')
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 redis.call('ZREM', KEYS[2], ARGV[1])
 

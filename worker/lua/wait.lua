@@ -13,7 +13,7 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
 
-local job = redis.call('HMGET', KEYS[1], 'lease', 'expires_at', 'outcome', 'doubtful', 'customer_uid')
+local job = redis.call('HMGET', KEYS[1], 'lease', 'expires_at', 'outcome', 'doubtful', 'customer_uid', 'sender')
 if job[3] or job[1] ~= ARGV[2] then return 0 end
 
 -- It is taken up at its deadline at the latest, to be ended; after that, as it asks.
@@ -24,7 +24,13 @@ redis.call('HSET', KEYS[1], 'next_at', next_at, 'waits_from', instant(now), 'rea
 redis.call('HDEL', KEYS[1], 'lease', 'leased_from', 'leased_until')
 redis.call('ZADD', KEYS[2], next_at, ARGV[1])
 if ARGV[4] == 'gateway_trouble' or ARGV[4] == 'edge_page' then redis.call('HINCRBY', KEYS[1], 'transients', 1) end
-if ARGV[6] == '1' then redis.call('HINCRBY', KEYS[1], 'look_ups', 1) end
+
+-- A look-up that found nothing tells nothing while the call may go on: until its own process had an answer, or it is cut.
+local sender, until_ = string.match(job[6] or '', '^(%S+) (%S+)$')
+local is_calling = sender and sender ~= ARGV[2] and now < tonumber(until_) and tonumber(until_) < now + 600
+if sender == ARGV[2] then redis.call('HDEL', KEYS[1], 'sender') end
+if ARGV[6] == '1' and not is_calling then redis.call('HINCRBY', KEYS[1], 'look_ups', 1) end
+
 if ARGV[5] == 'doubt' then
   if ARGV[7] ~= '' then redis.call('HSET', KEYS[1], 'answer', ARGV[7]) end
 else
