@@ -54,7 +54,7 @@ class Revision:
 
     def run(self, stage: Stage, jobs: int, processes: int) -> Run:
         """Issue keys with it, in its production form."""
-        command = production(processes, events=False)
+        command = production(processes)
         with stage.workers(command, processes=processes, user="admin", PYTHONPATH=str(self._tree)) as workers:
             self._enqueue(stage, WARM_UP)
             wait_for(workers, lambda: finished(stage), WARM_UP)

@@ -47,10 +47,9 @@ def celery(module: str) -> list[str]:
     return ["-m", "celery", "-A", module, "worker", "-P", "threads", "-c", str(THREADS), "--without-heartbeat"]
 
 
-def production(processes: int, *, threads: int = THREADS, events: bool = True) -> list[str]:
-    """The production form, as docker-compose.yml starts it."""
-    options = ["--processes", str(processes), "--concurrency", str(threads), *(["--events"] if events else [])]
-    return ["-m", "worker", "run", *options]
+def production(processes: int, *, threads: int = THREADS) -> list[str]:
+    """The production form, as docker-compose.yml starts it; it did so at 0d267e3, too."""
+    return ["-m", "worker", "run", "--processes", str(processes), "--concurrency", str(threads), "--events"]
 
 
 def run_jobs(stage: Stage, jobs: int, command: list[str], *, processes: int = 1, latency_ms: int = 0) -> Run:
