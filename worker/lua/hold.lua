@@ -10,7 +10,7 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
 local job = redis.call('HMGET', KEYS[1], 'lease', 'leased_until', 'outcome', 'attempts', 'leased_from')
-if job[3] or job[1] ~= ARGV[2] or now >= tonumber(job[2]) or now < tonumber(job[5]) then return 0 end
+if job[3] or job[1] ~= ARGV[2] or now >= tonumber(job[2]) or now < (tonumber(job[5]) or 0) then return 0 end
 
 local until_ = instant(now + tonumber(ARGV[3]))
 redis.call('HSET', KEYS[1], 'leased_from', instant(now), 'leased_until', until_)

@@ -11,7 +11,7 @@ local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
 
 local job = redis.call('HMGET', KEYS[1], 'lease', 'leased_until', 'outcome', 'expires_at', 'attempts', 'leased_from')
-if job[3] or job[1] ~= ARGV[2] or now >= tonumber(job[2]) or now < tonumber(job[6]) then return {0} end
+if job[3] or job[1] ~= ARGV[2] or now >= tonumber(job[2]) or now < (tonumber(job[6]) or 0) then return {0} end
 if now >= tonumber(job[4]) then return {2} end
 
 local until_ = instant(now + tonumber(ARGV[3]))
