@@ -73,6 +73,12 @@ class Machine(RuleBasedStateMachine):
         self.world.deliver((fate,))
 
     @precondition(lambda self: self.world.has_messages())
+    @rule()
+    def decline(self) -> None:
+        """A worker takes the next message, and its card is declined."""
+        self.world.deliver((Fate("declined"),))
+
+    @precondition(lambda self: self.world.has_messages())
     @rule(at=st.sampled_from(DEATHS), fate=FATES)
     def die(self, at: str, fate: Fate) -> None:
         """A worker takes the next message and dies between two steps."""
