@@ -82,6 +82,10 @@ class WorkerProcess:
         """The process and all below it."""
         return family(self.process.pid)
 
+    def consumers(self) -> list[int]:
+        """Those below it that take messages."""
+        return [pid for pid in self.pids() if _is_consumer(pid)]
+
     def kill(self) -> None:
         """SIGKILL to the process and all below it."""
         for pid in self.pids():
@@ -223,3 +227,10 @@ class Stack:
             for worker in self._workers:
                 if worker.process.poll() is None:
                     worker.kill()
+
+
+def _is_consumer(pid: int) -> bool:
+    try:
+        return b"consume" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return False

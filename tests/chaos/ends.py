@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Self
 
 import redis
@@ -60,7 +59,7 @@ class Ends:
                 self._end(pid, ways[way], rng.uniform(*STOPS_S), watchers)
 
     def _living(self) -> list[int]:
-        pids = [pid for worker in self._stage.workers for pid in worker.pids() if _is_consumer(pid)]
+        pids = [pid for worker in self._stage.workers for pid in worker.consumers()]
         return [pid for pid in pids if pid not in self._stopped]
 
     def _end(self, pid: int, end: Callable[[int, float], None], stop_s: float, watchers: ThreadPoolExecutor) -> None:
@@ -145,10 +144,3 @@ class Ends:
             found |= {"recovery_p50_s": round(every[len(every) // 2], 1), "recovery_max_s": round(every[-1], 1)}
             found["recovery_p99_s"] = round(every[int(len(every) * 0.99)], 1)
         return found
-
-
-def _is_consumer(pid: int) -> bool:
-    try:
-        return b"consume" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False

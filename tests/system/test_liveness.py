@@ -2,23 +2,18 @@
 
 import os
 import signal
-from pathlib import Path
 
 from producer import BillingQueue, Card
 from producer.contract import redis_keys
 from tests.fake_iamport import Fault, made_up
 from tests.servers import wait_until
-from tests.stack import Stack, WorkerProcess
+from tests.stack import Stack
 from tests.stopwatch import Stopwatch
 from worker.liveness import GIVEN_UP_S
 
 PATIENCE_S = 240
 SOON_S = GIVEN_UP_S + 7
 ISSUES = "POST /subscribe/customers/"
-
-
-def consumers(worker: WorkerProcess) -> list[int]:
-    return [pid for pid in worker.pids() if b"consume" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def holder(stack: Stack, job_id: str) -> int:
@@ -33,7 +28,7 @@ def test_what_a_killed_process_had_sent_is_looked_up_within_seconds(stack: Stack
     job = queue.issue(customer_uid="gildong", card=Card(**made_up(1)), deadline_s=600)
     wait_until(lambda: stack.fake.count("POST", "/subscribe/customers/") == 1, what="the call")
     pid = holder(stack, job.job_id)
-    assert pid in consumers(worker)
+    assert pid in worker.consumers()
 
     with Stopwatch() as watch:
         os.kill(pid, signal.SIGKILL)
@@ -51,7 +46,7 @@ def test_a_process_that_stands_still_during_a_call_loses_its_job_to_another_and_
     job = queue.issue(customer_uid="gildong", card=Card(**made_up(1)), deadline_s=600)
     wait_until(lambda: stack.queue.client(1).hexists(redis_keys.JOB + job.job_id, "sent_at"), what="the call")
     pid = holder(stack, job.job_id)
-    assert pid in consumers(worker)
+    assert pid in worker.consumers()
 
     os.kill(pid, signal.SIGSTOP)
     try:

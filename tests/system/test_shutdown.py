@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from producer import BillingQueue, Card, Job
 from producer.contract import redis_keys
@@ -106,7 +105,7 @@ def test_an_impatient_operator_who_signals_twice_loses_nothing(stack: Stack, que
 
 def test_a_signal_just_after_a_process_died_ends_them_all(stack: Stack, queue: BillingQueue) -> None:
     worker = stack.worker(concurrency=2)
-    child = next(pid for pid in worker.pids() if b"consume" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    child = worker.consumers()[0]
 
     os.kill(child, signal.SIGKILL)
     time.sleep(0.4)  # it is about to be started anew

@@ -4,7 +4,8 @@
 -- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:front
 -- ARGV  1 job_id   2 delivery   3 lease (seconds)   4 prefix of the fresh sets   5 prefix of the passed sets
 --       6 prefix of the customers' keys   7 prefix of the records   8 seconds between two look-ups that count
---       9 prefix of the orders' keys   10 prefix of the orders' open jobs   11 the queue `recovery`   12 prefix of the customers' open jobs
+--       9 prefix of the orders' keys   10 prefix of the orders' open jobs   11 the queue `recovery`
+--       12 prefix of the customers' open jobs
 -- Gives {word, …}: unknown; finished, outcome; waiting (not due, out of order, or in another delivery's hands); or
 -- claimed, then now, the fields of the record that are listed first below, newer_applied, known_until, order_ended
 -- (instants as text, Unix seconds; empty text where there is none). A repeat by the same delivery gives the same lease.
