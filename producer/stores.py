@@ -104,11 +104,10 @@ class Acceptance:
             UnknownJob: it was never accepted, or finished more than 7 days ago.
             BrokerUnavailable: the ledger cannot be read.
         """
-        with self._ledger.reading() as ledger:
-            known, outcome = ledger.hmget(redis_keys.JOB + job_id, ["digest", "outcome"])
-        if known is None:
+        found = outcomes_of(self._ledger, [job_id])
+        if job_id not in found:
             raise UnknownJob("no job of that id is known")
-        return None if outcome is None else Outcome.from_json(outcome)
+        return found[job_id]
 
     def close(self) -> None:
         """Give the connections back."""
@@ -156,6 +155,24 @@ class Acceptance:
         return Accepted(word != "finished", int(sequence), float(accepted_at), float(expires_at), float(now))
 
 
+def outcomes_of(ledger: Store, job_ids: Sequence[str]) -> dict[str, Outcome | None]:
+    """The outcomes of those jobs that are known, None while one is open.
+
+    Raises:
+        BrokerUnavailable: the ledger cannot be read.
+    """
+    with ledger.reading() as client, client.pipeline(transaction=False) as pipe:
+        for job_id in job_ids:
+            pipe.hexists(redis_keys.JOB + job_id, "digest")
+            pipe.get(redis_keys.OUTCOME + job_id)
+        found = iter(pipe.execute())
+    return {
+        job_id: None if outcome is None else Outcome.from_json(outcome)
+        for job_id, is_known, outcome in zip(job_ids, found, found, strict=True)
+        if is_known
+    }
+
+
 def _read_reply(connection: Any) -> Reply:  # noqa: ANN401 — redis-py's connection has no public type
     try:
         return connection.read_response()  # type: ignore[no-any-return]
@@ -186,5 +203,6 @@ def _accept_arguments(asked: NewJob) -> tuple[Any, ...]:
         request.merchant_uid or "",
         envelope.iat if envelope else "",
         envelope.exp if envelope else "",
+        redis_keys.OUTCOME + asked.job_id,
         redis_keys.FULL,
     )

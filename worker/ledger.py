@@ -69,7 +69,7 @@ class Ledger:
         """
         prefixes = (redis_keys.FRESH, redis_keys.PASSED, redis_keys.CUSTOMER, redis_keys.JOB)
         orders = (redis_keys.ORDER, redis_keys.ORDER_OPEN)
-        keys = [redis_keys.JOB + job_id, redis_keys.OPEN, redis_keys.FRONT]
+        keys = [redis_keys.JOB + job_id, redis_keys.OPEN, redis_keys.FRONT, redis_keys.OUTCOME + job_id]
         every_s = self._doubt_s / LOOK_UPS
         arguments = (job_id, delivery, CLAIM_LEASE_S, *prefixes, every_s, *orders, RECOVERY, redis_keys.CUSTOMER_OPEN)
         answer = self._stores.local.run(CLAIM, keys, *arguments)
@@ -137,7 +137,7 @@ class Ledger:
             FINISH,
             [
                 *(redis_keys.JOB + lease.job_id, redis_keys.OPEN, redis_keys.OUTCOMES),
-                *(redis_keys.RESULT + lease.job_id, redis_keys.IN_DOUBT),
+                *(redis_keys.RESULT + lease.job_id, redis_keys.IN_DOUBT, redis_keys.OUTCOME + lease.job_id),
             ],
             *(lease.job_id, lease.delivery, text, celery_result(outcome, text), self._kept_s),
             *(_counts_from(outcome), outcome.attempts),

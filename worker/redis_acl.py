@@ -16,14 +16,16 @@ The user ``default`` is off and has no password: nobody can log in as it. It hol
 its append-only file with that user's rights; a server whose default user has fewer starts with what it may replay and
 loses the rest (measured on Redis 7.0, 7.4, 8.0 and Valkey 8.1; redis/redis#14541).
 
-A producer can put sealed requests into the vault and ids onto the job queues; it can read neither, not even its own
-(no GET, and no SET, which can answer with the old value). It can write the ledger's records, as accepting a job must.
-A migrator is a producer that also hears all outcomes, and how full the servers are. Flower hears events and reaches no
-job queue. It must be allowed to speak on the control channel, or it hears nothing; workers do not listen there
+Rights are pairs of keys and commands (selectors); docs/security.md is the whole table. A producer can put sealed
+requests into the vault and ids onto the job queues; it can read neither, not even its own (no GET, and no SET, which
+can answer with the old value). It can make records and cannot change them. Only workers write outcomes. A migrator is a
+producer that also hears all outcomes, and how full the servers are. Flower hears events and reaches no job queue. It
+must be allowed to speak on the control channel, or it hears nothing; workers do not listen there
 (``worker_enable_remote_control`` is off).
 """
 
 import secrets
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -37,83 +39,142 @@ from worker.errors import WorkerError
 DEFAULT_USER = "user default off resetpass allkeys allchannels +@all"
 HEALTH_USER = "user health on nopass resetkeys resetchannels -@all +ping"
 CONNECT = "+ping +hello +select +echo +multi +exec +discard +unwatch"  # CLIENT could pause and watch all others
-SCRIPTS = "+eval +evalsha +script|load +script|exists +time"
-
-EVERYTHING = redis_keys.OPEN.partition(":")[0] + ":*"
+SCRIPTS = "+eval +evalsha +script|load +script|exists +time"  # what a script calls is judged as if its caller called it
 
 
-class Role(NamedTuple):
-    """A user's keys and commands.
+class Right(NamedTuple):
+    """Commands on keys, together: a selector of Redis.
 
     Args:
         keys: patterns; one without a sign of its own (``%R~``, read only) may be read and written.
-        commands: rules for commands and channels.
+        commands: their names.
     """
 
     keys: str
     commands: str
 
 
-# %R~: a merchant's own Celery may wait for a result with AsyncResult.
-PRODUCER_KEYS = " ".join(
-    (
-        "interactive migration _kombu.binding*",
-        *(f"{prefix}*" for prefix in (redis_keys.JOB, redis_keys.FRESH, redis_keys.CUSTOMER, redis_keys.ENVELOPE)),
-        f"{redis_keys.CUSTOMER_OPEN}*",
-        *(f"{prefix}*" for prefix in (redis_keys.ORDER, redis_keys.ORDER_OPEN)),
-        *(redis_keys.OPEN, redis_keys.KIDS, f"%R~{redis_keys.FULL}", f"%R~{redis_keys.RESULT}*"),
-    )
-)
-PRODUCER_COMMANDS = f"""{CONNECT} {SCRIPTS} &{redis_keys.RESULT}* +subscribe +unsubscribe +psubscribe +punsubscribe
-    +lpush +llen +sadd +exists +get +mget +setnx +expireat +hget +hset +hmget +hincrby +persist +zadd"""
+class Role(NamedTuple):
+    """A user's rights.
 
+    Args:
+        everywhere: rules for commands without a key, for scripts and for channels.
+        rights: what it may do with keys.
+    """
+
+    everywhere: str
+    rights: tuple[Right, ...] = ()
+
+    def needed(self) -> Iterator[tuple[str, str]]:
+        """Each command that has keys, with a key of each pattern."""
+        for right in self.rights:
+            for pattern in right.keys.split():
+                key = pattern.removeprefix("%R~").replace("*", "x")
+                yield from ((command, key) for command in right.commands.split())
+
+
+def _each(*prefixes: str) -> str:
+    return " ".join(f"{prefix}*" for prefix in prefixes)
+
+
+OPEN_SETS = _each(redis_keys.FRESH, redis_keys.CUSTOMER_OPEN, redis_keys.ORDER_OPEN)
+SEQUENCES = _each(redis_keys.CUSTOMER, redis_keys.ORDER)
+
+# %R~: a merchant's own Celery may wait for a result with AsyncResult.
+PRODUCER = Role(
+    f"{CONNECT} {SCRIPTS} &{redis_keys.RESULT}* +subscribe +unsubscribe +psubscribe +punsubscribe",
+    (
+        Right("interactive migration", "lpush llen"),
+        Right("_kombu.binding*", "sadd"),
+        Right(_each(redis_keys.JOB), "hget hmget hexists hsetnx"),
+        Right(SEQUENCES, "hincrby persist"),
+        Right(f"{redis_keys.OPEN} {OPEN_SETS}", "zadd"),
+        Right(_each(redis_keys.ENVELOPE), "get exists setnx expireat"),
+        Right(redis_keys.KIDS, "hset"),
+        Right(f"%R~{redis_keys.FULL} %R~{redis_keys.OUTCOME}* %R~{redis_keys.RESULT}*", "get mget exists"),
+    ),
+)
 LEDGER = {
     "worker": Role(
-        keys=f"recovery interactive migration _kombu.binding* {EVERYTHING} {redis_keys.RESULT}*",
-        commands=f"""&/0.celeryev/* &{redis_keys.RESULT}* {CONNECT} {SCRIPTS} +@list -lset -linsert
-            +sadd +srem +smembers +exists +del +expire +pttl +get +set +setex +hget +hset +hsetnx +hmget +hdel +hincrby
-            +hexists +hlen +hscan +hgetall +persist +zadd +zrem +zrange +zrangebyscore +zrevrangebyscore
-            +zremrangebyrank +zscore +zcard +zcount
-            +xadd +publish +info +bgrewriteaof""",
+        f"{CONNECT} {SCRIPTS} &/0.celeryev/* &{redis_keys.RESULT}* +publish +info +bgrewriteaof",
+        (
+            Right("recovery interactive migration", "lpush rpush rpop brpop llen del"),
+            Right("_kombu.binding*", "sadd srem smembers exists"),
+            Right(_each(redis_keys.JOB), "hget hmget hset hsetnx hdel hincrby exists expire"),
+            Right(_each(redis_keys.OUTCOME), "get setex"),
+            Right(_each(redis_keys.RESULT), "get mget setex"),
+            Right(
+                f"{redis_keys.OPEN} {redis_keys.COMEBACKS} {redis_keys.FRONT} {redis_keys.IN_DOUBT} {OPEN_SETS} "
+                f"{_each(redis_keys.PASSED)}",
+                "zadd zrem zrange zrangebyscore zremrangebyrank zscore zcard exists del",
+            ),
+            Right(
+                f"{SEQUENCES} {redis_keys.ALIVE} {redis_keys.LISTENED} {redis_keys.OVERTAKEN} {redis_keys.KIDS}",
+                "hget hmget hgetall hexists hset hdel expire del",
+            ),
+            Right(f"{redis_keys.OUTCOMES} {redis_keys.RECONCILED}", "xadd"),
+            Right(
+                f"{redis_keys.SWEEPER} {redis_keys.SWEPT} {redis_keys.FULL} {redis_keys.REWRITTEN}",
+                "get set del pttl exists",
+            ),
+        ),
     ),
-    "producer": Role(keys=PRODUCER_KEYS, commands=PRODUCER_COMMANDS),
+    "producer": PRODUCER,
     "migrator": Role(
-        keys=f"{PRODUCER_KEYS} {redis_keys.OUTCOMES} {redis_keys.MIGRATION_RECORD}*",
-        commands=f"{PRODUCER_COMMANDS} +xread +info",
+        f"{PRODUCER.everywhere} +info",
+        (
+            *PRODUCER.rights,
+            Right(f"%R~{redis_keys.OUTCOMES}", "xread"),
+            Right(_each(redis_keys.MIGRATION_RECORD), "hmget hset expireat"),
+        ),
     ),
     "limits": Role(
-        keys=f"{redis_keys.LIMITS}*", commands=f"{CONNECT} {SCRIPTS} +get +set +exists +incrby +expire +pttl +rename"
+        f"{CONNECT} {SCRIPTS}", (Right(_each(redis_keys.LIMITS), "get set exists incrby expire pttl rename"),)
     ),
     "listener": Role(
-        keys=f"{redis_keys.OUTCOMES} {redis_keys.RECONCILED} {redis_keys.WEBHOOK}*",
-        commands=f"""{CONNECT} {SCRIPTS} +xreadgroup +xgroup|create +xack +xautoclaim +get +set +exists +expire +del
-            +hset +hget +hmget +hincrby +rpush +lrem +lindex +zadd +zrem +zrange +zrangebyscore +zcard""",
+        f"{CONNECT} {SCRIPTS}",
+        (
+            Right(f"{redis_keys.OUTCOMES} {redis_keys.RECONCILED}", "xreadgroup xgroup|create xack xautoclaim"),
+            Right(redis_keys.WEBHOOK_INTAKE, "get set expire"),
+            Right(f"{redis_keys.WEBHOOK_DUE} {redis_keys.WEBHOOK_FAILED}", "zadd zrem zrange zrangebyscore zcard"),
+            Right(_each(redis_keys.WEBHOOK), "expire hset hget hmget hincrby rpush lrem lindex"),
+        ),
     ),
     "flower": Role(
-        keys="""_kombu.binding.celeryev* _kombu.binding_permanent.celeryev* _kombu.binding_deadlines celeryev.*
-            *.reply.celery.pidbox* _kombu.binding.reply.celery.pidbox* _kombu.binding_permanent.reply.celery.pidbox*""",
-        commands=f"""&/0.celeryev/* &/0.celery.pidbox {CONNECT} {SCRIPTS} +subscribe +psubscribe +unsubscribe
-            +punsubscribe +publish +brpop
-            +llen +sadd +srem +smembers +exists +del +expire +zadd +zrem +zrangebyscore +zrevrangebyscore""",
+        f"""{CONNECT} {SCRIPTS} &/0.celeryev/* &/0.celery.pidbox +subscribe +psubscribe +unsubscribe +punsubscribe
+            +publish""",
+        (
+            Right(
+                "_kombu.binding.celeryev* _kombu.binding_permanent.celeryev* _kombu.binding_deadlines celeryev.* "
+                "*.reply.celery.pidbox* _kombu.binding.reply.celery.pidbox* "
+                "_kombu.binding_permanent.reply.celery.pidbox*",
+                "brpop llen sadd srem smembers exists del expire zadd zrem zrangebyscore zrevrangebyscore",
+            ),
+        ),
     ),
 }
+VAULT_PRODUCER = Role(CONNECT, (Right(_each(redis_keys.SEALED), "setnx pexpire"),))
 VAULT = {
     "worker": Role(
-        keys=EVERYTHING,
-        commands=f"""{CONNECT} {SCRIPTS} +get +strlen +set +del +unlink +exists +pttl +hget +hset +hmget +hdel +hincrby
-            +hexists +config|get +info""",
+        f"{CONNECT} {SCRIPTS} +config|get +info",
+        (
+            Right(_each(redis_keys.SEALED), "get strlen unlink"),
+            Right(_each(redis_keys.SENT), "get set"),
+            Right(redis_keys.PERMIT, "hget hmget hset hdel hincrby hexists"),
+            Right(_each(redis_keys.TOKEN), "get set del exists pttl"),
+        ),
     ),
-    "producer": Role(keys=f"{redis_keys.SEALED}*", commands=f"{CONNECT} +setnx +pexpire"),
-    "migrator": Role(keys=f"{redis_keys.SEALED}*", commands=f"{CONNECT} +setnx +pexpire +info"),
+    "producer": VAULT_PRODUCER,
+    "migrator": VAULT_PRODUCER._replace(everywhere=f"{CONNECT} +info"),
 }
 
 
 NOT_FOR = {("flower", "ledger"), ("listener", "broker"), ("limits", "broker")}
 BOTH = {
     "doctor": Role(
-        keys=f"%R~{redis_keys.SWEEPER}", commands=f"{CONNECT} +time +info +exists +config|get +acl|getuser +acl|dryrun"
+        f"{CONNECT} +time +info +config|get +acl|getuser +acl|dryrun", (Right(f"%R~{redis_keys.SWEEPER}", "exists"),)
     ),
-    "admin": Role(keys="*", commands="&* +@all"),
+    "admin": Role("~* &* +@all"),
 }
 
 
@@ -143,8 +204,18 @@ class Server(NamedTuple):
 def acl_line(user: str, role: Role, password: str) -> str:
     """One line of an ACL file."""
     digest = sha256(password.encode()).hexdigest()
-    keys = (key if key.startswith("%") else f"~{key}" for key in role.keys.split())
-    return " ".join(["user", user, "on", f"#{digest}", "resetkeys resetchannels -@all", *keys, *role.commands.split()])
+    # A script's keys must be its caller's to write, whatever it does with them.
+    keys = dict.fromkeys(key for right in role.rights for key in _patterns(right) if key[0] == "~")
+    everywhere = ["user", user, "on", f"#{digest}", "resetkeys resetchannels -@all", *role.everywhere.split()]
+    return " ".join([*everywhere, *(keys if "+eval" in everywhere else ()), *map(_selector, role.rights)])
+
+
+def _patterns(right: Right) -> list[str]:
+    return [key if key[0] == "%" else f"~{key}" for key in right.keys.split()]
+
+
+def _selector(right: Right) -> str:
+    return f"({' '.join([*_patterns(right), *(f'+{command}' for command in right.commands.split())])})"
 
 
 def write_access(directory: Path, ledger: Server, vault: Server) -> list[Path]:

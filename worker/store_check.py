@@ -147,31 +147,31 @@ def _problems_of_default(link: Link) -> Iterator[Problem]:
 
 
 def _problems_of_role(link: Link, user: str, role: Role) -> Iterator[Problem]:
-    needed = [rule[1:] for rule in role.commands.split() if rule[0] == "+" and rule[1] != "@"]
-    missing = sorted(set(needed) - _permitted(link, user, needed))
+    missing = sorted({command for (command, _), words in _dry_run(link, user, role.needed()).items() if words != "OK"})
     if missing:
         yield Problem(f"user {user} may not {', '.join(missing)}: write the users anew with python -m worker acl")
-    more = sorted(_permitted(link, user, NOBODYS))
+    tried = _dry_run(link, user, ((command, "1") for command in NOBODYS))
+    more = sorted(command for (command, _), words in tried.items() if "to run the" not in words)
     if more:
         yield Problem(f"user {user} may {', '.join(more)}, which it does not need")
 
 
-def _permitted(link: Link, user: str, commands: Iterable[str]) -> set[str]:
-    """Which commands a user may run, on whatever key.
+def _dry_run(link: Link, user: str, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """The server's word on each command and key: ``OK``, or what the user may not.
 
-    Each is tried with more and more arguments until their number is right; all commands at once.
+    Each is tried with more and more arguments until their number is right; all of them at once.
     """
-    left, permitted = list(commands), set()
+    left, found = list(pairs), {}
     for count in range(MOST_ARGUMENTS + 1):
-        tried = [(one, link.send("ACL", "DRYRUN", user, *one.split("|"), *["1"] * count)) for one in left]
+        tried = [(one, link.send("ACL", "DRYRUN", user, *one[0].split("|"), *[one[1]] * count)) for one in left]
         left = []
         for one, answer in tried:
             words = _answer(answer)
             if words is None:
                 left.append(one)
-            elif "to run the" not in words:
-                permitted.add(one)
-    return permitted
+            else:
+                found[one] = words
+    return found
 
 
 def _answer(answer: Callable[[], bytes]) -> str | None:

@@ -6,6 +6,7 @@ Ledger (persists; no card data, sealed or not):
 key                                holds                                                   expires
 =================================  ======================================================  =========================
 ``billing:job:{job_id}``           hash, the job record; fields below                      7 days after its outcome
+``billing:outcome:{job_id}``       the outcome, JSON; only workers may write it            7 days
 ``billing:open``                   sorted set of open job ids by ``next_at``               never
 ``billing:fresh:{queue}``          sorted set of ids whose message was not claimed yet, by  never
                                    when it was published; a job's first: ``accepted_at``
@@ -89,11 +90,10 @@ Fields of the record (instants in Unix seconds of the ledger's clock):
     since when it waits, when it is taken up again, and why it waits
 ``asked``
     how often i'mport was asked about it after it ended in doubt
-``outcome``
-    JSON, once it is finished
 """
 
 JOB = "billing:job:"
+OUTCOME = "billing:outcome:"
 OPEN = "billing:open"
 FRESH = "billing:fresh:"
 PASSED = "billing:passed:"

@@ -6,7 +6,7 @@
 --       8 billing:order:{merchant_uid}   9 billing:order-open:{merchant_uid} (of a payment)
 -- ARGV  1 job_id   2 digest of the request   3 deadline (seconds)   4 queue   5 kid
 --       6 operation   7 customer_uid   8 merchant_uid   9 iat   10 exp (Unix seconds; both empty without an envelope)
---       11 billing:full (not among the keys: those of a script must be writable, and producers may not write this one)
+--       11 billing:outcome:{job_id}   12 billing:full (neither is among the keys: those of a script must be writable)
 -- Gives {word, sequence, accepted_at, expires_at, now} with the word new, open or finished (instants as text, Unix
 -- seconds), {full, store}, or {refusal}: conflict, replayed, not_yet_valid, envelope_expired. A refusal changes nothing.
 
@@ -14,20 +14,20 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
 
-local known = redis.call('HMGET', KEYS[1], 'digest', 'sequence', 'accepted_at', 'expires_at', 'outcome', 'envelope')
+local known = redis.call('HMGET', KEYS[1], 'digest', 'sequence', 'accepted_at', 'expires_at', 'envelope')
 if known[1] and known[1] ~= ARGV[2] then return {'conflict'} end
-if known[5] then return {'finished', known[2], known[3], known[4], instant(now)} end
-local full = redis.call('GET', ARGV[11])
+if known[1] and redis.call('EXISTS', ARGV[11]) == 1 then return {'finished', known[2], known[3], known[4], instant(now)} end
+local full = redis.call('GET', ARGV[12])
 if full and not known[1] then return {'full', full} end
 
 -- An envelope sealed elsewhere is accepted once, and its times count only then.
-if ARGV[9] ~= '' and known[6] ~= KEYS[6] and redis.call('GET', KEYS[6]) ~= ARGV[1] then
+if ARGV[9] ~= '' and known[5] ~= KEYS[6] and redis.call('GET', KEYS[6]) ~= ARGV[1] then
   if redis.call('EXISTS', KEYS[6]) == 1 then return {'replayed'} end
   if now < tonumber(ARGV[9]) - 300 then return {'not_yet_valid'} end
   if now > tonumber(ARGV[10]) then return {'envelope_expired'} end
   redis.call('SETNX', KEYS[6], ARGV[1]) -- not SET: whoever may SET may replace a queue by a text
   redis.call('EXPIREAT', KEYS[6], math.ceil(tonumber(ARGV[10])) + 1)
-  redis.call('HSET', KEYS[1], 'envelope', KEYS[6])
+  redis.call('HSETNX', KEYS[1], 'envelope', KEYS[6])
 end
 
 if known[1] then redis.call('HSET', KEYS[7], ARGV[5], instant(now)) end -- a card may just have been sealed to it
@@ -44,9 +44,11 @@ if ARGV[8] ~= '' then -- payments of one order go one after another
   redis.call('PERSIST', KEYS[8])
 end
 local accepted_at, expires_at = instant(now), instant(now + tonumber(ARGV[3]))
-redis.call('HSET', KEYS[1], 'digest', ARGV[2], 'operation', ARGV[6], 'customer_uid', ARGV[7], 'merchant_uid', ARGV[8],
-  'queue', ARGV[4], 'kid', ARGV[5], 'sequence', sequence, 'accepted_at', accepted_at, 'expires_at', expires_at,
-  'attempts', 0, 'claims', 0)
+for name, value in pairs({digest = ARGV[2], operation = ARGV[6], customer_uid = ARGV[7], merchant_uid = ARGV[8],
+    queue = ARGV[4], kid = ARGV[5], sequence = sequence, accepted_at = accepted_at, expires_at = expires_at,
+    attempts = 0, claims = 0}) do
+  redis.call('HSETNX', KEYS[1], name, value) -- not HSET: whoever may HSET may change a record
+end
 redis.call('HSET', KEYS[7], ARGV[5], accepted_at)
 redis.call('ZADD', KEYS[2], expires_at, ARGV[1])
 redis.call('ZADD', KEYS[3], accepted_at, ARGV[1])

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 from ..contract import redis_keys
 from ..contract.outcome import Outcome
 from ..store import Store
+from ..stores import outcomes_of
 
 MIGRATION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 HELD_FOR_S = 8
@@ -140,15 +141,7 @@ class Control:
 
     def outcomes(self, job_ids: Sequence[str]) -> dict[str, Outcome | None]:
         """The outcomes of those jobs that are known, None while one is open."""
-        with self._ledger.reading() as store, store.pipeline(transaction=False) as pipe:
-            for job_id in job_ids:
-                pipe.hmget(redis_keys.JOB + job_id, ["digest", "outcome"])
-            answers = pipe.execute()
-        return {
-            job_id: None if outcome is None else Outcome.from_json(outcome)
-            for job_id, (known, outcome) in zip(job_ids, answers, strict=True)
-            if known is not None
-        }
+        return outcomes_of(self._ledger, job_ids)
 
     def memory_used(self) -> dict[str, float | None]:
         """The fullness of ledger and vault, 0 to 1 by ``maxmemory``; None where there is no limit."""

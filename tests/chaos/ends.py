@@ -117,9 +117,8 @@ class Ends:
         self.waits["popped"] += [GIVEN_UP_ON_S] * len(open_popped)
 
     def _still_held(self, claimed: dict[str, bytes]) -> dict[str, bytes]:
-        fields = self._each(list(claimed), lambda pipe, one: pipe.hmget(redis_keys.JOB + one, "lease", "outcome"))
-        known = zip(claimed.items(), fields, strict=True)
-        return {one: lease for (one, lease), (now, outcome) in known if now == lease and not outcome}
+        fields = self._each(list(claimed), lambda pipe, one: pipe.hget(redis_keys.JOB + one, "lease"))
+        return {one: lease for (one, lease), now in zip(claimed.items(), fields, strict=True) if now == lease}
 
     def _still_unclaimed(self, popped: set[str]) -> set[str]:
         left = set()

@@ -185,7 +185,7 @@ class Stage:
             accepted_at=job.accepted_at,
             finished_at=job.accepted_at + 1,
         )
-        self.ledger.hset(redis_keys.JOB + job.job_id, "outcome", outcome.model_dump_json())
+        self.ledger.set(redis_keys.OUTCOME + job.job_id, outcome.model_dump_json())
         self.ledger.zrem(redis_keys.OPEN, job.job_id)
         self.vault.delete(redis_keys.SEALED + job.job_id)
         return outcome

@@ -65,7 +65,7 @@ class Shop:
             accepted_at=1.0,
             finished_at=2.0,
         )
-        self.stage.ledger.hset(redis_keys.JOB + job_id, "outcome", outcome.model_dump_json())
+        self.stage.ledger.set(redis_keys.OUTCOME + job_id, outcome.model_dump_json())
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def end_open_jobs(stage: Stage, is_over: threading.Event) -> None:
                 accepted_at=1,
                 finished_at=2,
             ).model_dump_json()
-            client.hset(redis_keys.JOB + job_id, "outcome", ended)
+            client.set(redis_keys.OUTCOME + job_id, ended)
             client.zrem(redis_keys.OPEN, job_id)
             client.xadd(redis_keys.OUTCOMES, {"outcome": ended})
 

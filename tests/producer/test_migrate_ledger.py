@@ -205,7 +205,8 @@ def test_a_stream_that_is_not_there_yet_tells_nothing(control: Control) -> None:
 
 def test_outcomes_of_jobs_are_told_apart_from_open_and_unknown_ones(stage: Stage, control: Control) -> None:
     ended = outcome_of("a")
-    stage.ledger.hset(redis_keys.JOB + job_of("a"), mapping={"digest": "d", "outcome": ended.model_dump_json()})
+    stage.ledger.set(redis_keys.OUTCOME + job_of("a"), ended.model_dump_json())
+    stage.ledger.hset(redis_keys.JOB + job_of("a"), "digest", "d")
     stage.ledger.hset(redis_keys.JOB + job_of("b"), "digest", "d")
 
     found = control.outcomes([job_of("a"), job_of("b"), job_of("c")])

@@ -58,7 +58,7 @@ def test_repeat_gives_the_same_place_and_another_now(acceptance: Acceptance) -> 
 
 def test_finished_job_is_not_open(stage: Stage, acceptance: Acceptance) -> None:
     first = accept(acceptance, asked("k"))
-    stage.ledger.hset(redis_keys.JOB + job_id_of("k"), "outcome", "{}")
+    stage.ledger.set(redis_keys.OUTCOME + job_id_of("k"), "{}")
 
     second = accept(acceptance, asked("k"))
 

@@ -145,7 +145,7 @@ def test_an_outcome_is_written_once_to_record_stream_and_celerys_result(store: R
     db = store.client(1)
     assert first is not None
     assert second == first
-    assert Outcome.from_json(db.hget(redis_keys.JOB + job_id, "outcome") or b"") == first
+    assert Outcome.from_json(db.get(redis_keys.OUTCOME + job_id) or b"") == first
     stream: Any = db.xrange(redis_keys.OUTCOMES)
     ((_, entry),) = stream
     assert Outcome.from_json(entry[b"outcome"]) == first

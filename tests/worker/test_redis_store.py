@@ -19,9 +19,8 @@ def test_a_script_is_loaded_where_it_is_missing(store: RedisServer) -> None:
     link = Link(store.url())
     store.client().script_flush()
 
-    assert link.run(Script("worker", "claim"), ["billing:job:x", "billing:open", "billing:front"], *ARGUMENTS) == [
-        b"unknown"
-    ]
+    keys = ["billing:job:x", "billing:open", "billing:front", "billing:outcome:x"]
+    assert link.run(Script("worker", "claim"), keys, *ARGUMENTS) == [b"unknown"]
 
 
 def test_a_command_survives_a_restart_of_the_store(server: RedisServer) -> None:

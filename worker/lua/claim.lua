@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Claim a job: lease it to one delivery, unless another one has it, its time has not come, or its order is not here.
 --
--- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:front
+-- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:front   4 billing:outcome:{job_id}
 -- ARGV  1 job_id   2 delivery   3 lease (seconds)   4 prefix of the fresh sets   5 prefix of the passed sets
 --       6 prefix of the customers' keys   7 prefix of the records   8 seconds between two look-ups that count
 --       9 prefix of the orders' keys   10 prefix of the orders' open jobs   11 the queue `recovery`
@@ -16,7 +16,7 @@ local function instant(t) return string.format('%.6f', t) end
 
 local names = {'operation', 'customer_uid', 'merchant_uid', 'sequence', 'accepted_at', 'expires_at', 'attempts', 'claims',
   'sent_at', 'reason', 'kid', 'first_sent_at', 'doubtful', 'look_ups', 'answer', 'transients', 'digest',
-  'outcome', 'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'queue'}
+  'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'queue'}
 local job = {}
 for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do job[names[i]] = value or nil end
 
@@ -32,7 +32,8 @@ arrived(ARGV[11])
 if job.queue then arrived(job.queue) end
 redis.call('ZREM', KEYS[3], ARGV[1])
 
-if job.outcome then return {'finished', job.outcome} end
+local outcome = redis.call('GET', KEYS[4])
+if outcome then return {'finished', outcome} end
 if not (job.operation and job.queue and tonumber(job.sequence) and tonumber(job.accepted_at) and tonumber(job.expires_at)
     and tonumber(job.attempts)) then return {'unknown'} end -- or no record that a producer's script wrote
 

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
--- Write the outcome of a job, once and everywhere: record, stream, Celery's result; and wake who waited for it.
+-- Write the outcome of a job, once and everywhere: its own key, stream, Celery's result; and wake who waited for it.
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:outcomes   4 celery-task-meta-{job_id}   5 billing:in_doubt
+--       6 billing:outcome:{job_id}
 -- ARGV  1 job_id   2 delivery   3 outcome (JSON)   4 Celery's result (JSON)   5 how long it is kept (seconds)
 --       6 from whom the outcome counts: anybody (it says what i'mport did), last (it says that i'mport refused the last
 --         POST, and counts unless there was another one since), holder   7 attempts that it speaks of
@@ -16,13 +17,14 @@
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
-local job = redis.call('HMGET', KEYS[1], 'outcome', 'lease', 'customer_uid', 'sequence', 'sent_at', 'doubtful', 'look_ups',
+local known = redis.call('GET', KEYS[6])
+if known then return known end
+local job = redis.call('HMGET', KEYS[1], 'lease', 'customer_uid', 'sequence', 'sent_at', 'doubtful', 'look_ups',
   'attempts', 'merchant_uid')
-if job[1] then return job[1] end
-local is_holder, is_last = job[2] == ARGV[2], (tonumber(job[8]) or 0) <= tonumber(ARGV[7])
+local is_holder, is_last = job[1] == ARGV[2], (tonumber(job[7]) or 0) <= tonumber(ARGV[7])
 if not (is_holder or ARGV[6] == 'anybody' or (ARGV[6] == 'last' and is_last)) then return '' end
 
-redis.call('HSET', KEYS[1], 'outcome', ARGV[3])
+redis.call('SETEX', KEYS[6], ARGV[5], ARGV[3])
 redis.call('HDEL', KEYS[1], 'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'reason', 'sent_at', 'answer', 'sender')
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 redis.call('ZREM', KEYS[2], ARGV[1])
@@ -45,8 +47,8 @@ local function is_first_of_its_order(id)
   return not first or first == id
 end
 
-if job[3] and job[3] ~= '' then
-  local customer, open = ARGV[8] .. job[3], ARGV[18] .. job[3]
+if job[2] and job[2] ~= '' then
+  local customer, open = ARGV[8] .. job[2], ARGV[18] .. job[2]
   redis.call('ZREM', open, ARGV[1])
   local busy = {}
   for id in string.gmatch(redis.call('HGET', customer, 'busy') or '', '%S+') do
@@ -56,13 +58,13 @@ if job[3] and job[3] ~= '' then
     end
   end
   if #busy == 0 then redis.call('HDEL', customer, 'busy') else redis.call('HSET', customer, 'busy', table.concat(busy, ' ')) end
-  if ARGV[12] == '1' and tonumber(redis.call('HGET', customer, 'applied') or 0) < tonumber(job[4]) then
-    redis.call('HSET', customer, 'applied', job[4])
+  if ARGV[12] == '1' and tonumber(redis.call('HGET', customer, 'applied') or 0) < tonumber(job[3]) then
+    redis.call('HSET', customer, 'applied', job[3])
     if ARGV[13] ~= '' then redis.call('HSET', customer, 'key_updated', ARGV[13]) end
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', open, '-inf', job[4])) do wake(id) end -- superseded
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', open, '-inf', job[3])) do wake(id) end -- superseded
   end
-  if ARGV[14] == 'in_doubt' and (job[5] or job[6]) then -- what it sent may land yet, and newer ones wait that out
-    local left = tonumber(ARGV[15]) - (tonumber(job[7]) or 0)
+  if ARGV[14] == 'in_doubt' and (job[4] or job[5]) then -- what it sent may land yet, and newer ones wait that out
+    local left = tonumber(ARGV[15]) - (tonumber(job[6]) or 0)
     if left > 0 then
       redis.call('HSET', customer, 'doubt_left', left, 'doubt_from', instant(now), 'doubt_next', instant(now + tonumber(ARGV[16])))
     end
@@ -75,15 +77,15 @@ if job[3] and job[3] ~= '' then
   end
   if redis.call('EXISTS', open) == 0 then redis.call('EXPIRE', customer, ARGV[5]) end
 end
-if job[9] and job[9] ~= '' then
-  local order = ARGV[10] .. job[9]
-  redis.call('ZREM', ARGV[11] .. job[9], ARGV[1])
+if job[8] and job[8] ~= '' then
+  local order = ARGV[10] .. job[8]
+  redis.call('ZREM', ARGV[11] .. job[8], ARGV[1])
   if ARGV[13] ~= '' then redis.call('HSET', order, 'until', ARGV[13]) end
   if ARGV[14] == 'paid' or (ARGV[14] == 'in_doubt' and redis.call('HGET', order, 'ended') ~= 'paid') then
     redis.call('HSET', order, 'ended', ARGV[14])
   end
-  for _, id in ipairs(redis.call('ZRANGE', ARGV[11] .. job[9], 0, ARGV[14] == '' and 0 or -1)) do wake(id) end
-  if redis.call('EXISTS', ARGV[11] .. job[9]) == 0 then redis.call('EXPIRE', order, ARGV[5]) end
+  for _, id in ipairs(redis.call('ZRANGE', ARGV[11] .. job[8], 0, ARGV[14] == '' and 0 or -1)) do wake(id) end
+  if redis.call('EXISTS', ARGV[11] .. job[8]) == 0 then redis.call('EXPIRE', order, ARGV[5]) end
 end
 redis.call('XADD', KEYS[3], 'MINID', '~', (tonumber(time[1]) - tonumber(ARGV[5])) * 1000, '*', 'outcome', ARGV[3])
 redis.call('SETEX', KEYS[4], ARGV[5], ARGV[4])

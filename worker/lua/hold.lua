@@ -9,12 +9,12 @@
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
-local job = redis.call('HMGET', KEYS[1], 'lease', 'leased_until', 'outcome', 'attempts', 'leased_from')
-if job[3] or job[1] ~= ARGV[2] or now >= tonumber(job[2]) or now < (tonumber(job[5]) or 0) then return 0 end
+local job = redis.call('HMGET', KEYS[1], 'lease', 'leased_until', 'attempts', 'leased_from')
+if job[1] ~= ARGV[2] or now >= tonumber(job[2]) or now < (tonumber(job[4]) or 0) then return 0 end
 
 local until_ = instant(now + tonumber(ARGV[3]))
 redis.call('HSET', KEYS[1], 'leased_from', instant(now), 'leased_until', until_)
-if tonumber(job[4]) < tonumber(ARGV[4]) then
+if tonumber(job[3]) < tonumber(ARGV[4]) then
   redis.call('HSET', KEYS[1], 'attempts', ARGV[4], 'sent_at', instant(now), 'first_sent_at', ARGV[5])
   if ARGV[6] == '1' then redis.call('HSET', KEYS[1], 'doubtful', 1) end
 end

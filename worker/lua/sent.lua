@@ -10,15 +10,15 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
 
-local job = redis.call('HMGET', KEYS[1], 'lease', 'leased_until', 'outcome', 'expires_at', 'attempts', 'leased_from')
-if job[3] or job[1] ~= ARGV[2] or now >= tonumber(job[2]) or now < (tonumber(job[6]) or 0) then return {0} end
-if now >= tonumber(job[4]) then return {2} end
+local job = redis.call('HMGET', KEYS[1], 'lease', 'leased_until', 'expires_at', 'attempts', 'leased_from')
+if job[1] ~= ARGV[2] or now >= tonumber(job[2]) or now < (tonumber(job[5]) or 0) then return {0} end
+if now >= tonumber(job[3]) then return {2} end
 
 local until_ = instant(now + tonumber(ARGV[3]))
-local attempts = math.max(tonumber(job[5]), tonumber(ARGV[5])) + 1
+local attempts = math.max(tonumber(job[4]), tonumber(ARGV[5])) + 1
 redis.call('HSET', KEYS[1], 'sent_at', instant(now), 'leased_from', instant(now), 'leased_until', until_, 'attempts', attempts,
   'sender', ARGV[2] .. ' ' .. until_)
 redis.call('HSETNX', KEYS[1], 'first_sent_at', ARGV[4])
 redis.call('HDEL', KEYS[1], 'answer', 'look_ups')
 redis.call('ZADD', KEYS[2], until_, ARGV[1])
-return {1, attempts, redis.call('HGET', KEYS[1], 'first_sent_at'), instant(tonumber(job[4]) - now)}
+return {1, attempts, redis.call('HGET', KEYS[1], 'first_sent_at'), instant(tonumber(job[3]) - now)}

@@ -13,8 +13,8 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
 
-local job = redis.call('HMGET', KEYS[1], 'lease', 'expires_at', 'outcome', 'doubtful', 'customer_uid', 'sender')
-if job[3] or job[1] ~= ARGV[2] then return 0 end
+local job = redis.call('HMGET', KEYS[1], 'lease', 'expires_at', 'doubtful', 'customer_uid', 'sender')
+if job[1] ~= ARGV[2] then return 0 end
 
 -- It is taken up at its deadline at the latest, to be ended; after that, as it asks.
 local next_at, expires_at = now + tonumber(ARGV[3]), tonumber(job[2])
@@ -26,7 +26,7 @@ redis.call('ZADD', KEYS[2], next_at, ARGV[1])
 if ARGV[4] == 'gateway_trouble' or ARGV[4] == 'edge_page' then redis.call('HINCRBY', KEYS[1], 'transients', 1) end
 
 -- A look-up that found nothing tells nothing while the call may go on: until its own process had an answer, or it is cut.
-local sender, until_ = string.match(job[6] or '', '^(%S+) (%S+)$')
+local sender, until_ = string.match(job[5] or '', '^(%S+) (%S+)$')
 local is_calling = sender and sender ~= ARGV[2] and now < tonumber(until_) and tonumber(until_) < now + 600
 if sender == ARGV[2] then redis.call('HDEL', KEYS[1], 'sender') end
 if ARGV[6] == '1' and not is_calling then redis.call('HINCRBY', KEYS[1], 'look_ups', 1) end
@@ -37,15 +37,15 @@ else
   redis.call('HDEL', KEYS[1], 'sent_at', 'answer')
   if ARGV[5] == 'presumed' then
     redis.call('HSET', KEYS[1], 'doubtful', 1)
-  elseif not job[4] then
+  elseif not job[3] then
     redis.call('HDEL', KEYS[1], 'first_sent_at')
-    if (job[5] or '') ~= '' then -- neither in flight nor in doubt any more
+    if (job[4] or '') ~= '' then -- neither in flight nor in doubt any more
       local busy = {}
-      for id in string.gmatch(redis.call('HGET', ARGV[8] .. job[5], 'busy') or '', '%S+') do
+      for id in string.gmatch(redis.call('HGET', ARGV[8] .. job[4], 'busy') or '', '%S+') do
         if id ~= ARGV[1] then busy[#busy + 1] = id end
       end
-      if #busy == 0 then redis.call('HDEL', ARGV[8] .. job[5], 'busy')
-      else redis.call('HSET', ARGV[8] .. job[5], 'busy', table.concat(busy, ' ')) end
+      if #busy == 0 then redis.call('HDEL', ARGV[8] .. job[4], 'busy')
+      else redis.call('HSET', ARGV[8] .. job[4], 'busy', table.concat(busy, ' ')) end
     end
   end
 end
