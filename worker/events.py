@@ -11,7 +11,7 @@ import structlog
 
 from producer.contract.job import TASK_NAME
 from producer.contract.outcome import Outcome, Status
-from worker.model import Snooze
+from worker.model import Delivered, NotClaimed, Snooze
 
 log = structlog.get_logger()
 
@@ -32,22 +32,24 @@ class TaskEvents:
         """
         self._dispatcher = dispatcher
 
-    def tell(self, job_id: str, step: object, runtime_s: float) -> None:
-        """Send the event of a delivery; none of one that did not get its job, or came to nothing."""
+    def tell(self, job_id: str, delivered: Delivered, runtime_s: float) -> None:
+        """Send the event of a delivery; none of one that did not get its job. A finished one is told once more."""
         dispatcher = self._dispatcher()
         if dispatcher is None or not dispatcher.enabled:
             return
-        known = {"uuid": job_id, "name": TASK_NAME, "args": repr((job_id,)), "kwargs": "{}", "runtime": runtime_s}
+        known = {"uuid": job_id, "name": TASK_NAME, "args": str(delivered.name), "kwargs": "", "runtime": runtime_s}
         try:
-            self._send(dispatcher, known, step)
+            self._send(dispatcher, known, delivered.step)
         except Exception as error:  # noqa: BLE001 — whatever a broker's client raises: the job is what counts
             log.warning("event not sent", problem=type(error).__name__)
 
     @staticmethod
     def _send(dispatcher: Any, known: dict[str, object], step: object) -> None:  # noqa: ANN401 — Celery's
-        if isinstance(step, Outcome):
-            kind = "task-succeeded" if step.status in SUCCESSES else "task-failed"
-            dispatcher.send(kind, **known, result=_words(step.status, step.code, step.card_number))
+        outcome = step.outcome if isinstance(step, NotClaimed) else step
+        if isinstance(outcome, Outcome):
+            kind = "task-succeeded" if outcome.status in SUCCESSES else "task-failed"
+            words = _words(outcome.status, outcome.code, outcome.card_number)
+            dispatcher.send(kind, **known, result=words, exception=None)
         elif isinstance(step, Snooze):
             dispatcher.send("task-retried", **known, exception=_words(step.reason, f"{step.delay_s:.0f} s"))
 

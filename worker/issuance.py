@@ -35,6 +35,7 @@ from worker.liveness import LEAVE_WITHIN_S, since_boot
 from worker.look_up import Asker, LookUps, SealedCard
 from worker.model import (
     OVERDUE,
+    Delivered,
     End,
     Lease,
     NotClaimed,
@@ -105,16 +106,13 @@ class Issuance:
         self._pause, self._sleep = pause, sleep
         self._turns, self._look_ups = Turns(clock, pause), LookUps(rate, tokens, iamport)
 
-    def run(self, job_id: str, delivery: str, *, is_migration: bool = False) -> Outcome | Snooze | NotOurs | NotClaimed:
+    def run(self, job_id: str, delivery: str, *, is_migration: bool = False) -> Delivered:
         """Take one job as far as it goes now.
 
         Args:
             job_id: which job.
             delivery: names this delivery, and no other.
             is_migration: True if it leaves room for interactive jobs.
-
-        Returns:
-            Its outcome, or why there is none yet.
 
         Raises:
             StoreUnavailable: ledger or vault do not answer; the ledger brings the job back later.
@@ -127,17 +125,17 @@ class Issuance:
         if isinstance(lease, NotClaimed):
             if lease.reason == "finished":  # a repeat may have stored its request while it was being finished
                 self._ledger.forget(job_id)
-            return lease
+            return Delivered(lease.step, lease.name)
         lease = lease.with_vault(first)
         try:
             step = before_sending(lease) or self._go_on(lease, first, is_migration=is_migration)
         except NotNow as stop:
             step = stop.step
         if isinstance(step, End):
-            return self._finish(lease, step)
-        if isinstance(step, Snooze):
-            return step if self._write(partial(self._ledger.wait, lease, step)) else NotOurs()
-        return step
+            return Delivered(self._finish(lease, step), lease.name)
+        if isinstance(step, Snooze) and not self._write(partial(self._ledger.wait, lease, step)):
+            step = NotOurs()
+        return Delivered(step, lease.name)
 
     def _go_on(self, lease: Lease, first: RatePermit, *, is_migration: bool) -> Step:
         turn = partial(self._turn, lease, is_migration=is_migration)
@@ -279,7 +277,7 @@ class Issuance:
         written = self._write(partial(self._ledger.finish, lease, outcome, until))
         if written is None:
             return NotOurs()
-        return outcome if written is outcome else NotClaimed("finished")
+        return outcome if written is outcome else NotClaimed("finished", lease.name, written)
 
     def _write(self, write: Callable[[], Written]) -> Written:
         """Write what is known: it is worth waiting for a ledger that restarts, for a while also when stopping."""

@@ -14,7 +14,7 @@ from producer.runtime.errors import StoreUnavailable
 from producer.runtime.redis_store import Script, Stores
 from worker.errors import MarkNotKept
 from worker.iamport.verdict import Judged
-from worker.model import LOOK_UPS, OVERDUE, Doubtful, Lease, NotClaimed, Snooze, early_look_ups
+from worker.model import LOOK_UPS, OVERDUE, Doubtful, JobName, Lease, NotClaimed, Snooze, early_look_ups
 from worker.result import KEY_NOT_STORED, celery_result
 
 CLAIM, SENT, HOLD, WAIT, FINISH, KEEP, DOUBTFUL, NOTE_RECONCILED = (
@@ -75,7 +75,7 @@ class Ledger:
         answer = self._stores.local.run(CLAIM, keys, *arguments)
         word = answer[0].decode()
         if word != "claimed":
-            return NotClaimed(word, answer[1] if len(answer) > 1 else None)
+            return _not_claimed(word, answer[1:])
         return _lease(job_id, delivery, [item.decode() for item in answer[1:]], every_s, self._clock())
 
     def mark_sent(self, lease: Lease, now: float) -> int | None:
@@ -196,6 +196,16 @@ def _is_in_force(lease: Lease, outcome: Outcome) -> bool:
     may_be = outcome.status is Status.IN_DOUBT and outcome.attempts > 0
     is_stored = outcome.succeeded and outcome.code != KEY_NOT_STORED
     return (is_stored or may_be) and not lease.newer_applied
+
+
+def _not_claimed(word: str, rest: list[bytes]) -> NotClaimed:
+    if not rest:
+        return NotClaimed(word)
+    operation, customer_uid, merchant_uid, sequence = (item.decode() for item in rest[:4])
+    name = JobName(operation, customer_uid or None, merchant_uid or None, int(sequence))
+    if word == "finished":
+        return NotClaimed(word, name, Outcome.from_json(rest[4]))
+    return NotClaimed(word, name, delay_s=float(rest[4]))
 
 
 def _lease(job_id: str, delivery: str, text: list[str], every_s: float, held_since: float) -> Lease:

@@ -1,12 +1,4 @@
-"""Types of a job's story: no Celery, no Redis, no HTTP.
-
-::
-
-    Step
-    ├── End      an outcome is written
-    ├── Snooze   given back to the ledger for a while; waiting is not a failure
-    └── NotOurs  another delivery has the job
-"""
+"""Types of a job's story: no Celery, no Redis, no HTTP."""
 
 import math
 from typing import Literal, NamedTuple
@@ -14,12 +6,25 @@ from typing import Literal, NamedTuple
 from producer.contract.envelope import Envelope
 from producer.contract.identifiers import Operation
 from producer.contract.job import Job
-from producer.contract.outcome import Status
+from producer.contract.outcome import Outcome, Status
 from worker.iamport.verdict import Judged
 
 OVERDUE = 0  # what mark_sent gives in place of an attempt once the deadline has passed
 LastPost = Literal["unsent", "doubt", "presumed"]
 PermitState = Literal["granted", "later", "no_request", "store_down"]
+
+
+class JobName(NamedTuple):
+    """A job as people look for it: its operation, its customer's uid, its order, its place among the customer's."""
+
+    operation: str
+    customer_uid: str | None
+    merchant_uid: str | None
+    sequence: int
+
+    def __str__(self) -> str:
+        place = f"seq {self.sequence}" if self.sequence else None
+        return " · ".join(filter(None, (self.operation, self.merchant_uid, self.customer_uid, place)))
 
 
 class Lease(NamedTuple):
@@ -105,6 +110,11 @@ class Lease(NamedTuple):
         return not self.is_payment and 0 < self.known_until + 1 - imports_now <= SAME_SECOND_S
 
     @property
+    def name(self) -> JobName:
+        """The job as people look for it."""
+        return JobName(self.operation, self.customer_uid, self.merchant_uid, self.sequence)
+
+    @property
     def is_payment(self) -> bool:
         """True of a key-in payment."""
         return self.operation == Operation.ONETIME
@@ -157,10 +167,24 @@ class Doubtful(NamedTuple):
 
 
 class NotClaimed(NamedTuple):
-    """No lease: ``reason`` is ``unknown``, ``finished`` or ``waiting``."""
+    """No lease.
+
+    Args:
+        reason: ``unknown``, ``finished``, ``waiting`` (not due, or in other hands) or ``order`` (it waits from now on).
+        name: of one that is finished, or waits from now on.
+        outcome: of one that is finished.
+        delay_s: seconds for which it waits, at most.
+    """
 
     reason: str
-    outcome: bytes | None = None
+    name: JobName | None = None
+    outcome: Outcome | None = None
+    delay_s: float = 0.0
+
+    @property
+    def step(self) -> "Snooze | NotClaimed":
+        """The end of the delivery."""
+        return Snooze(self.delay_s, self.reason) if self.reason == "order" else self
 
 
 class End(NamedTuple):
@@ -196,6 +220,18 @@ class NotOurs(NamedTuple):
 
 
 Step = End | Snooze | NotOurs
+
+
+class Delivered(NamedTuple):
+    """All that a delivery came to.
+
+    Args:
+        step: the outcome, or why there is none yet.
+        name: of the job, if the ledger told.
+    """
+
+    step: Outcome | Snooze | NotOurs | NotClaimed
+    name: JobName | None
 
 
 class NotNow(Exception):

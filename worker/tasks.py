@@ -14,7 +14,7 @@ from producer.runtime.errors import StoreUnavailable
 from worker import metrics
 from worker.bootstrap import PROCESS, this_worker
 from worker.message_filter import ACCEPTED_FOR
-from worker.model import NotClaimed, Snooze
+from worker.model import Delivered, NotClaimed, Snooze
 
 log = structlog.get_logger()
 _deliveries = count(1)  # beside the pid: a pool of processes has copies of it
@@ -32,24 +32,28 @@ def run(self: Any, job_id: str) -> None:  # noqa: ANN401 — Celery's task
     delivery = f"{PROCESS}:{os.getpid()}.{next(_deliveries)}"
     with structlog.contextvars.bound_contextvars(job_id=job_id):
         try:
-            step = worker.issuance.run(job_id, delivery, is_migration=queue == MIGRATION)
-            _report(step)
-            worker.events.tell(job_id, step, time.monotonic() - began)
+            delivered = worker.issuance.run(job_id, delivery, is_migration=queue == MIGRATION)
         except StoreUnavailable as error:
             log.warning("job left to the ledger", problem=str(error))
+            return
+        seconds = time.monotonic() - began
+        _report(delivered, round(seconds, 3))
+        worker.events.tell(job_id, delivered, seconds)
 
 
-def _report(result: object) -> None:
-    match result:
-        case Outcome():
-            metrics.OUTCOMES_TOTAL.labels(str(result.operation), str(result.status)).inc()
-            metrics.JOB_SECONDS.labels(str(result.operation)).observe(result.finished_at - result.accepted_at)
-            log.info("job finished", status=str(result.status), code=result.code, attempts=result.attempts)
-        case Snooze():
-            metrics.WAITS.labels(result.reason).inc()
-            log.info("job waits", reason=result.reason, delay_s=round(result.delay_s, 1))
+def _report(delivered: Delivered, seconds: float) -> None:
+    """Count a delivery, and log it in a line."""
+    told = log.bind(**delivered.name._asdict() if delivered.name else {}, seconds=seconds)
+    match delivered.step:
+        case Outcome() as outcome:
+            metrics.OUTCOMES_TOTAL.labels(str(outcome.operation), str(outcome.status)).inc()
+            metrics.JOB_SECONDS.labels(str(outcome.operation)).observe(outcome.finished_at - outcome.accepted_at)
+            told.info("job finished", status=str(outcome.status), code=outcome.code, attempts=outcome.attempts)
+        case Snooze() as wait:
+            metrics.WAITS.labels(wait.reason).inc()
+            told.info("job waits", reason=wait.reason, delay_s=round(wait.delay_s, 1))
         case NotClaimed("unknown"):
             metrics.UNKNOWN.inc()
             log.warning("message dropped: the ledger knows no such job")
         case _:
-            log.debug("nothing to do")
+            told.debug("nothing to do")

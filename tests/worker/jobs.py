@@ -10,7 +10,7 @@ from producer.runtime.redis_store import Stores
 from producer.stores import Acceptance, NewJob
 from tests.servers import RedisServer
 from worker.ledger import Ledger
-from worker.model import End, Lease
+from worker.model import End, Lease, NotClaimed
 from worker.open_jobs import Due, OpenJobs
 from worker.result import outcome_of
 
@@ -99,3 +99,8 @@ def open_jobs(store: RedisServer) -> OpenJobs:
 def ended(lease: Lease, status: Status = Status.ISSUED, code: str | None = None, attempts: int = 0) -> Outcome:
     """An outcome of a claim."""
     return outcome_of(lease, End(status, code, None, attempts), lease.claimed_at + 1)
+
+
+def waits(claim: Lease | NotClaimed) -> bool:
+    """True if a claim gave nothing: it is not the job's turn."""
+    return isinstance(claim, NotClaimed) and claim.reason in {"waiting", "order"}

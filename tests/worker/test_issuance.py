@@ -197,7 +197,7 @@ class Scene:
         return not self.is_stopping
 
     def run(self) -> object:
-        return self.issuance.run(JOB_ID, "delivery-1")
+        return self.issuance.run(JOB_ID, "delivery-1").step
 
     def outcome(self) -> Outcome:
         outcome = self.run()
@@ -296,7 +296,7 @@ def test_what_others_have_in_hand_is_left_alone() -> None:
 
 
 def test_a_request_that_came_back_after_the_end_is_deleted_again() -> None:
-    scene = Scene(claim=NotClaimed("finished", b"{}"))
+    scene = Scene(claim=NotClaimed("finished"))
 
     scene.run()
 

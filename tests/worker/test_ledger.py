@@ -219,7 +219,9 @@ def test_a_finished_job_is_answered_and_not_claimed(store: RedisServer, ledger: 
 
     assert isinstance(claim, NotClaimed)
     assert claim.reason == "finished"
-    assert Outcome.from_json(claim.outcome or b"").status is Status.ISSUED
+    assert claim.outcome is not None
+    assert claim.outcome.status is Status.ISSUED
+    assert claim.name == lease.name
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from producer.contract import redis_keys
 from producer.contract.job import INTERACTIVE, RECOVERY
 from producer.contract.outcome import Status
 from tests.servers import RedisServer
-from tests.worker.jobs import accept, change, claimed, due, end_lease, end_wait, ended, field, now, sent
+from tests.worker.jobs import accept, change, claimed, due, end_lease, end_wait, ended, field, now, sent, waits
 from worker.ledger import Ledger
 from worker.model import LastPost, NotClaimed, Snooze
 from worker.open_jobs import Due
@@ -17,7 +17,10 @@ CUSTOMER = redis_keys.CUSTOMER + "gildong_0001"
 def test_a_newer_card_goes_first_and_the_older_one_waits_for_it(store: RedisServer, ledger: Ledger) -> None:
     older, newer = accept(store, "older"), accept(store, "newer")
 
-    assert ledger.claim(older, "d1") == NotClaimed("waiting")
+    claim = ledger.claim(older, "d1")
+    assert isinstance(claim, NotClaimed)
+    assert (claim.reason, str(claim.name)) == ("order", "issue · gildong_0001 · seq 1")
+    assert 0 < claim.delay_s <= 30
     lease = claimed(ledger, newer, "d2")
     assert store.client(1).hget(redis_keys.JOB + older, "reason") == b"order"
 
@@ -42,7 +45,7 @@ def test_a_newer_card_waits_out_an_older_one_that_is_in_flight(store: RedisServe
     lease = claimed(ledger, older, "d1")
     newer = accept(store, "newer")
 
-    assert ledger.claim(newer, "d2") == NotClaimed("waiting")
+    assert waits(ledger.claim(newer, "d2"))
     ledger.finish(lease, ended(lease))
 
     assert not claimed(ledger, newer, "d3").newer_applied
@@ -59,7 +62,7 @@ def test_a_job_in_doubt_holds_up_older_and_newer_ones_until_its_end(
 
     for _ in range(2):  # however often and however long
         for waiting in (older, newer):
-            assert ledger.claim(waiting, "d2") == NotClaimed("waiting")
+            assert waits(ledger.claim(waiting, "d2"))
             assert field(store, waiting, "next_at") - now(store) <= 30
             end_wait(store, waiting)
 
@@ -74,7 +77,7 @@ def test_a_mark_whose_process_died_is_a_doubt_that_holds_up_the_others(store: Re
     end_lease(store, older)
     newer = accept(store, "newer")
 
-    assert ledger.claim(newer, "d2") == NotClaimed("waiting")
+    assert waits(ledger.claim(newer, "d2"))
     assert claimed(ledger, older, "d3").is_look_up
 
 
@@ -91,7 +94,7 @@ def test_the_post_after_an_unanswered_one_goes_before_newer_jobs_but_not_over_a_
     store.client(1).hset(CUSTOMER, "busy", f"{older} {newer}")
 
     assert claim.is_doubtful
-    assert ledger.claim(older, "d3") == NotClaimed("waiting")
+    assert waits(ledger.claim(older, "d3"))
 
 
 def test_a_newer_payment_that_waits_for_its_own_order_does_not_hold_up_an_older_card(
@@ -101,7 +104,7 @@ def test_a_newer_payment_that_waits_for_its_own_order_does_not_hold_up_an_older_
     older, payment = accept(store, "older"), accept(store, "newer", order="order-1")
     claimed(ledger, before_it, "d1")
 
-    assert ledger.claim(payment, "d2") == NotClaimed("waiting")
+    assert waits(ledger.claim(payment, "d2"))
     claimed(ledger, older, "d3")
 
 
@@ -109,7 +112,7 @@ def test_a_newer_payment_whose_turn_it_is_goes_before_an_older_card(store: Redis
     older = accept(store, "older")
     accept(store, "newer", order="order-1")
 
-    assert ledger.claim(older, "d1") == NotClaimed("waiting")
+    assert waits(ledger.claim(older, "d1"))
 
 
 def test_a_look_up_needs_no_order(store: RedisServer, ledger: Ledger) -> None:
@@ -149,15 +152,15 @@ def test_after_an_end_in_doubt_the_next_job_waits_out_the_look_ups_that_were_lef
 ) -> None:
     end_in_doubt(ledger, accept(store, "older"), look_ups)
     newer, db = accept(store, "newer"), store.client(1)
-    waits = 0
-    while ledger.claim(newer, "d2") == NotClaimed("waiting"):
+    turns = 0
+    while waits(ledger.claim(newer, "d2")):
         assert field(store, newer, "next_at") - now(store) == pytest.approx(15, abs=5)
-        waits += 1
+        turns += 1
         end_wait(store, newer)
         if db.hexists(CUSTOMER, "doubt_next"):
             db.hset(CUSTOMER, "doubt_next", 1)  # hours later: a clock that steps costs one of them
 
-    assert waits == (left + 1 if left else 0)
+    assert turns == (left + 1 if left else 0)
     assert db.hmget(CUSTOMER, "doubt_left", "doubt_from", "doubt_next") == [None] * 3
 
 
@@ -166,7 +169,7 @@ def test_those_waits_are_counted_once_however_many_jobs_wait(store: RedisServer,
     waiting = [accept(store, f"newer{number}") for number in range(3)]
 
     for job_id in (*waiting, *waiting):
-        assert ledger.claim(job_id, "d2") == NotClaimed("waiting")
+        assert waits(ledger.claim(job_id, "d2"))
         end_wait(store, job_id)
 
     assert store.client(1).hget(CUSTOMER, "doubt_left") == b"12"
@@ -221,14 +224,14 @@ def test_payments_of_one_order_go_one_after_another_as_they_were_accepted(store:
     first, second, third = (pay(store, key) for key in ("1", "2", "3"))
 
     for later in (second, third):
-        assert ledger.claim(later, "d2") == NotClaimed("waiting")
+        assert waits(ledger.claim(later, "d2"))
     lease = claimed(ledger, first)
-    assert ledger.claim(third, "d3") == NotClaimed("waiting")
+    assert waits(ledger.claim(third, "d3"))
     ledger.finish(lease, ended(lease, Status.DECLINED))
 
     assert [one.job_id for one in due(store)] == [second]  # whose turn it is
     end_wait(store, third)
-    assert ledger.claim(third, "d3") == NotClaimed("waiting")
+    assert waits(ledger.claim(third, "d3"))
     assert claimed(ledger, second, "d2").order_ended == ""
 
 
@@ -237,7 +240,7 @@ def test_a_payment_holds_up_its_order_while_it_waits(store: RedisServer, ledger:
     first, second = pay(store, "1"), pay(store, "2")
     ledger.wait(sent(ledger, first), Snooze(60, "any", last_post))
 
-    assert ledger.claim(second, "d2") == NotClaimed("waiting")
+    assert waits(ledger.claim(second, "d2"))
 
 
 @pytest.mark.parametrize(

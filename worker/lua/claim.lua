@@ -6,9 +6,10 @@
 --       6 prefix of the customers' keys   7 prefix of the records   8 seconds between two look-ups that count
 --       9 prefix of the orders' keys   10 prefix of the orders' open jobs   11 the queue `recovery`
 --       12 prefix of the customers' open jobs
--- Gives {word, …}: unknown; finished, outcome; waiting (not due, out of order, or in another delivery's hands); or
--- claimed, then now, the fields of the record that are listed first below, newer_applied, known_until, order_ended
--- (instants as text, Unix seconds; empty text where there is none). A repeat by the same delivery gives the same lease.
+-- Gives {word, …}: unknown; waiting (not due, or in another delivery's hands); finished, then operation, customer_uid,
+-- merchant_uid, sequence and outcome; order (it waits from now on), then the same four and for how long; or claimed, then
+-- now, the fields of the record that are listed first below, newer_applied, known_until, order_ended (instants as text,
+-- Unix seconds; empty text where there is none). A repeat by the same delivery gives the same lease.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
@@ -33,7 +34,10 @@ if job.queue then arrived(job.queue) end
 redis.call('ZREM', KEYS[3], ARGV[1])
 
 local outcome = redis.call('GET', KEYS[4])
-if outcome then return {'finished', outcome} end
+local function with_name(word, last)
+  return {word, job.operation or '', job.customer_uid or '', job.merchant_uid or '', job.sequence or '0', last}
+end
+if outcome then return with_name('finished', outcome) end
 if not (job.operation and job.queue and tonumber(job.sequence) and tonumber(job.accepted_at) and tonumber(job.expires_at)
     and tonumber(job.attempts)) then return {'unknown'} end -- or no record that a producer's script wrote
 
@@ -112,7 +116,7 @@ if wait_until > 0 then -- finishing one of them wakes it earlier
   redis.call('HSET', KEYS[1], 'next_at', next_at, 'waits_from', instant(now), 'reason', 'order', 'claims', 0)
   redis.call('HDEL', KEYS[1], 'lease', 'leased_from', 'leased_until')
   redis.call('ZADD', KEYS[2], next_at, ARGV[1])
-  return {'waiting'}
+  return with_name('order', instant(tonumber(next_at) - now))
 end
 
 if not mine then job.claims = redis.call('HINCRBY', KEYS[1], 'claims', 1) end
