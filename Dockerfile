@@ -66,6 +66,7 @@ CMD ["run", "--events"]
 
 FROM base AS flower
 COPY --from=flower-dependencies /venv /venv
+COPY flowerconfig.py ./
 ENTRYPOINT ["celery"]
 
 FROM base AS fake-iamport

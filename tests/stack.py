@@ -199,9 +199,10 @@ class Stack:
         return running(arguments, self.folder, self.folder / "logs" / f"{name}.log", **environ)
 
     def flower(self, port: int) -> list[str]:
-        """Flower's command line."""
-        options = [f"--broker={self.queue.url(0, 'flower')}", "flower", f"--port={port}", "--address=127.0.0.1"]
-        return ["-m", "celery", *options]
+        """Flower's command line, for the stack's folder."""
+        shutil.copy(ROOT / "flowerconfig.py", self.folder)
+        options = ["--config=flowerconfig", f"--broker={self.queue.url(0, 'flower')}", "flower", f"--port={port}"]
+        return ["-m", "celery", *options, "--address=127.0.0.1"]
 
     def describe(self) -> dict[str, dict[str, str]]:
         """What the stores are, for the JSON of a proof."""

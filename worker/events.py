@@ -37,7 +37,9 @@ class TaskEvents:
         dispatcher = self._dispatcher()
         if dispatcher is None or not dispatcher.enabled:
             return
-        known = {"uuid": job_id, "name": TASK_NAME, "args": str(delivered.name), "kwargs": "", "runtime": runtime_s}
+        name = delivered.name
+        known = {"uuid": job_id, "name": TASK_NAME, "args": str(name), "kwargs": "", "runtime": runtime_s}
+        known |= {"received": name.accepted_at} if name else {}  # Flower's list is sorted by it
         try:
             self._send(dispatcher, known, delivered.step)
         except Exception as error:  # noqa: BLE001 — whatever a broker's client raises: the job is what counts

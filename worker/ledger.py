@@ -201,11 +201,12 @@ def _is_in_force(lease: Lease, outcome: Outcome) -> bool:
 def _not_claimed(word: str, rest: list[bytes]) -> NotClaimed:
     if not rest:
         return NotClaimed(word)
-    operation, customer_uid, merchant_uid, sequence = (item.decode() for item in rest[:4])
-    name = JobName(operation, customer_uid or None, merchant_uid or None, int(sequence))
+    *about, last = rest
+    operation, customer_uid, merchant_uid, sequence, accepted_at = (item.decode() for item in about)
+    name = JobName(operation, customer_uid or None, merchant_uid or None, int(sequence), float(accepted_at))
     if word == "finished":
-        return NotClaimed(word, name, Outcome.from_json(rest[4]))
-    return NotClaimed(word, name, delay_s=float(rest[4]))
+        return NotClaimed(word, name, Outcome.from_json(last))
+    return NotClaimed(word, name, delay_s=float(last))
 
 
 def _lease(job_id: str, delivery: str, text: list[str], every_s: float, held_since: float) -> Lease:

@@ -15,12 +15,13 @@ PermitState = Literal["granted", "later", "no_request", "store_down"]
 
 
 class JobName(NamedTuple):
-    """A job as people look for it: its operation, its customer's uid, its order, its place among the customer's."""
+    """A job as people look for it; fields as of :class:`Lease`."""
 
     operation: str
     customer_uid: str | None
     merchant_uid: str | None
     sequence: int
+    accepted_at: float
 
     def __str__(self) -> str:
         place = f"seq {self.sequence}" if self.sequence else None
@@ -112,7 +113,7 @@ class Lease(NamedTuple):
     @property
     def name(self) -> JobName:
         """The job as people look for it."""
-        return JobName(self.operation, self.customer_uid, self.merchant_uid, self.sequence)
+        return JobName(self.operation, self.customer_uid, self.merchant_uid, self.sequence, self.accepted_at)
 
     @property
     def is_payment(self) -> bool:

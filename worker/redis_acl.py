@@ -19,8 +19,8 @@ loses the rest (measured on Redis 7.0, 7.4, 8.0 and Valkey 8.1; redis/redis#1454
 Rights are pairs of keys and commands (selectors); docs/security.md is the whole table. A producer can put sealed
 requests into the vault and ids onto the job queues; it can read neither, not even its own (no GET, and no SET, which
 can answer with the old value). It can make records and cannot change them. Only workers write outcomes. A migrator is a
-producer that also hears all outcomes, and how full the servers are. Flower hears events and reaches no job queue. It
-must be allowed to speak on the control channel, or it hears nothing; workers do not listen there
+producer that also hears all outcomes, and how full the servers are. Flower hears events and may ask how long the job
+queues are. It must be allowed to speak on the control channel, or it hears nothing; workers do not listen there
 (``worker_enable_remote_control`` is off).
 """
 
@@ -150,6 +150,7 @@ LEDGER = {
                 "_kombu.binding_permanent.reply.celery.pidbox*",
                 "brpop llen sadd srem smembers exists del expire zadd zrem zrangebyscore zrevrangebyscore",
             ),
+            Right("%R~recovery %R~interactive %R~migration", "llen"),
         ),
     ),
 }

@@ -65,8 +65,8 @@ def test_a_job_is_shown_by_what_people_look_for_it() -> None:
     ((_, issued),) = told(outcome(Status.ISSUED))
 
     assert issued["args"] == "issue · gildong_0001 · seq 1"
-    assert str(JobName("onetime", "gildong", "order-1", 3)) == "onetime · order-1 · gildong · seq 3"
-    assert str(JobName("onetime", None, "order-1", 0)) == "onetime · order-1"
+    assert str(JobName("onetime", "gildong", "order-1", 3, 1.0)) == "onetime · order-1 · gildong · seq 3"
+    assert str(JobName("onetime", None, "order-1", 0, 1.0)) == "onetime · order-1"
 
 
 def test_a_delivery_that_finds_its_job_finished_tells_the_outcome_again() -> None:

@@ -7,7 +7,7 @@
 --       9 prefix of the orders' keys   10 prefix of the orders' open jobs   11 the queue `recovery`
 --       12 prefix of the customers' open jobs
 -- Gives {word, …}: unknown; waiting (not due, or in another delivery's hands); finished, then operation, customer_uid,
--- merchant_uid, sequence and outcome; order (it waits from now on), then the same four and for how long; or claimed, then
+-- merchant_uid, sequence, accepted_at and outcome; order (it waits from now on), then the same and for how long; or claimed, then
 -- now, the fields of the record that are listed first below, newer_applied, known_until, order_ended (instants as text,
 -- Unix seconds; empty text where there is none). A repeat by the same delivery gives the same lease.
 
@@ -35,7 +35,8 @@ redis.call('ZREM', KEYS[3], ARGV[1])
 
 local outcome = redis.call('GET', KEYS[4])
 local function with_name(word, last)
-  return {word, job.operation or '', job.customer_uid or '', job.merchant_uid or '', job.sequence or '0', last}
+  return {word, job.operation or '', job.customer_uid or '', job.merchant_uid or '', job.sequence or '0',
+    job.accepted_at or '0', last}
 end
 if outcome then return with_name('finished', outcome) end
 if not (job.operation and job.queue and tonumber(job.sequence) and tonumber(job.accepted_at) and tonumber(job.expires_at)
