@@ -44,7 +44,8 @@ key                                holds                                        
 ``billing:webhook:due``            sorted set of the first of each line by when it is due    never
 ``billing:webhook:failed``         sorted set of those that were given up, by when           never
 ``billing:webhook:intake``         the lock of the one that puts outcomes in line            15 s, renewed
-``billing:limits:{…}``             cards handed in, by address and by customer               with their window
+``billing:limits:{…}``             cards handed in, by the digest of an address, customer     with their window
+                                   or order
 ``billing:migration:{name}``       hash: ``run state progress updated_at``; who runs it,        7 days after the last
                                    ``holder held_until``; ``asked throttle`` of its run          checkpoint
 ``billing:sweeper``                the process that sweeps                                 3 s, renewed

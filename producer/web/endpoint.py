@@ -186,8 +186,8 @@ class CardEndpoint:
         ticket = submitted.ticket
         is_new = self._is_new(ticket)
         if is_new:
-            customer = ticket.request.customer_uid or ticket.request.merchant_uid
-            self._limits.count(address=submitted.address, customer=customer)
+            uid, order = ticket.request.customer_uid, ticket.request.merchant_uid
+            self._limits.count(address=submitted.address, customer=uid, order=None if uid else order)
         arguments = {**ticket.request.fields(), "idempotency_key": ticket.idempotency_key}
         operation = Operation(arguments.pop("operation"))
         form = "card" if isinstance(submitted.card, Card) else "envelope"

@@ -1,5 +1,8 @@
 """Limits against card testing: the cards that an address, and a customer, may hand in."""
 
+from hashlib import sha256
+from ipaddress import IPv6Address, IPv6Network, ip_address
+
 from limits import RateLimitItem, parse
 from limits.errors import StorageError
 from limits.storage import RedisStorage
@@ -20,7 +23,7 @@ class Limits:
 
     Args:
         ledger_url: where the counts are.
-        per_address, per_customer: as ``10 per 5 minutes``.
+        per_address, per_customer: as ``10 per 5 minutes``; an order that names no customer counts like one.
     """
 
     def __init__(self, ledger_url: str, per_address: str, per_customer: str) -> None:
@@ -32,7 +35,7 @@ class Limits:
             socket_timeout=1.5,
         )
         self._url, self._limiter = ledger_url, SlidingWindowCounterRateLimiter(storage)
-        self._limits = {"address": parse(per_address), "customer": parse(per_customer)}
+        self._limits = {"address": parse(per_address), "customer": parse(per_customer), "order": parse(per_customer)}
 
     def check(self) -> None:
         """Count for once, so that a user who may not is known before any card comes.
@@ -49,14 +52,15 @@ class Limits:
                     f"LIMITS_URL: {words}; cards would not be limited: give it the URL of the user limits"
                 ) from None
 
-    def count(self, **who: str | None) -> None:
-        """Count one card for each of those named.
+    def count(self, *, address: str | None = None, customer: str | None = None, order: str | None = None) -> None:
+        """Count one card for each of those named. Their keys have digests: of one length, and of no name.
 
         Raises:
             EndpointError: ``too_many``, with the seconds after which to come back.
         """
-        for kind, name in who.items():
-            if name and not self._hit(self._limits[kind], kind, name):
+        named = {"address": address and network_of(address), "customer": customer, "order": order}
+        for kind, name in named.items():
+            if name and not self._hit(self._limits[kind], kind, sha256(name.encode()).hexdigest()):
                 raise EndpointError("too_many", headers={"Retry-After": str(self._limits[kind].get_expiry())})
 
     def _hit(self, limit: RateLimitItem, *names: str) -> bool:
@@ -64,3 +68,14 @@ class Limits:
             return bool(self._limiter.hit(limit, *names))
         except (StorageError, OSError):
             return True
+
+
+def network_of(address: str) -> str:
+    """Those who count as one address: the /64 of an IPv6 one, since whoever has one has all of these."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(ip, IPv6Address):
+        return address
+    return str(ip.ipv4_mapped or IPv6Network((int(ip), 64), strict=False))

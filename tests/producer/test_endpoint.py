@@ -254,6 +254,17 @@ def test_too_many_cards_from_one_address_or_for_one_customer_are_429(
     assert other.status_code == 202
 
 
+def test_an_order_is_not_limited_by_the_cards_of_a_customer_of_its_name(
+    stage: Stage, queue: BillingQueue, card: Card
+) -> None:
+    shop = Shop(stage, queue, card, limit_per_customer="1 per 10 minutes")
+    ticket = shop.tickets.mint(Request(operation=Operation.ONETIME, merchant_uid="gildong", amount=9900, name="책"))
+    envelope = shop.seal(purpose=Operation.ONETIME, customer_uid=None, merchant_uid="gildong")
+    assert shop.hand_in().status_code == 202
+
+    assert shop.post({"ticket": ticket, "envelope": envelope}, "onetime").status_code == 202
+
+
 def test_a_card_that_is_handed_in_again_with_its_ticket_is_not_counted_again(
     stage: Stage, queue: BillingQueue, card: Card
 ) -> None:
