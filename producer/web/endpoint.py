@@ -21,6 +21,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.requests import Request as HttpRequest
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import ASGIApp
 
 from ..billing_queue import BillingQueue
 from ..contract.card import Card
@@ -46,6 +47,13 @@ Wait = Annotated[float, Query(ge=0, le=WAIT_LIMIT_S, description="Seconds to wai
 SessionOf = Callable[[HttpRequest], str | None]
 
 
+class _GuardedApp(FastAPI):
+    """An app in its guard: middleware that is added to an app does not see its answers to bugs."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Guard(super().build_middleware_stack())
+
+
 def card_app(
     queue: BillingQueue, settings: WebSettings | None = None, *, session_of: SessionOf | None = None
 ) -> FastAPI:
@@ -61,8 +69,13 @@ def card_app(
         SettingsError, KeyFileError: a setting or key file cannot be used.
     """
     endpoint = CardEndpoint(queue, settings or WebSettings.from_env(), session_of)
-    app = FastAPI(title="Card registration", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    app.add_middleware(Guard)
+    app = _GuardedApp(
+        title="Card registration",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,  # a redirect would lead to whatever the Host header says
+    )
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _add_routes(app, endpoint)
     for kind, error_of in _ERRORS.items():

@@ -1,5 +1,6 @@
-"""Middleware before every request and behind every answer: a body's size, headers, pages of other sites."""
+"""Middleware before every request and behind every answer: a body's size and time, headers, pages of other sites."""
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping
 
@@ -10,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .schema import EndpointError
 
 REQUEST_LIMIT = 16_384  # bytes of a body
+BODY_S = 10.0  # for all of it
 POLICY = "; ".join(
     (
         *("default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "img-src 'self' data:"),
@@ -30,22 +32,30 @@ HEADERS = {
 
 
 class Guard:
-    """ASGI middleware: bounds a body, and puts the headers on every answer."""
+    """ASGI middleware around a whole app: bounds a body, and puts the headers on every answer, that to a bug too.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    Args:
+        app: the app.
+        body_s: seconds that a body may take, from its request's headers to its end.
+    """
+
+    def __init__(self, app: ASGIApp, body_s: float = BODY_S) -> None:
+        self._app, self._body_s = app, body_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a request, unless its body is too large."""
+        """Serve a request, unless its body is too large or too slow."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
 
         send = _with_headers(scope, send)
         try:
-            body = await _body(scope, receive)
+            async with asyncio.timeout(self._body_s):
+                body = await _body(scope, receive)
         except EndpointError as error:
             await error.response()(scope, receive, send)
+        except TimeoutError:
+            await EndpointError("too_slow", headers={"Connection": "close"}).response()(scope, receive, send)
         except ClientDisconnect:
             return
         else:
@@ -56,7 +66,7 @@ def _with_headers(scope: Scope, send: Send) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            if scope["path"].rpartition("/")[0].endswith("/static"):
+            if message["status"] < 400 and scope["path"].rpartition("/")[0].endswith("/static"):
                 headers["Cache-Control"] = "no-cache"  # kept, and asked about by its ETag
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)

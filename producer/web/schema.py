@@ -26,6 +26,7 @@ ERRORS = {
     "ticket_of_another_session": (403, "the ticket belongs to another session"),
     "other_site": (403, "the request comes from another site"),
     "unknown_job": (404, "no such job, or not yours"),
+    "too_slow": (408, "the body took too long"),
     "ticket_used": (409, "the ticket was used for another request"),
     "ticket_expired": (410, "the ticket has expired; ask the shop for a new one"),
     "too_large": (413, "the body is too large"),
@@ -211,7 +212,7 @@ def post_card(operation: Operation) -> dict[str, Any]:
     bodies = [model.model_json_schema() for model in (PageBody, BACKEND_BODIES[operation])]
     content = {JSON: {"schema": {"oneOf": bodies}}}
     return {
-        "responses": JOB_ANSWERS | errors(401, 403, 409, 410, 413, 415, 422, 429, 503),
+        "responses": JOB_ANSWERS | errors(401, 403, 408, 409, 410, 413, 415, 422, 429, 503),
         "dependencies": [Security(HTTPBearer(auto_error=False, scheme_name="apiKey"))],
         "openapi_extra": {"requestBody": {"required": True, "content": content}, "security": [{}]},
     }

@@ -10,8 +10,10 @@ from unittest.mock import AsyncMock, Mock
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.routing import Mount
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from producer import BillingQueue, Card
 from producer.contract import redis_keys
@@ -22,7 +24,7 @@ from producer.errors import BrokerUnavailable
 from producer.sealing import SealingKeys
 from producer.web import Tickets, WebSettings, card_app
 from producer.web.api_key import add_api_key
-from producer.web.middleware import REQUEST_LIMIT, Guard
+from producer.web.middleware import HEADERS, REQUEST_LIMIT, Guard
 from producer.web.ticket import ATTEMPTS
 from tests.producer.stage import Stage
 
@@ -218,6 +220,59 @@ def test_a_body_whose_sender_is_gone_goes_no_further() -> None:
     asyncio.run(Guard(app)({"type": "http", "path": "/", "headers": []}, receive, send))
 
     assert (app.await_count, send.await_count) == (0, 0)
+
+
+def test_a_body_that_takes_too_long_is_408_and_the_end_of_its_connection() -> None:
+    app, send = AsyncMock(), AsyncMock()
+    parts: Iterator[Message] = iter([{"type": "http.request", "body": b"{", "more_body": True}])
+
+    async def receive() -> Message:
+        return next(parts, {}) or await asyncio.Future()
+
+    asyncio.run(Guard(app, body_s=0.01)({"type": "http", "path": "/", "headers": []}, receive, send))
+
+    start, body = (call.args[0] for call in send.await_args_list)
+    assert (start["status"], json.loads(body["body"])["error"]) == (408, "too_slow")
+    assert Headers(raw=start["headers"])["connection"] == "close"
+    assert "default-src 'none'" in Headers(raw=start["headers"])["content-security-policy"]
+    assert app.await_count == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "how", "status"),
+    [
+        ("POST", "issue-billing", {"headers": {"Authorization": "Bearer x"}}, 401),
+        ("POST", "issue-billing", {"headers": {"Sec-Fetch-Site": "cross-site"}}, 403),
+        ("GET", "nowhere", {}, 404),
+        ("GET", "static/nowhere.js", {}, 404),
+        ("DELETE", "card", {}, 405),
+        ("POST", "static/page.js", {}, 405),
+        ("POST", "issue-billing", {"content": b"x" * (REQUEST_LIMIT + 1)}, 413),
+        ("POST", "static/page.js", {"content": b"x" * (REQUEST_LIMIT + 1)}, 413),
+        ("POST", "issue-billing", {"content": b"x"}, 415),
+        ("GET", "jobs/x?wait=x", {}, 422),
+        ("GET", "jobs/x", {}, 500),
+    ],
+)
+def test_every_answer_has_its_headers_whatever_is_wrong(
+    queue: BillingQueue, method: str, path: str, how: dict[str, Any], status: int
+) -> None:
+    app = card_app(queue, WebSettings(), session_of=Mock(side_effect=RuntimeError))  # a bug in the merchant's function
+    mounted = Starlette(routes=[Mount("/subscription", app)])
+    browser = TestClient(mounted, base_url="https://shop.example", raise_server_exceptions=False)
+
+    answer = browser.request(method, f"/subscription/{path}", **how)
+
+    assert answer.status_code == status
+    assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
+
+
+@pytest.mark.parametrize("path", ["static", "static/", "card/", "keys/", "jobs/x/", "issue-billing/"])
+def test_no_answer_leads_to_where_the_host_header_says(shop: Shop, path: str) -> None:
+    answer = shop.browser.get(f"/subscription/{path}", headers={"Host": "thief.example"}, follow_redirects=False)
+
+    assert answer.status_code in {401, 404}
+    assert "thief.example" not in answer.text + repr(answer.headers)
 
 
 def test_every_answer_has_its_headers(shop: Shop) -> None:

@@ -4,6 +4,7 @@ schemathesis makes requests that fit the description and requests that do not; o
 envelopes that hold. The same ones every time: nothing is drawn anew.
 """
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from schemathesis import CheckFunction, GenerationMode, Response
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
 from schemathesis.schemas import APIOperation
+from starlette.types import Message
 
 from producer import BillingQueue, Card
 from producer.contract import redis_keys
@@ -24,7 +26,7 @@ from producer.contract.job import Request
 from producer.contract.outcome import Status
 from producer.web import Tickets, WebSettings, card_app
 from producer.web.api_key import add_api_key
-from producer.web.middleware import REQUEST_LIMIT
+from producer.web.middleware import REQUEST_LIMIT, Guard
 from tests.producer.stage import Stage
 
 ISSUE, ONETIME, JOB = "POST /issue-billing", "POST /onetime", "GET /jobs/{job_id}"
@@ -58,7 +60,7 @@ class Api:
         path.unlink(missing_ok=True)
         self.by_key = {"Authorization": f"Bearer {add_api_key(path, 'node', ['issue', 'onetime'])}"}
         self._stage, self._queue, self._card = stage, queue, card
-        app = card_app(queue, WebSettings(**{**UNLIMITED, "api_keys_file": path, **changes}))
+        self.app = app = card_app(queue, WebSettings(**{**UNLIMITED, "api_keys_file": path, **changes}))
         config = SchemathesisConfig.from_dict(CONFIG)
         self.description = schemathesis.openapi.from_asgi("/openapi.json", app, config=config)
 
@@ -203,6 +205,7 @@ def test_every_answer_that_is_described_for_a_card_is_given(
         200: hand_in(body={"ticket": ticket}),
         401: hand_in(body={"ticket": "x"}),
         403: hand_in(body={"ticket": api.ticket(session="s-1")}),
+        408: _status_of_a_slow_body(api),
         409: by_key() and by_key(pg="nice"),
         410: hand_in(body={"ticket": api.ticket(since_s=-7200)}),
         413: hand_in(body={"ticket": "x" * REQUEST_LIMIT}),
@@ -244,6 +247,20 @@ def test_every_answer_that_is_described_for_a_job_is_given(api: Api, stage: Stag
 
 def described(api: Api, label: str) -> set[int]:
     return {int(status) for status in api.operation(label).responses.status_codes}
+
+
+def _status_of_a_slow_body(api: Api) -> int:
+    scope = {"type": "http", "method": "POST", "path": ISSUE.split()[1], "headers": [], "query_string": b""}
+    sent = []
+
+    async def receive() -> Message:
+        return await asyncio.Future()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(Guard(api.app, body_s=0.01)(scope, receive, send))
+    return int(sent[0]["status"])
 
 
 def _damaged(text: str) -> st.SearchStrategy[str]:

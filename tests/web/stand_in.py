@@ -49,6 +49,7 @@ REFUSALS = {
     "ticket_expired": 410,
     "refused": 422,
     "too_many": 429,
+    "too_slow": 408,
     "unavailable": 503,
 }
 

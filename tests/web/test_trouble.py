@@ -43,13 +43,28 @@ def test_lost_answer_is_repeated_with_the_same_envelope(customer: Customer, page
     assert len(stand_in.opened) == 1
 
 
-def test_request_that_the_browser_repeats_by_itself_is_one_job(customer: Customer, stand_in: StandIn) -> None:
-    stand_in.faults += ["reset"]
+@pytest.mark.parametrize("fault", ["reset", "too_slow"])
+def test_request_that_the_browser_repeats_by_itself_is_one_job(
+    customer: Customer, stand_in: StandIn, fault: str
+) -> None:
+    stand_in.faults += [fault]
 
     customer.hands_in()
 
     customer.sees(REGISTERED)
     assert (len(stand_in.posts()), len(stand_in.opened)) == (2, 1)
+
+
+def test_card_that_was_too_slow_however_often_can_be_sent_again(customer: Customer, stand_in: StandIn) -> None:
+    stand_in.faults += ["too_slow"] * 20
+    customer.hands_in()
+    customer.sees("지금은 서버가 응답하지 않습니다")
+    stand_in.faults.clear()
+
+    customer.sends_again()
+
+    customer.sees(REGISTERED)
+    assert len(stand_in.opened) == 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@
 const TIMEOUT_MS = 30_000;
 const WAIT_S = 20;
 const PATHS = { issue: "issue-billing", onetime: "onetime" };
-const ELSE = { 401: "bad_ticket", 403: "bad_ticket", 404: "job_unknown" };
+const ELSE = { 401: "bad_ticket", 403: "bad_ticket", 404: "job_unknown", 408: "unavailable" };
 const CODES = new Set(["ticket_expired", "ticket_used", "too_many", "refused", "unavailable"]);
 
 /**
