@@ -234,7 +234,7 @@ def run_python(
 
 
 @contextlib.contextmanager
-def running(arguments: Sequence[str], folder: Path, log: Path, **environ: str) -> Iterator[None]:
+def running(arguments: Sequence[str], folder: Path, log: Path, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
     """A Python process, for as long as the block takes; Ctrl-C in this terminal is not for it."""
     with log.open("ab") as out:
         process = subprocess.Popen(
@@ -246,7 +246,7 @@ def running(arguments: Sequence[str], folder: Path, log: Path, **environ: str) -
             start_new_session=True,
         )
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait()

@@ -193,7 +193,9 @@ class Stack:
         self._workers.append(worker)
         return worker.start()
 
-    def running(self, name: str, arguments: list[str], **environ: str) -> contextlib.AbstractContextManager[None]:
+    def running(
+        self, name: str, arguments: list[str], **environ: str
+    ) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
         """A Python process in the stack's folder, for as long as the block takes."""
         (self.folder / "logs").mkdir(exist_ok=True)
         return running(arguments, self.folder, self.folder / "logs" / f"{name}.log", **environ)

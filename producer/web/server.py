@@ -5,14 +5,15 @@ import signal
 import sys
 
 import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, Router
 
 from ..billing_queue import BillingQueue
 from ..errors import SettingsError
+from .connection import Connection
 from .endpoint import card_app
+from .middleware import Guard
 from .settings import WebSettings
 
 KEEP_ALIVE_S = 75  # longer than proxies keep an idle connection, so that they do not send on one that we end
@@ -35,13 +36,15 @@ def run_server(queue: BillingQueue, host: str, port: int, prefix: str, behind: s
     settings = WebSettings.from_env()
     for name in {"terms_url", "privacy_url"} - settings.model_fields_set:
         logging.getLogger(__name__).warning("%s: is not set; customers agree to a placeholder", name.upper())
-    app = Starlette(routes=[Route("/healthz", _health), Mount(prefix, card_app(queue, settings))])
+    routes = [Route("/healthz", _health), Mount(prefix, card_app(queue, settings))]
     config = uvicorn.Config(
-        app,
+        Guard(Router(routes, redirect_slashes=False)),
         host=host,
         port=port,
         access_log=False,  # it would hold tickets
         log_config=None,
+        http=Connection,
+        ws="none",  # a connection that became a WebSocket would have no deadline
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         proxy_headers=behind is not None,

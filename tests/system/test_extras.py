@@ -17,7 +17,7 @@ from worker.__main__ import WORKER_EXTRA
 from worker.keys import generate as keygen
 
 ABSENT = "raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)\n"
-BROUGHT = {"starlette", "urllib3"}  # by fastapi, and by requests
+BROUGHT = {"starlette", "h11", "urllib3"}  # by fastapi, uvicorn and requests
 
 
 def without(modules: Iterable[str], folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
