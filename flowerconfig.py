@@ -1,4 +1,4 @@
-"""Flower's configuration. Flower reads its options here; Celery, with ``--config=flowerconfig``, what the broker's page asks.
+"""Flower: its own options, and by ``--config=flowerconfig`` the queues of its broker page for Celery.
 
 ::
 
