@@ -135,7 +135,7 @@ def from_files(environ: Mapping[str, str | None], names: Iterable[str]) -> dict[
         Field names in lower case with the files' content, trailing newlines removed.
 
     Raises:
-        SettingsError: a file cannot be read, or both forms are given.
+        SettingsError: a file cannot be read or is empty, or both forms are given.
     """
     values = {}
     for name in names:
@@ -149,8 +149,11 @@ def from_files(environ: Mapping[str, str | None], names: Iterable[str]) -> dict[
 
 
 def _content(name: str, path: Path) -> str:
+    reason: str | None = "it is empty"
     try:
-        return path.read_text().rstrip("\r\n")
+        text = path.read_text().rstrip("\r\n")
+        if text.strip():
+            return text
     except OSError as error:
         reason = error.strerror
     except ValueError:

@@ -1,24 +1,22 @@
-"""One delivery over HTTP, signed, to public addresses only.
+"""One delivery over HTTP, signed, on a connection of its own.
 
-The address is checked where the connection is made, so a name that changes its mind in between gains nothing. Redirects
-are not followed, cookies and proxies not used, and an answer's body is not read.
+Redirects are not followed, cookies and proxies not used, and an answer's body is not read.
 """
 
 import base64
 import hmac
-import ipaddress
-import socket
 import ssl
-from collections.abc import Iterable
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import httpcore
 from pydantic import SecretStr
 
-GONE, CONNECTIONS, RETRY_LIMIT_S = 410, 32, 3600.0
-NETWORK_FAILURES = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError)
+from .network import Deadline, Network, PrivateAddress, Resolver
+
+GONE, RETRY_LIMIT_S = 410, 3600.0
+FAILURES = (OSError, ValueError, httpcore.NetworkError, httpcore.ProtocolError)
 
 
 class PostResult(NamedTuple):
@@ -37,10 +35,6 @@ class PostResult(NamedTuple):
     retry_after_s: float = 0.0
 
 
-class PrivateAddress(OSError):
-    """The host leads to an address that is not public."""
-
-
 def signatures(secrets: SecretStr, message_id: str, timestamp: int, body: bytes) -> str:
     """The ``webhook-signature`` header: one signature for each secret."""
     content = f"{message_id}.{timestamp}.".encode() + body
@@ -54,18 +48,14 @@ class WebhookClient:
     Args:
         url: of the merchant's server.
         secrets: keys of the signatures, with spaces between.
-        timeout_s: seconds for connecting, and for an answer.
+        timeout_s: seconds for a whole delivery, from the look-up of the name to the answer.
         allow_private: True if the host may lead to a private or loopback address.
     """
 
     def __init__(self, url: str, secrets: SecretStr, *, timeout_s: float = 10, allow_private: bool = False) -> None:
         self._url, self._secrets, self._host = url, secrets, urlsplit(url).netloc
-        self._timeout = dict.fromkeys(("connect", "read", "write", "pool"), timeout_s)
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=ssl.create_default_context(),
-            max_connections=CONNECTIONS,
-            network_backend=httpcore.SyncBackend() if allow_private else _PublicOnly(),
-        )
+        self._timeout_s, self._allow_private = timeout_s, allow_private
+        self._tls, self._resolver = ssl.create_default_context(), Resolver()
 
     def post(self, message_id: str, timestamp: int, body: bytes) -> PostResult:
         """Post one delivery; a failure is a result, too."""
@@ -78,19 +68,23 @@ class WebhookClient:
             "webhook-timestamp": str(timestamp),
             "webhook-signature": signatures(self._secrets, message_id, timestamp, body),
         }
+        network = Network(self._resolver, Deadline(self._timeout_s), allow_private=self._allow_private)
         try:
-            with self._pool.stream(
-                "POST", self._url, headers=headers, content=body, extensions={"timeout": self._timeout}
-            ) as response:
+            url = httpcore.URL(self._url.encode("ascii"))
+            with (
+                httpcore.HTTPConnection(url.origin, self._tls, network_backend=network) as connection,
+                connection.stream("POST", url, headers=headers, content=body) as response,
+            ):
                 return _read(response)
         except PrivateAddress:
-            return PostResult(is_delivered=False, is_final=False, word="private address")
-        except (OSError, *NETWORK_FAILURES) as error:
-            return PostResult(is_delivered=False, is_final=False, word=type(error).__name__)
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._pool.close()
+            word = "private address"
+        except UnicodeError:
+            word = "no host name"
+        except (TimeoutError, httpcore.TimeoutException):
+            word = "timeout"
+        except FAILURES as error:
+            word = type(error).__name__
+        return PostResult(is_delivered=False, is_final=False, word=word)
 
 
 def _read(response: httpcore.Response) -> PostResult:
@@ -102,22 +96,3 @@ def _read(response: httpcore.Response) -> PostResult:
         word=str(response.status),
         retry_after_s=min(float(after), RETRY_LIMIT_S) if after.isdecimal() else 0.0,
     )
-
-
-class _PublicOnly(httpcore.SyncBackend):
-    """Connects to public addresses only: the one that is checked is the one that is used."""
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = [str(one[4][0]) for one in found]
-        public = [one for one in addresses if ipaddress.ip_address(one.partition("%")[0]).is_global]
-        if not public or len(public) < len(addresses):
-            raise PrivateAddress
-        return super().connect_tcp(public[0], port, timeout, local_address, socket_options)

@@ -12,13 +12,19 @@ SECRET_LENGTH = range(24, 65)  # bytes, as Standard Webhooks has it
 
 
 def _check_url(value: str) -> str:
-    rule = "must be a URL of your server, without user and password"
-    split_url(value, {"https", "http"}, rule, without=("username", "fragment"))
+    rule = "must be a URL of your server in ASCII (a name in other letters as xn--), without user and password"
+    host = split_url(value, {"https", "http"}, rule, without=("username", "fragment")).hostname
+    try:
+        value.encode("ascii")
+        str(host).encode("idna")  # as the resolver does: labels may be empty, or too long
+    except UnicodeError:
+        raise ValueError(rule) from None
     return value
 
 
 def _check_secrets(value: SecretStr) -> SecretStr:
-    for secret in value.get_secret_value().split():
+    secrets = value.get_secret_value().split()
+    for secret in secrets or [""]:  # without one nothing would be signed
         try:
             length = len(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
         except ValueError:
@@ -35,7 +41,7 @@ class WebhookSettings(ProducerEnvironment):
         webhook_url: where outcomes go; https, unless private addresses are allowed.
         webhook_secrets: keys of the signatures, newest first; all of them sign, so that they can be changed.
         webhook_allow_private: deliver to private and loopback addresses, too.
-        webhook_timeout_s: for an answer.
+        webhook_timeout_s: for a whole delivery.
     """
 
     SECRETS = ("WEBHOOK_SECRETS",)

@@ -1,13 +1,17 @@
 """Webhooks on a real Redis and over real HTTP; the clock is the test's."""
 
 import base64
+import contextlib
+import itertools
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -23,6 +27,7 @@ from producer.outcome_stream import OutcomeReader, ReconciledReader
 from producer.webhooks.delivery import GIVEN_UP_AFTER_S, RETRIES_AFTER_S, Deliverer, retry_after_s
 from producer.webhooks.delivery_queue import IN_HAND_S, WebhookLedger
 from producer.webhooks.http import WebhookClient
+from producer.webhooks.network import is_public
 from producer.webhooks.settings import WebhookSettings
 from tests.producer.stage import Stage
 
@@ -282,7 +287,14 @@ def test_retry_after_is_obeyed_and_redirects_are_not_followed(scene: Scene) -> N
     assert scene.told[-1][1:] == ("302", False)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "169.254.169.254", "10.0.0.1", "0.0.0.0"])
+PRIVATE = ["127.0.0.1", "localhost", "[::1]", "169.254.169.254", "10.0.0.1", "0.0.0.0"]
+MAPPED = ["[::ffff:10.0.0.1]", "[::10.0.0.1]", "[::ffff:8.8.8.8]"]
+EMBEDDING = ["[64:ff9b::10.0.0.1]", "[64:ff9b:1::1]", "[2002:a00:1::1]", "[2001::1]"]
+NO_UNICAST = ["224.0.0.1", "239.255.255.250", "255.255.255.255", "[ff02::1]", "[ff0e::1]"]
+SPECIAL = ["100.64.0.1", "192.0.0.8", "192.88.99.1", "198.18.0.1", "[fec0::1]", "[fc00::1]", "[fe80::1]", "[3fff::1]"]
+
+
+@pytest.mark.parametrize("host", [*PRIVATE, *MAPPED, *EMBEDDING, *NO_UNICAST, *SPECIAL])
 def test_private_addresses_are_not_reached_unless_allowed(server: Server, host: str) -> None:
     port = server.url.rsplit(":", 1)[1]
 
@@ -290,6 +302,136 @@ def test_private_addresses_are_not_reached_unless_allowed(server: Server, host: 
 
     assert answer.word == "private address"
     assert server.received == []
+
+
+@pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111", "64:ff9b::93.184.216.34"])
+def test_plain_public_addresses_are_reached_by_nat64_too(address: str) -> None:
+    assert is_public(address)
+
+
+class Names:
+    """What names lead to, in place of a name server; numbers are themselves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: dict[str, list[str]]) -> None:
+        self.asked: list[str] = []
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self._answers, self._ask = answers, socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self.ask)
+
+    def ask(self, host: str, port: int, *args: Any, **kwargs: Any) -> list[Any]:
+        self.asked.append(host)
+        self.may_answer.wait(20)
+        addresses = self._answers.get(host, [host])
+        return [one for address in addresses for one in self._ask(address, port, socket.AF_INET, socket.SOCK_STREAM)]
+
+
+def test_a_name_that_also_leads_to_a_private_address_is_not_reached(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Names(monkeypatch, {"shop.example": ["93.184.216.34", "127.0.0.1"]})
+
+    answer = WebhookClient(server.url.replace("127.0.0.1", "shop.example"), SECRETS, timeout_s=5).post("id", 1, b"{}")
+
+    assert (answer.word, server.received) == ("private address", [])
+
+
+def test_the_address_that_was_checked_is_the_one_that_is_reached(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public = "93.184.216.34"
+    names = Names(monkeypatch, {"shop.example": [public], public: ["127.0.0.1"]})  # whose traffic comes to us
+
+    answer = WebhookClient(server.url.replace("127.0.0.1", "shop.example"), SECRETS).post("id", 1, b"{}")
+
+    assert (answer.word, names.asked) == ("204", ["shop.example", public])
+
+
+def test_a_host_whose_first_address_does_not_answer_is_reached_by_the_next(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Names(monkeypatch, {"shop.example": ["127.0.0.2", "127.0.0.1"]})  # the server listens on the last one only
+    client = WebhookClient(server.url.replace("127.0.0.1", "shop.example"), SECRETS, allow_private=True)
+
+    assert client.post("id", 1, b"{}").is_delivered
+
+
+@pytest.mark.parametrize("host", ["상점.example", f"{'a' * 64}.example", "a..example"])
+def test_a_host_that_is_no_name_ends_the_delivery_and_not_the_process(scene: Scene, host: str) -> None:
+    scene.end("k")
+    for allow_private in (True, False):
+        client = WebhookClient(f"http://{host}/hooks", SECRETS, allow_private=allow_private)
+        assert client.post("id", 1, b"{}").word == "no host name"
+
+    assert scene.work(scene.another(f"http://{host}/hooks")) == 1
+    assert scene.told == [(job_id_of("k"), "no host name", False)]
+
+
+class Dripping:
+    """A server that answers byte by byte, and would be done after some 20 s.
+
+    Args:
+        text: what it sends, again and again.
+        end: what it ends with.
+    """
+
+    def __init__(self, text: bytes, end: bytes) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port, self._ended = self._listening.getsockname()[1], threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(text, end))
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _serve(self, text: bytes, end: bytes) -> None:
+        with self._listening, self._listening.accept()[0] as connection, contextlib.suppress(OSError):
+            for byte in itertools.islice(itertools.cycle(text), 400):
+                if self._ended.wait(0.05):
+                    return
+                connection.send(bytes([byte]))
+            connection.sendall(end)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "text", "end"),
+    [
+        ("http", b"HTTP/1.1 204 No Content\r\nX: " + b"x" * 1000, b"\r\n\r\n"),
+        ("http", b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n"),
+        ("https", b"\x16\x03\x03\x01\x00\x02" + bytes(1000), b""),
+    ],
+    ids=["header", "interim answers", "handshake"],
+)
+def test_a_server_that_answers_byte_by_byte_is_not_waited_for_beyond_the_timeout(
+    scheme: str, text: bytes, end: bytes
+) -> None:
+    server = Dripping(text, end)
+    client = WebhookClient(f"{scheme}://127.0.0.1:{server.port}/", SECRETS, timeout_s=0.5, allow_private=True)
+    began = time.monotonic()
+
+    answer = client.post("id", 1, b"{}")
+
+    took_s = time.monotonic() - began
+    server.stop()
+    assert answer.word == "timeout"
+    assert took_s < 10
+
+
+def test_a_name_server_that_is_silent_is_not_waited_for_and_holds_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = Names(monkeypatch, {})
+    names.may_answer.clear()
+    client = WebhookClient("https://shop.example/", SECRETS, timeout_s=0.2)
+    began = time.monotonic()
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: client.post("id", 1, b"{}"), range(8)))
+    took_s = time.monotonic() - began
+    names.may_answer.set()
+
+    assert {one.word for one in answers} == {"timeout"}
+    assert names.asked == ["shop.example"]
+    assert took_s < 10
 
 
 def test_a_server_that_nobody_answers_at_is_said_so(scene: Scene) -> None:
@@ -329,7 +471,10 @@ def settings_say(monkeypatch: pytest.MonkeyPatch) -> Callable[..., WebhookSettin
         ({"WEBHOOK_URL": ""}, "WEBHOOK_URL: is not set"),
         ({"WEBHOOK_URL": "https://user:sesame@shop.example"}, "WEBHOOK_URL: must be a URL of your server"),
         ({"WEBHOOK_URL": "http://shop.example"}, "WEBHOOK_URL: must be https; plain http is for private addresses"),
+        ({"WEBHOOK_URL": "https://상점.example/sesame"}, "WEBHOOK_URL: must be a URL of your server in ASCII"),
+        ({"WEBHOOK_URL": f"https://{'sesame' * 11}.example"}, "WEBHOOK_URL: must be a URL of your server"),
         ({"WEBHOOK_SECRETS": f"{NEW} whsec_sesame"}, "WEBHOOK_SECRETS: must be whsec_ and"),
+        ({"WEBHOOK_SECRETS": "  "}, "WEBHOOK_SECRETS: must be whsec_ and"),
     ],
 )
 def test_a_wrong_setting_is_named_without_its_value(
@@ -339,6 +484,16 @@ def test_a_wrong_setting_is_named_without_its_value(
         settings_say(**changes)
 
     assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "\n", "  \n"])
+def test_an_empty_file_of_secrets_is_refused(
+    settings_say: Callable[..., WebhookSettings], tmp_path: Path, content: str
+) -> None:
+    (tmp_path / "secrets").write_text(content)
+
+    with pytest.raises(SettingsError, match=r"^WEBHOOK_SECRETS_FILE: the file cannot be read \(it is empty\)$"):
+        settings_say(WEBHOOK_SECRETS="", WEBHOOK_SECRETS_FILE=str(tmp_path / "secrets"))
 
 
 def test_plain_http_is_for_private_addresses(settings_say: Callable[..., WebhookSettings]) -> None:
