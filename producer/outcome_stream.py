@@ -7,15 +7,18 @@
         delivery.ack()
 
 Each consumer group gets every outcome once, shared among its consumers, from the oldest that is kept (7 days) or from
-the moment when the group is made. What a consumer took and never acknowledged comes again: to itself when it starts
-anew, to another one after a minute.
+the moment when the group is made. While a consumer iterates, what it took and did not acknowledge yet stays its own,
+however long it takes. After a crash it comes again: to itself when it starts anew, to another one after a minute.
 
 Key: ``billing:outcomes``; see :mod:`producer.contract.redis_keys`.
 """
 
+import contextlib
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import redis
@@ -23,10 +26,13 @@ import redis
 from .contract import redis_keys
 from .contract.outcome import Outcome
 from .contract.reconciled import Reconciled
+from .errors import BrokerUnavailable
 from .settings import ProducerSettings
 from .store import Store
 
 BATCH, BLOCK_MS, IDLE_MS = 100, 1000, 60_000
+RENEWED_MOST = 100_000
+RENEW = Path(__file__).parent / "lua" / "stream_renew.lua"
 
 
 class Delivery(NamedTuple):
@@ -54,6 +60,7 @@ class OutcomeReader:
     """
 
     STREAM = redis_keys.OUTCOMES
+    RENEWED_EACH_S = 15.0  # so that one that fails does not let go
 
     def __init__(
         self,
@@ -65,6 +72,7 @@ class OutcomeReader:
         block_ms: int = BLOCK_MS,
     ) -> None:
         self._store = Store("ledger", ledger_url)
+        self._script = self._store.client.register_script(RENEW.read_text())
         self._group, self._consumer = group, consumer or f"{socket.gethostname()}-{os.getpid()}"
         self._begin, self._block_ms = "0" if from_the_oldest else "$", block_ms
         self._is_stopped = False
@@ -84,9 +92,16 @@ class OutcomeReader:
         Raises:
             BrokerUnavailable: the ledger cannot be read; iterate again later.
         """
-        yield from self.left_over()
-        while not self._is_stopped:
-            yield from self.read()
+        self._make_group()
+        self._renew()  # here, where a right that is missing is told
+        ended = threading.Event()
+        threading.Thread(target=self._renew_until, args=(ended,), name="claims", daemon=True).start()
+        try:
+            yield from self.left_over()
+            while not self._is_stopped:
+                yield from self.read()
+        finally:
+            ended.set()
 
     def read(self) -> list[Delivery]:
         """One batch: what others left for a minute, else what is new, waiting a moment for it.
@@ -118,6 +133,15 @@ class OutcomeReader:
             except redis.ResponseError as error:
                 if "BUSYGROUP" not in str(error):
                     raise
+
+    def _renew_until(self, ended: threading.Event) -> None:
+        while not ended.wait(self.RENEWED_EACH_S):
+            with contextlib.suppress(BrokerUnavailable):
+                self._renew()
+
+    def _renew(self) -> None:
+        with self._store.reading():
+            self._script([self.STREAM], [self._group, self._consumer, RENEWED_MOST])
 
     def left_over(self) -> Iterator[Delivery]:
         """Outcomes that this consumer took before and never acknowledged.

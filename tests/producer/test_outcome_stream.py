@@ -1,8 +1,15 @@
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
 from producer.contract import redis_keys
 from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.outcome import Outcome, Status
 from producer.outcome_stream import Delivery, OutcomeReader
 from tests.producer.stage import Stage
+from tests.servers import ROOT, wait_until
 
 
 def end(stage: Stage, key: str) -> str:
@@ -68,3 +75,72 @@ def test_a_reader_that_is_stopped_ends(stage: Stage) -> None:
         one.stop()
 
     assert len(found) == 1
+
+
+MINUTE_MS = 61_000
+
+
+class Quick(OutcomeReader):
+    RENEWED_EACH_S = 0.05
+
+
+def idle(stage: Stage) -> list[tuple[str, bool]]:
+    """Whose each outcome in hand is, and True if others may take it over."""
+    pending = stage.ledger.xpending_range(redis_keys.OUTCOMES, "g", "-", "+", 100)
+    return [(one["consumer"], one["time_since_delivered"] >= MINUTE_MS - 1000) for one in pending]
+
+
+def let_a_minute_pass(stage: Stage, consumer: str) -> None:
+    """What the server's clock does to the outcomes that a consumer has in hand."""
+    pending = stage.ledger.xpending_range(redis_keys.OUTCOMES, "g", "-", "+", 100, consumer)
+    ids = [one["message_id"] for one in pending]
+    stage.ledger.xclaim(redis_keys.OUTCOMES, "g", consumer, 0, ids, idle=MINUTE_MS, justid=True)
+
+
+def test_what_a_slow_consumer_has_in_hand_comes_to_no_other(stage: Stage) -> None:
+    ids = [end(stage, f"k{n}") for n in range(3)]
+    slow = iter(Quick(stage.url(1), "g", "slow", block_ms=1))
+    first = next(slow)
+
+    let_a_minute_pass(stage, "slow")
+    wait_until(lambda: idle(stage) == [("slow", False)] * 3, what="a claim that is renewed")
+    others = reader(stage, "other").read()
+    first.ack()
+
+    assert others == []
+    assert [first.outcome.job_id, next(slow).outcome.job_id, next(slow).outcome.job_id] == ids
+
+
+def test_what_a_killed_consumer_had_in_hand_comes_to_another_after_a_minute(stage: Stage) -> None:
+    ids = [end(stage, f"k{n}") for n in range(3)]
+    code = f"""
+from producer.outcome_stream import OutcomeReader
+for _ in OutcomeReader({stage.url(1)!r}, "g", "killed"):
+    print("taken", flush=True)
+    input()
+"""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        os.kill(process.pid, signal.SIGKILL)
+
+    at_once = reader(stage, "other").read()
+    let_a_minute_pass(stage, "killed")
+    found = reader(stage, "other").read()
+
+    assert (at_once, [one.outcome.job_id for one in found]) == ([], ids)
+
+
+def test_what_another_took_over_is_not_taken_back(stage: Stage) -> None:
+    ids = [end(stage, f"k{n}") for n in range(2)]
+    suspended: Iterator[Delivery] = iter(reader(stage, "suspended"))
+    next(suspended)
+    let_a_minute_pass(stage, "suspended")
+    assert len(reader(stage, "other").read()) == 2
+
+    again = iter(Quick(stage.url(1), "g", "suspended", block_ms=1))
+    ids.append(end(stage, "later"))
+    found = next(again).outcome.job_id
+
+    assert (found, idle(stage)) == (ids[2], [("other", False), ("other", False), ("suspended", False)])

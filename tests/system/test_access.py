@@ -13,6 +13,7 @@ from celery.result import AsyncResult
 from producer import BillingQueue, Card, SettingsError
 from producer.contract import redis_keys
 from producer.contract.job import QUEUES
+from producer.outcome_stream import OutcomeReader
 from producer.web import WebSettings, card_app
 from producer.web.rate_limit import Limits
 from tests.fake_iamport import CARDS
@@ -96,6 +97,18 @@ def test_a_migration_runs_with_the_migrators_rights_and_with_no_others(stack: St
         ("migrator", "client"),
         ("migrator", "client|setinfo"),
     }
+
+
+def test_outcomes_are_read_and_kept_in_hand_with_the_listeners_rights(stack: Stack, queue: BillingQueue) -> None:
+    stack.worker(concurrency=2)
+    job = queue.issue(customer_uid="gildong", card=card())
+    ledger_url = stack.stores("listener")["LEDGER_URL"]
+
+    taken = [next(iter(OutcomeReader(ledger_url, "shop", "one"))) for _ in range(2)]  # the second time it is in hand
+    taken[0].ack()
+
+    assert {one.outcome.job_id for one in taken} == {job.job_id}
+    assert {what for who, what in denied(stack) if who == "listener"} <= {"client", "client|setinfo"}
 
 
 def test_a_producer_reads_no_sealed_request_no_token_and_no_queue(stack: Stack, queue: BillingQueue) -> None:
