@@ -2,15 +2,18 @@
 
 import json
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Self
 
+import click
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from .source import Record
 from .work_file import AWAITED, NOT_SENT
 
 PLAIN_EVERY_S = 5.0
@@ -114,3 +117,15 @@ class Display:
 
 def _duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
+
+
+def counted(records: Iterable[Record]) -> Iterator[Record]:
+    """The same records; their number so far is told every few seconds, on stderr."""
+    count, tell_at = 0, time.monotonic() + PLAIN_EVERY_S
+    for record in records:
+        count += 1  # noqa: SIM113 — enumerate keeps what it gave, as would this loop without the last line
+        if not count % 1000 and time.monotonic() >= tell_at:
+            tell_at += PLAIN_EVERY_S
+            click.echo(f"{count:,} rows", err=True)
+        yield record
+        del record

@@ -9,8 +9,9 @@ import csv
 import json
 import os
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
@@ -27,7 +28,7 @@ from .rows import Row, key_prefix, reason
 from .source import Record, SourceError
 from .work_file import COLUMNS, NOT_SENT, ReportRow, WorkFile
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")  # and what is one of them in another width
 WORTH_ANOTHER_TRY = {str(one) for one in (Status.EXPIRED, Status.LOST, Status.INVALID, Status.MISCONFIGURED)} | {
     NOT_SENT
 }
@@ -40,7 +41,14 @@ TWICE = "customer_uid: stands on an earlier line, too"
 
 def cell(text: object) -> object:
     """A text as a cell that no spreadsheet takes for a formula: an apostrophe before what could begin one."""
-    return f"'{text}" if isinstance(text, str) and text.startswith(FORMULA) else text
+    is_formula = isinstance(text, str) and unicodedata.normalize("NFKC", text[:1]).startswith(FORMULA)
+    return f"'{text}" if is_formula else text
+
+
+def _rows_to(file: TextIO, end: str) -> Callable[[Iterable[object]], object]:
+    """A function that writes a row as CSV: no cell of ours goes another way."""
+    writer = csv.writer(file, lineterminator=end)
+    return lambda row: writer.writerow(map(cell, row))
 
 
 def write_report(path: Path, rows: Iterable[ReportRow]) -> None:
@@ -54,9 +62,10 @@ def write_report(path: Path, rows: Iterable[ReportRow]) -> None:
             file.writelines(json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in rows)
             return
         file.write("\ufeff")  # or Excel takes it for the encoding of its country
-        writer = csv.writer(file, lineterminator="\r\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(map(cell, row) for row in rows)
+        write = _rows_to(file, "\r\n")
+        write(COLUMNS)
+        for row in rows:
+            write(row)
 
 
 @contextlib.contextmanager
@@ -219,12 +228,13 @@ class DryRun:
         today = datetime.fromtimestamp(now, KOREA)
         year, month = divmod(today.year * 12 + today.month - 1 + SOON_MONTHS, 12)
         found = cls(soon=f"{year}-{month + 1:02}")
-        writer = csv.writer(report, lineterminator="\n")
-        writer.writerow(("line", "customer_uid", "problem"))
+        write = _rows_to(report, "\n")
+        write(("line", "customer_uid", "problem"))
         for row in rows:
             if problem := row.problem or found._accept(row):
                 found.problems[reason(problem)] += 1
-                writer.writerow((row.line, cell(row.customer_uid), problem))
+                write((row.line, row.customer_uid, problem))
+            del row  # or its card would wait here for the next one
         found.rows = found.good + found.problems.total()
         return found
 

@@ -146,11 +146,12 @@ def rows_to_send(records: Iterable[Record], checker: Checker, known: Iterator[Re
     for record in records:
         if before is None or record.line < before.line:
             yield checker.check(record)
-            continue
-        _refuse_another_source(record, before)
-        if before.status == AWAITED:
-            yield checker.check(record)
-        before = next(known, None)
+        else:
+            _refuse_another_source(record, before)
+            if before.status == AWAITED:
+                yield checker.check(record)
+            before = next(known, None)
+        del record  # or its card would wait here for the next one
     if before is not None:
         raise CutOff("the source ends before the last line that this run has read; it was cut off")
 
@@ -180,6 +181,7 @@ class Reader(threading.Thread):
         try:
             for row in self._rows:
                 self._ready.put(row)
+                del row  # as above
         except Exception as error:  # noqa: BLE001 — told to the one that asks next
             self._error = error
         self._is_read = True

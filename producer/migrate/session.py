@@ -19,14 +19,13 @@ from ..errors import BrokerUnavailable, SettingsError
 from . import ledger
 from .ledger import Checkpoint, Control
 from .pace import Window
-from .progress import Display, Progress
+from .progress import Display, Progress, counted
 from .report import DryRun, Failed, Summary, replacing, write_report
 from .rows import Checker, Reader, key_prefix, rows_to_send
 from .run import Run, Stopped, stopped_by_signals
 from .source import CutOff, Record, SourceError, records
 from .work_file import WorkFile
 
-TOLD_EVERY_S = 5.0
 TAKEN_OVER_S = ledger.HELD_FOR_S + 4
 
 
@@ -91,7 +90,7 @@ def read(file: BinaryIO, options: Options) -> Iterator[Record]:
         must_end=not (options.accept_unterminated or lies_on_a_disk(file)),
     )
     for first in found:
-        return chain([first], found)
+        return chain(iter([first]), found)  # an iterator lets go of it; a list would keep its card to the end
     raise SourceError("the source has a header and no rows")
 
 
@@ -111,16 +110,6 @@ def look(file: BinaryIO, options: Options) -> bool:
     click.echo(tally.text())
     options.check_count(tally.rows)
     return not tally.bad
-
-
-def counted(records: Iterable[Record]) -> Iterator[Record]:
-    """The same records; their number so far is told every few seconds, on stderr."""
-    tell_at = time.monotonic() + TOLD_EVERY_S
-    for count, record in enumerate(records, 1):
-        if not count % 1000 and time.monotonic() >= tell_at:
-            tell_at += TOLD_EVERY_S
-            click.echo(f"{count:,} rows", err=True)
-        yield record
 
 
 @dataclass

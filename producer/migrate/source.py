@@ -1,7 +1,8 @@
 """Source: records of an export as they come, CSV or JSON Lines, each with the number of the line where it begins.
 
 A record that cannot be read is one record with a problem, and the next one is read all the same. No more than
-:data:`RECORD_LIMIT` bytes of the source are held at a time, whatever is in it. Never quotes what it read.
+:data:`RECORD_LIMIT` bytes of the source are held at a time, whatever is in it, and none that were parsed. Never quotes
+what it read.
 """
 
 import codecs
@@ -10,7 +11,8 @@ import csv
 import select
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, filterfalse
+from functools import partial
+from itertools import filterfalse
 from typing import Any, BinaryIO, NamedTuple
 
 from ..contract.card import Card
@@ -112,15 +114,15 @@ class _Lines(Iterator[_Line]):
 
     def __init__(self, source: BinaryIO, encoding: str) -> None:
         self._source, self._encoding = source, encoding
-        self._buffer, self._at, self._number = b"", 0, 0
+        self._buffer, self._at, self._number = bytearray(), 0, 0  # what was read of it is overwritten
         self._returned: deque[_Line] = deque()
 
     def begin(self) -> bytes:
         """The first bytes, enough to tell their kind. All but UTF-8's byte order mark stay to be read."""
-        text = b""
+        text = bytearray()
         while (len(self._buffer) < 4 or not text) and len(self._buffer) < 4096 and self._fill():
             text = self._buffer.removeprefix(codecs.BOM_UTF8).strip()
-        first = self._buffer[:4096]
+        first = bytes(self._buffer[:4096])
         self._buffer = self._buffer.removeprefix(codecs.BOM_UTF8)
         return first
 
@@ -153,7 +155,8 @@ class _Lines(Iterator[_Line]):
             if len(self._buffer) - self._at > RECORD_LIMIT or not self._fill():
                 end = min(len(self._buffer), self._at + RECORD_LIMIT + 1) - 1
                 break
-        raw = self._buffer[self._at : end + 1]
+        raw = bytes(self._buffer[self._at : end + 1])
+        self._buffer[self._at : end + 1] = bytes(len(raw))
         self._at = end + 1
         return raw
 
@@ -163,21 +166,10 @@ class _Lines(Iterator[_Line]):
                 select.select([self._source], [], [])
         except OSError as error:
             raise SourceError(f"line {self._number + 1}: the source broke ({error.strerror})") from None
-        self._buffer = self._buffer[self._at :] + piece
+        del self._buffer[: self._at]
+        self._buffer += piece
         self._at = 0
         return bool(piece)
-
-
-def _csv_records(lines: _Lines, names: Mapping[str, str], *, must_end: bool) -> Iterator[Record]:
-    rows = _rows(lines)
-    header = next(rows, _Cells(1, [], "is missing", is_ended=True))
-    fields = _header_fields(header, names)
-    for row in chain([header], rows):
-        if must_end and not row.is_ended:
-            raise CutOff(UNENDED.format(row.line))
-        if row is not header:
-            problem = _misfit(row, header)
-            yield Record(row.line, {} if problem else _filled(fields, row.cells), problem)
 
 
 class _Cells(NamedTuple):
@@ -189,14 +181,28 @@ class _Cells(NamedTuple):
     is_ended: bool
 
 
-def _rows(lines: _Lines) -> Iterator[_Cells]:
-    """The rows of a CSV; one that breaks off is its first line only, so that a stray quote swallows no others."""
-    for line in lines:
-        parts = _parts(line, lines)
-        cells, count, problem = _cells(parts)
-        lines.give_back(parts[count:])
-        if cells or problem:
-            yield _Cells(line.number, cells, problem, parts[count - 1].is_ended)
+# map and filter, here and below: a loop would keep a record in its frame while the next one is awaited
+def _csv_records(lines: _Lines, names: Mapping[str, str], *, must_end: bool) -> Iterator[Record]:
+    rows = filter(None, map(partial(_row, lines), lines))
+    header = next(rows, _Cells(1, [], "is missing", is_ended=True))
+    record_of = partial(_csv_record, header, _header_fields(header, names), must_end)
+    record_of(header)  # which must have its end, too
+    return map(record_of, rows)
+
+
+def _csv_record(header: _Cells, fields: list[str | None], must_end: bool, row: _Cells) -> Record:
+    if must_end and not row.is_ended:
+        raise CutOff(UNENDED.format(row.line))
+    problem = _misfit(row, header)
+    return Record(row.line, {} if problem else _filled(fields, row.cells), problem)
+
+
+def _row(lines: _Lines, line: _Line) -> _Cells | None:
+    """The row that a line begins; one that breaks off is that line only, so that a stray quote swallows no others."""
+    parts = _parts(line, lines)
+    cells, count, problem = _cells(parts)
+    lines.give_back(parts[count:])
+    return _Cells(line.number, cells, problem, parts[count - 1].is_ended) if cells or problem else None
 
 
 def _parts(first: _Line, lines: _Lines) -> list[_Line]:
@@ -254,10 +260,10 @@ def _field(column: str, names: Mapping[str, str]) -> str | None:
 
 
 def _json_records(lines: _Lines, names: Mapping[str, str]) -> Iterator[Record]:
-    return (_json_record(line, names) for line in lines if line.problem or line.text.strip())
+    return map(partial(_json_record, names), filter(lambda line: line.problem or line.text.strip(), lines))
 
 
-def _json_record(line: _Line, names: Mapping[str, str]) -> Record:
+def _json_record(names: Mapping[str, str], line: _Line) -> Record:
     found = _members(line)
     if not isinstance(found, str):
         found = _texts(found, names)

@@ -1,3 +1,4 @@
+import csv
 import io
 import itertools
 from collections.abc import Iterable
@@ -76,6 +77,16 @@ def test_cards_that_expire_within_three_months_are_counted_across_the_years_end(
     tally = dry_run(found, checker(now=lambda: at(*now)))
 
     assert (tally.good, tally.expiring_soon, tally.soon) == (4, 2, soon)
+
+
+@pytest.mark.parametrize("uid", ["=1+1", "\N{FULLWIDTH EQUALS SIGN}1+1", "\N{FULLWIDTH COMMERCIAL AT}a"])
+def test_no_cell_of_the_report_begins_as_a_formula_does(uid: str) -> None:
+    report = io.StringIO()
+
+    dry_run([record_of(2, uid, expiry="-")], report=report)
+
+    _, (line, shown, problem) = csv.reader(report.getvalue().splitlines())
+    assert (line, shown, problem[0].isalpha()) == ("2", f"'{uid}", True)
 
 
 def test_the_report_lists_what_would_not_be_sent_and_shows_no_card() -> None:

@@ -12,7 +12,9 @@ from producer.migrate.source import Record, SourceError
 from producer.migrate.work_file import AWAITED, COLUMNS, NOT_SENT, ReportRow
 from tests.producer.migrate_stage import job_of, outcome_of, record_of, work_file
 
-FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''x", "'"]
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "''x", "'"]
+WIDE = [chr(ord(sign) + 0xFEE0) + "1+1" for sign in "=+-@'"]  # as Korean and Japanese keyboards type them
+SMALL = ["\N{SMALL EQUALS SIGN}1", "\N{SMALL PLUS SIGN}1", "\N{SMALL HYPHEN-MINUS}1", "\N{SMALL COMMERCIAL AT}1"]
 FORMS = ["report.csv", "report.jsonl"]
 
 
@@ -26,9 +28,10 @@ def failed(folder: Path, form: str, *rows: ReportRow) -> Failed:
 
 
 def test_no_cell_is_taken_for_a_formula_and_others_stay_as_they_are() -> None:
-    others = ["", "gildong", "a=1", "1-2", " =1", -1, None]
+    others = ["", "gildong", "a=1", "1-2", " =1", f"a{WIDE[0]}", -1, None]
+    signs = [*FORMULAS, *WIDE, *SMALL]
 
-    assert [cell(text) for text in FORMULAS] == [f"'{text}" for text in FORMULAS]
+    assert [cell(text) for text in signs] == [f"'{text}" for text in signs]
     assert [cell(text) for text in others] == others
 
 
@@ -114,7 +117,7 @@ def test_another_try_is_worth_it_where_the_cause_can_be_mended(tmp_path: Path, f
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("uid", [*FORMULAS, "gildong", "a,b", 'a"b', "a\nb", "홍길동"])
+@pytest.mark.parametrize("uid", [*FORMULAS, *WIDE, *SMALL, "gildong", "a,b", 'a"b', "a\nb", "홍길동"])
 def test_a_customer_uid_comes_out_of_a_report_as_it_went_in(tmp_path: Path, form: str, uid: str) -> None:
     found = failed(tmp_path, form, bad(2, uid))
 

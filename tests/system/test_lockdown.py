@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fake_iamport import CARDS
+from tests.canary.memory import frozen, memory_of
+from tests.fake_iamport import CARDS, numbered
 from tests.servers import ROOT, wait_until
 from tests.stack import Stack
 
@@ -86,3 +88,33 @@ def test_where_memory_cannot_be_locked_the_limit_is_told_and_may_be_a_reason_to_
         _, said = warned.communicate(json.dumps(CARDS["visa"].fields()), timeout=PATIENCE_S)
         assert warned.returncode == 0
         assert said.startswith(f"producer: warning: {words}")
+
+
+def numbers_in_memory(pid: int, numbers: list[str]) -> set[str]:
+    """Those of a process; numbers of the fake begin with 40000."""
+    known, like = set(numbers), re.compile(rb"40000[0-9]{11}")
+    with frozen([pid]):
+        found = {match[0].decode() for piece in memory_of(pid) for match in like.finditer(piece)}
+    return found & known
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="nobody else may read the memory of a process that is locked down")
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_of_an_export_that_is_piped_in_only_what_is_not_read_yet_is_in_memory(form: str) -> None:
+    numbers = [numbered(index) for index in range(500)]
+    rows = [f"u{index},{number},2031-07" for index, number in enumerate(numbers)]
+    lines = ["customer_uid,card_number,expiry", *rows]
+    if form == "jsonl":
+        names = lines.pop(0).split(",")
+        lines = [json.dumps(dict(zip(names, row.split(","), strict=True))) for row in rows]
+
+    command = [sys.executable, "-m", "producer", "migrate", "-", "--name", "m", "--dry-run"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write("\n".join(lines).encode())  # the last line has no end: it may go on
+        process.stdin.flush()
+        try:
+            only_the_last = {numbers[-1]}
+            wait_until(lambda: numbers_in_memory(process.pid, numbers) == only_the_last, PATIENCE_S, "clean memory")
+        finally:
+            process.kill()
