@@ -103,5 +103,6 @@ def open_queue() -> BillingQueue:
 
 
 def print_json(members: dict[str, Any]) -> None:
-    """One line of JSON."""
-    click.echo(json.dumps(members, ensure_ascii=False))
+    """One line of JSON, with escapes for what a terminal would obey: whoever writes to the ledger may put it there."""
+    text = json.dumps(members, ensure_ascii=False)
+    click.echo("".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text))

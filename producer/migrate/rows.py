@@ -17,6 +17,7 @@ from ..contract.identifiers import Operation
 from ..contract.job import Request
 from ..contract.open_fields import check_open_fields
 from ..enqueue import IssueRequest
+from ..runtime.redaction import in_one_line
 from .source import REQUEST_FIELDS, CutOff, Record, SourceError
 from .work_file import AWAITED, ReportRow
 
@@ -44,8 +45,7 @@ def reason(problem: str) -> str:
 
 def shown(customer_uid: str) -> str:
     """A ``customer_uid`` of a row that does not hold: whatever stands in its column could be anything."""
-    printable = "".join(character if character.isprintable() else " " for character in customer_uid)
-    return CARD_LIKE.sub("***", printable)[:80]  # masked first: half a card number is one, too
+    return CARD_LIKE.sub("***", in_one_line(customer_uid))[:80]  # masked first: half a card number is one, too
 
 
 class Row(NamedTuple):

@@ -37,6 +37,11 @@ _UUID_OR_CARD = re.compile(
 )
 
 
+def in_one_line(text: str) -> str:
+    """The same with blanks for what ends a line, steers a terminal or turns text around, and for lone surrogates."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def scrub(text: str | None) -> str | None:
     """A gateway's message without its digit runs, ready to be kept.
 
@@ -51,8 +56,7 @@ def scrub(text: str | None) -> str | None:
     """
     if text is None:
         return None
-    printable = "".join(character if character.isprintable() else " " for character in text)
-    return DIGIT_RUN.sub("*", printable)[:MESSAGE_LENGTH]
+    return DIGIT_RUN.sub("*", in_one_line(text))[:MESSAGE_LENGTH]
 
 
 def mask_card_number(text: str | None) -> str | None:

@@ -97,15 +97,15 @@ class Tickets:
             request: the job that the customer may begin, all but the card.
             session: the app's name for the customer's session; a page in another session cannot use it.
             life_s: seconds for which a card may be handed in, 1 to 86400.
-            jti: at most 150 characters; the same one is the same job. Random by default.
+            jti: at most 150 printable characters; the same one is the same job. Random by default.
 
         Raises:
             InvalidRequest: ``life_s`` or ``jti`` breaks its rule, or an open field reads as personal data.
         """
         if not 1 <= life_s <= TICKET_LIFE_LIMIT_S:
             raise InvalidRequest([("life_s", f"must be 1 to {TICKET_LIFE_LIMIT_S} seconds")])
-        if jti is not None and not 0 < len(jti) <= 150:
-            raise InvalidRequest([("jti", "must be 1 to 150 characters")])
+        if jti is not None and not (0 < len(jti) <= 150 and jti.isprintable()):
+            raise InvalidRequest([("jti", "must be 1 to 150 printable characters")])
         now = int(self._clock())
         check_open_fields(dict(request), None, now=now)
         digest = None if session is None else digest_of(session)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from producer import BillingQueue, Card, Status
+from producer.contract import redis_keys
 from producer.contract.card import PLAINTEXT_LIMIT
 from producer.contract.identifiers import job_id_of
 from tests.fake_iamport.cards import CARDS
@@ -197,3 +198,17 @@ def test_help_names_every_command(run: Run) -> None:
 
     assert result.exit_code == 0
     assert [name for name in ("issue", "onetime", "outcome") if name not in result.stdout] == []
+
+
+def test_no_word_of_an_outcome_steers_the_terminal_that_it_is_printed_on(
+    stage: Stage, queue: BillingQueue, card: Card, run: Run
+) -> None:
+    unruly = "a\x1b[2J\x9b2J\u202e\u2028홍"
+    job = queue.issue(customer_uid="gildong", card=card)
+    written = stage.finish(job, Status.ISSUED).model_copy(update={"pg_provider": unruly})
+    stage.ledger.hset(redis_keys.JOB + job.job_id, "outcome", written.model_dump_json())
+
+    result = run("outcome", job.job_id)
+
+    assert (result.stdout.removesuffix("\n").isprintable(), "홍" in result.stdout) == (True, True)
+    assert json.loads(result.stdout)["pg_provider"] == unruly

@@ -112,7 +112,9 @@ def test_a_declined_card_renews_it_a_few_times_always_in_the_same_way(scene: Sce
     assert scene.tickets.renewed(ticket) is None
 
 
-@pytest.mark.parametrize("how", [{"life_s": 0}, {"life_s": 86_401}, {"jti": ""}, {"jti": "x" * 151}])
+@pytest.mark.parametrize(
+    "how", [{"life_s": 0}, {"life_s": 86_401}, {"jti": ""}, {"jti": "x" * 151}, {"jti": "a\u202eb"}]
+)
 def test_a_ticket_that_cannot_be_is_not_made(scene: Scene, how: dict[str, object]) -> None:
     with pytest.raises(InvalidRequest):
         scene.tickets.mint(ISSUE, **how)  # type: ignore[arg-type]

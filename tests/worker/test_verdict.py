@@ -385,3 +385,11 @@ def test_whatever_an_answer_says_its_outcome_can_be_written_down() -> None:
     outcome = outcome_of(lease(), End(Status.ISSUED, None, judge_issue(answer), 1), 1002.0)
 
     assert Outcome.from_json(outcome.model_dump_json()).status is Status.ISSUED
+
+
+def test_names_that_imp_gives_come_in_one_line_without_control_characters() -> None:
+    unruly = {"imp_uid": "imp_1\x1b[2J\n", "pg_provider": "nice\u202e\u2028\x9b", "card_name": "BC\r\u2066"}
+
+    answer = Answer.read(200, json.dumps({"code": 0, "response": unruly}).encode())
+
+    assert answer.response == Annotation(imp_uid="imp_1 [2J ", pg_provider="nice   ", card_name="BC  ")

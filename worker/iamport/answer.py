@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from producer.runtime.redaction import mask_card_number, scrub
+from producer.runtime.redaction import in_one_line, mask_card_number, scrub
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, REQUEST_TIMEOUT, TOO_MANY_REQUESTS, SERVER_ERROR = 401, 403, 404, 408, 429, 500
 TOKEN_TEXT = re.compile(r"[\x21-\x7e]+")
@@ -25,9 +25,9 @@ def _text(value: object) -> str | None:
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
-def _writable(text: str | None) -> str | None:
-    """The same without what UTF-8 cannot write, and not for ever."""
-    return text and text[:NAME_LENGTH].encode(errors="replace").decode()
+def _name(text: str | None) -> str | None:
+    """The same in one line, and not for ever: it goes to terminals, reports and webhooks."""
+    return text and in_one_line(text[:NAME_LENGTH])
 
 
 def _number(value: object) -> int | None:
@@ -38,7 +38,7 @@ def _number(value: object) -> int | None:
 
 
 Text = Annotated[str | None, BeforeValidator(lambda value: scrub(_text(value)))]
-Name = Annotated[str | None, BeforeValidator(lambda value: _writable(_text(value)))]
+Name = Annotated[str | None, BeforeValidator(lambda value: _name(_text(value)))]
 Number = Annotated[int | None, BeforeValidator(_number)]
 Masked = Annotated[str | None, BeforeValidator(lambda value: mask_card_number(_text(value)))]
 
