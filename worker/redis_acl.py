@@ -134,7 +134,10 @@ LEDGER = {
     "listener": Role(
         f"{CONNECT} {SCRIPTS}",
         (
-            Right(f"{redis_keys.OUTCOMES} {redis_keys.RECONCILED}", "xreadgroup xgroup|create xack xautoclaim xpending xclaim"),
+            Right(
+                f"{redis_keys.OUTCOMES} {redis_keys.RECONCILED}",
+                "xreadgroup xgroup|create xack xautoclaim xpending xclaim",
+            ),
             Right(redis_keys.WEBHOOK_INTAKE, "get set expire"),
             Right(f"{redis_keys.WEBHOOK_DUE} {redis_keys.WEBHOOK_FAILED}", "zadd zrem zrange zrangebyscore zcard"),
             Right(_each(redis_keys.WEBHOOK), "expire hset hget hmget hincrby rpush lrem lindex"),
