@@ -14,6 +14,7 @@ Key: ``billing:outcomes``; see :mod:`producer.contract.redis_keys`.
 """
 
 import contextlib
+import logging
 import os
 import socket
 import threading
@@ -33,6 +34,8 @@ from .store import Store
 BATCH, BLOCK_MS, IDLE_MS = 100, 1000, 60_000
 RENEWED_MOST = 100_000
 RENEW = Path(__file__).parent / "lua" / "stream_renew.lua"
+
+log = logging.getLogger(__name__)
 
 
 class Delivery(NamedTuple):
@@ -59,7 +62,8 @@ class OutcomeReader:
         block_ms: how long one read waits.
     """
 
-    STREAM = redis_keys.OUTCOMES
+    STREAM, FIELD = redis_keys.OUTCOMES, b"outcome"
+    KIND: type[Outcome | Reconciled] = Outcome
     RENEWED_EACH_S = 15.0  # so that one that fails does not let go
 
     def __init__(
@@ -163,14 +167,22 @@ class OutcomeReader:
     def _deliveries(self, entries: list[Any]) -> list[Delivery]:
         found = []
         for entry, fields in entries:
-            if not fields:  # trimmed meanwhile: older than 7 days
+            said = self._parse(fields or {})
+            if said is None:
                 self._store.client.xack(self.STREAM, self._group, entry)
-                continue
-            found.append(Delivery(entry.decode(), self._parse(fields), self._acknowledger(entry)))
+            else:
+                found.append(Delivery(entry.decode(), said, self._acknowledger(entry)))
         return found
 
-    def _parse(self, fields: dict[bytes, bytes]) -> Any:  # noqa: ANN401 — an outcome, or what a subclass reads
-        return Outcome.from_json(fields[b"outcome"])
+    def _parse(self, fields: dict[bytes, bytes]) -> Any:  # noqa: ANN401 — of the stream's kind
+        """An entry's content; None of one that was trimmed meanwhile, or that nobody could ever read."""
+        if not fields:
+            return None
+        try:
+            return self.KIND.from_json(fields.get(self.FIELD, b""))
+        except ValueError:
+            log.warning("an entry of %s is dropped: it cannot be read", self.STREAM)
+            return None
 
     def _acknowledger(self, entry: bytes) -> Callable[[], None]:
         def ack() -> None:
@@ -183,10 +195,8 @@ class OutcomeReader:
 class ReconciledReader(OutcomeReader):
     """The same for what i'mport said later of jobs that ended in doubt: ``delivery.outcome`` is a Reconciled."""
 
-    STREAM = redis_keys.RECONCILED
-
-    def _parse(self, fields: dict[bytes, bytes]) -> Any:  # noqa: ANN401 — as the base
-        return Reconciled.from_json(fields[b"reconciled"])
+    STREAM, FIELD = redis_keys.RECONCILED, b"reconciled"
+    KIND = Reconciled
 
 
 def _entries(answer: Any) -> list[Any]:  # noqa: ANN401 — redis-py answers by protocol

@@ -66,6 +66,17 @@ def test_consumers_of_a_group_share_and_groups_do_not(stage: Stage) -> None:
     assert len(another_group) == 3
 
 
+def test_an_entry_that_is_no_outcome_is_dropped_and_the_others_come(stage: Stage) -> None:
+    for fields in ({"outcome": "{}"}, {"outcome": "[4242"}, {"other": "x"}):
+        stage.ledger.xadd(redis_keys.OUTCOMES, fields)
+    job_id = end(stage, "after")
+
+    (delivery,) = take(reader(stage), 1)
+
+    assert delivery.outcome.job_id == job_id
+    assert stage.ledger.xpending(redis_keys.OUTCOMES, "g")["pending"] == 1
+
+
 def test_a_reader_that_is_stopped_ends(stage: Stage) -> None:
     end(stage, "k")
     one = reader(stage)
