@@ -9,13 +9,14 @@ from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import BillingError
 
 STORE_SCHEMES = ("redis", "rediss")
 BROKER_SCHEMES = (*STORE_SCHEMES, "amqp", "amqps")
+EMPTY = "the file is empty"
 TLS_OPTIONS = {
     "ssl_ca_certs": ".+",
     "ssl_certfile": ".+",
@@ -47,6 +48,16 @@ class EnvironmentSettings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, frozen=True, hide_input_in_errors=True)
     SECRETS: ClassVar[tuple[str, ...]] = ()
 
+    @field_validator("*")
+    @classmethod
+    def _check_not_empty(cls, value: Any) -> Any:  # noqa: ANN401 — any field's
+        """A file that is named and empty is a mistake, whatever it should hold; and so is a secret of spaces."""
+        if isinstance(value, Path) and _is_empty(value):
+            raise ValueError(EMPTY)
+        if isinstance(value, SecretStr) and not value.get_secret_value().strip():
+            raise ValueError("is empty")
+        return value
+
     @classmethod
     def environment(cls) -> dict[str, str | None]:
         """The environment over the ``.env`` file of this kind."""
@@ -69,6 +80,14 @@ class EnvironmentSettings(BaseSettings):
         except ValidationError as error:
             problems = rules_broken(error)
         raise SettingsError("; ".join(f"{name.upper()}: {rule}" for name, rule in problems.items()), problems)
+
+
+def _is_empty(path: Path) -> bool:
+    """True for a file of nothing but white space; False for one that cannot be read: who needs it says why."""
+    try:
+        return path.is_file() and not path.read_bytes().strip()
+    except OSError:
+        return False
 
 
 def split_url(value: str, schemes: Collection[str], rule: str, without: Iterable[str] = ()) -> SplitResult:
@@ -149,16 +168,15 @@ def from_files(environ: Mapping[str, str | None], names: Iterable[str]) -> dict[
 
 
 def _content(name: str, path: Path) -> str:
-    reason: str | None = "it is empty"
+    rule = EMPTY
     try:
         text = path.read_text().rstrip("\r\n")
         if text.strip():
             return text
     except OSError as error:
-        reason = error.strerror
+        rule = f"the file cannot be read ({error.strerror})"
     except ValueError:
-        reason = "not text"
-    rule = f"the file cannot be read ({reason})"
+        rule = "the file cannot be read (not text)"
     raise SettingsError(f"{name}_FILE: {rule}", {name.lower(): rule})
 
 

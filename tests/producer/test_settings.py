@@ -4,10 +4,22 @@ from pathlib import Path
 import pytest
 
 from producer import SettingsError
+from producer.runtime.settings import EnvironmentSettings
 from producer.settings import ProducerSettings, refuse_worker_secrets
+from producer.web.settings import WebSettings
+from producer.webhooks.settings import WebhookSettings
 
 OURS = ("BROKER_URL", "LEDGER_URL", "VAULT_URL", "SEALING_KEYS_FILE", "SIGNING_KEY_FILE", "JOB_DEADLINE_S")
 WORKERS = ("IMP_SECRET", "IMP_SECRET_FILE", "OPENING_KEYS_FILE", "OPENING_KEYS_COMMAND")
+
+FILES = [
+    (kind, name)
+    for kind in (ProducerSettings, WebSettings, WebhookSettings)
+    for name in (
+        *(f"{secret}_FILE" for secret in kind.SECRETS),
+        *(field.upper() for field in kind.model_fields if field.endswith("_file")),
+    )
+]
 
 
 @pytest.fixture(autouse=True)
@@ -220,3 +232,24 @@ def test_inside_a_merchants_process_they_are_ignored(monkeypatch: pytest.MonkeyP
     settings = ProducerSettings.from_env()
 
     assert not hasattr(settings, "imp_secret")
+
+
+@pytest.mark.parametrize("content", ["", " \r\n"])
+@pytest.mark.parametrize(("kind", "name"), FILES)
+def test_a_file_that_is_named_and_empty_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: type[EnvironmentSettings], name: str, content: str
+) -> None:
+    (tmp_path / "empty").write_text(content)
+    monkeypatch.setenv("WEBHOOK_URL", "https://example.com/")
+    monkeypatch.setenv(name, str(tmp_path / "empty"))
+
+    with pytest.raises(SettingsError, match=rf"^{name}: the file is empty$"):
+        kind.from_env()
+
+
+def test_webhooks_that_nothing_would_sign_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBHOOK_URL", "https://example.com/")
+    monkeypatch.setenv("WEBHOOK_SECRETS", " ")
+
+    with pytest.raises(SettingsError, match=r"^WEBHOOK_SECRETS: is empty$"):
+        WebhookSettings.from_env()

@@ -8,6 +8,9 @@ from worker.settings import WorkerSettings
 NO_FILE = "the file cannot be read (No such file or directory)"
 TWO_KEYRINGS = {"OPENING_KEYS_COMMAND": "get keys", "OPENING_KEYS_FILE": "keys/worker/opening.private.jwks.json"}
 
+FILES = [f"{name}_FILE" for name in WorkerSettings.SECRETS]
+FILES += [name.upper() for name in WorkerSettings.model_fields if name.endswith("_file")]
+
 
 @pytest.fixture(autouse=True)
 def _plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -70,6 +73,24 @@ def test_secrets_may_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("IMP_SECRET_FILE", str(tmp_path / "secret"))
 
     assert WorkerSettings.from_env().imp_secret.get_secret_value() == "from the file"
+
+
+@pytest.mark.parametrize("content", ["", "\n", " \t\r\n\n"])
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_named_and_empty_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, content: str
+) -> None:
+    (tmp_path / "empty").write_text(content)
+    monkeypatch.delenv(name.removesuffix("_FILE"), raising=False)
+    monkeypatch.setenv(name, str(tmp_path / "empty"))
+
+    assert problem() == f"{name}: the file is empty"
+
+
+def test_a_secret_of_spaces_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMP_SECRET", " ")
+
+    assert problem() == "IMP_SECRET: is empty"
 
 
 def test_settings_come_from_the_file_beside_the_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
