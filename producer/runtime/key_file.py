@@ -1,7 +1,10 @@
 """Key files: read strictly, read again when they change, refused when others can read what is private."""
 
+import contextlib
+import grp
 import json
 import os
+import pwd
 import re
 import stat
 import threading
@@ -27,7 +30,7 @@ def read_jwk(setting: str, path: Path, *, private: bool) -> dict[str, Any]:
     Args:
         setting: the setting's name, for the error.
         path: the file.
-        private: refuse it when group or others can read it.
+        private: refuse it when anybody else can read it; a group may that is ours alone, as Kubernetes' ``fsGroup`` is.
 
     Raises:
         KeyFileError: in words that name the setting and the rule.
@@ -35,8 +38,7 @@ def read_jwk(setting: str, path: Path, *, private: bool) -> dict[str, Any]:
     problem = "does not hold a JSON object"
     try:
         with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if private and stat.S_IMODE(mode) & 0o077:
+            if private and _is_open_to_others(os.fstat(file.fileno())):
                 raise KeyFileError(f"{setting}: the file can be read by others; chmod 600 it")
             found = json.loads(file.read(KEY_FILE_LIMIT))
     except OSError as error:
@@ -46,6 +48,21 @@ def read_jwk(setting: str, path: Path, *, private: bool) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise KeyFileError(f"{setting}: {problem}")
     return found
+
+
+def _is_open_to_others(status: os.stat_result) -> bool:
+    shared = stat.S_IMODE(status.st_mode) & 0o077
+    return shared != 0 and not (shared == 0o040 and _is_ours_alone(status.st_gid))
+
+
+def _is_ours_alone(gid: int) -> bool:
+    """True if this process is in the group and nobody else but root is, as far as this machine knows its users."""
+    users = pwd.getpwall()
+    members = {user.pw_name for user in users if user.pw_gid == gid}
+    with contextlib.suppress(KeyError):  # fsGroup is a number without a name
+        members.update(grp.getgrgid(gid).gr_mem)
+    ours = {user.pw_name for user in users if user.pw_uid in {0, os.geteuid()}}
+    return gid in {os.getegid(), *os.getgroups()} and members <= ours
 
 
 def keys_of(setting: str, members: dict[str, Any]) -> list[dict[str, Any]]:

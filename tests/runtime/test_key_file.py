@@ -1,5 +1,7 @@
+import grp
 import json
 import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +50,82 @@ def test_private_file_of_its_owner_is_read(watched: Watched) -> None:
     assert read_jwk(SETTING, watched.path, private=True) == {"kid": "first"}
 
 
+class Machine:
+    """The users and groups that this machine knows, and the groups that this process is in."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+        self._monkeypatch, self.gid = monkeypatch, path.stat().st_gid
+        self.has(groups=[])
+
+    def has(
+        self, *, groups: list[int], members: tuple[str, ...] | None = None, users: tuple[tuple[str, int, int], ...] = ()
+    ) -> None:
+        def group(gid: int) -> grp.struct_group:
+            if members is None:
+                raise KeyError(gid)
+            return grp.struct_group(("keys", "x", gid, list(members)))
+
+        known = [pwd.struct_passwd((name, "x", uid, gid, "", "/", "/bin/sh")) for name, uid, gid in users]
+        self._monkeypatch.setattr(os, "getegid", lambda: 65_534)
+        self._monkeypatch.setattr(os, "getgroups", lambda: groups)
+        self._monkeypatch.setattr(grp, "getgrgid", group)
+        self._monkeypatch.setattr(pwd, "getpwall", lambda: known)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, watched: Watched) -> Machine:
+    return Machine(monkeypatch, watched.path)
+
+
+@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o610, 0o666, 0o777])
 def test_private_file_that_others_can_reach_is_refused(watched: Watched, mode: int) -> None:
     watched.path.chmod(mode)
 
     with pytest.raises(KeyFileError, match=r"^SIGNING_KEY_FILE: the file can be read by others; chmod 600 it$"):
+        read_jwk(SETTING, watched.path, private=True)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o440])
+def test_private_file_of_a_group_without_a_name_that_this_process_was_given_is_read(
+    watched: Watched, machine: Machine, mode: int
+) -> None:
+    machine.has(groups=[machine.gid], users=(("root", 0, machine.gid + 1), ("nobody", 65_534, 65_534)))
+    watched.path.chmod(mode)
+
+    assert read_jwk(SETTING, watched.path, private=True) == {"kid": "first"}
+
+
+def test_private_file_of_a_group_of_this_user_and_root_is_read(watched: Watched, machine: Machine) -> None:
+    users = (("root", 0, machine.gid), ("billing", os.geteuid(), machine.gid))
+    machine.has(groups=[machine.gid], members=("root", "billing"), users=users)
+    watched.path.chmod(0o640)
+
+    assert read_jwk(SETTING, watched.path, private=True) == {"kid": "first"}
+
+
+@pytest.mark.parametrize("mode", [0o660, 0o650, 0o644, 0o641, 0o604])
+def test_private_file_of_our_own_group_that_it_may_change_or_the_world_may_read_is_refused(
+    watched: Watched, machine: Machine, mode: int
+) -> None:
+    machine.has(groups=[machine.gid])
+    watched.path.chmod(mode)
+
+    with pytest.raises(KeyFileError, match="can be read by others"):
+        read_jwk(SETTING, watched.path, private=True)
+
+
+@pytest.mark.parametrize(
+    ("members", "has_other"), [(("deploy",), False), (None, True), ((), True)], ids=["member", "unnamed", "primary"]
+)
+def test_private_file_of_a_group_that_another_user_is_in_is_refused(
+    watched: Watched, machine: Machine, members: tuple[str, ...] | None, *, has_other: bool
+) -> None:
+    other = (("deploy", 4711, machine.gid if has_other else machine.gid + 1),)
+    machine.has(groups=[machine.gid], members=members, users=other)
+    watched.path.chmod(0o640)
+
+    with pytest.raises(KeyFileError, match="can be read by others"):
         read_jwk(SETTING, watched.path, private=True)
 
 

@@ -1,4 +1,5 @@
 import json
+import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -307,8 +308,13 @@ def test_producer_keys_that_cannot_be_used_are_refused(jwk: Json, rule: str) -> 
     assert caught.value.__context__ is None
 
 
-def test_opening_keys_that_others_can_read_are_refused(keyrings: Keyrings) -> None:
-    keyrings.opening.chmod(0o640)
+@pytest.mark.parametrize("mode", [0o640, 0o604])
+def test_opening_keys_that_others_can_read_are_refused(
+    keyrings: Keyrings, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    monkeypatch.setattr(os, "getegid", lambda: 65_534)
+    monkeypatch.setattr(os, "getgroups", list)
+    keyrings.opening.chmod(mode)
 
     with pytest.raises(KeyFileError, match=r"^OPENING_KEYS_FILE: the file can be read by others; chmod 600 it$"):
         OpeningKeys.load(keyrings.opening)
