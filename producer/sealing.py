@@ -139,10 +139,11 @@ class SealingKeys:
 
 
 class SigningKey:
-    """This producer's private signing key.
+    """This producer's private signing key, and the public halves of those that it replaced.
 
     Args:
-        jwk: an Ed25519 private JWK with a ``kid``.
+        jwk: an Ed25519 private JWK with a ``kid``; ``former`` may list public ones, each with a ``kid`` and an ``exp``,
+            the Unix second until which what it signed for this producer itself holds. They sign nothing.
 
     Raises:
         KeyFileError: it is no such key.
@@ -150,6 +151,7 @@ class SigningKey:
 
     def __init__(self, jwk: dict[str, Any]) -> None:
         kid = kid_of("SIGNING_KEY_FILE", jwk)
+        self._former = _former_keys(jwk)
         try:
             key = OKPKey.import_key({name: jwk[name] for name in ("kty", "crv", "x", "d")})
             # A key whose halves do not belong together would sign what nobody can verify.
@@ -175,19 +177,42 @@ class SigningKey:
         """Something else of this producer's own as a compact JWS; ``typ`` tells it from a signed request."""
         return jws.serialize_compact({**self._header, "typ": typ}, payload, self._key, registry=_jws_registry)
 
-    def verify_as(self, typ: str, text: str) -> bytes:
-        """The payload of what :meth:`sign_as` made.
+    def verify_as(self, typ: str, text: str, *, now: float) -> bytes:
+        """The payload of what :meth:`sign_as` made, with this key or with one that it replaced not long ago.
+
+        Args:
+            typ, text: as there.
+            now: Unix seconds.
 
         Raises:
             Refused: ``bad_signature``, or what its form breaks.
         """
         head, payload, _ = split(text, 3, signed_job.SIGNED_LIMIT)
-        if header_of(head) != {**self._header, "typ": typ}:
+        header = header_of(head)
+        known = {kid: key for kid, (key, exp) in self._former.items() if now < exp} | {self._header["kid"]: self._key}
+        kid = str(header.get("kid"))
+        if kid not in known or header != {**self._header, "kid": kid, "typ": typ}:
             raise Refused("wrong_members")
         try:
-            jws.deserialize_compact(text, self._key, registry=_jws_registry)
+            jws.deserialize_compact(text, known[kid], registry=_jws_registry)
         except (JoseError, ValueError, TypeError):
             pass
         else:
             return unb64url(payload)
         raise Refused("bad_signature")
+
+
+def _former_keys(jwk: dict[str, Any]) -> dict[str, tuple[OKPKey, float]]:
+    """Public keys and their ends, by kid."""
+    former = jwk.get("former")
+    return dict(map(_former_key, keys_of("SIGNING_KEY_FILE", {"keys": former}))) if former else {}
+
+
+def _former_key(jwk: dict[str, Any]) -> tuple[str, tuple[OKPKey, float]]:
+    try:
+        if jwk["crv"] == "Ed25519" and "d" not in jwk:
+            key = OKPKey.import_key({name: jwk[name] for name in ("kty", "crv", "x")})
+            return jwk["kid"], (key, float(jwk["exp"]))
+    except (JoseError, ValueError, TypeError, KeyError):
+        pass
+    raise KeyFileError("SIGNING_KEY_FILE: holds a former key that is not a public Ed25519 key with an exp")

@@ -40,13 +40,24 @@ def main() -> None:
     "--producer", "name", metavar="NAME", callback=_producer_name, help="Add a producer with a signing key of its own."
 )
 @click.option("--may", metavar="LIST", help="What the producer may ask for; issue,onetime by default.")
-def keygen(directory: Path, *, rotate: bool, name: str | None, may: str | None) -> None:
+@click.option(
+    "--replace-signing",
+    "replaced",
+    metavar="NAME",
+    callback=_producer_name,
+    help="Give a producer (the first is called producer) a new signing key; tickets of the old one hold on.",
+)
+def keygen(directory: Path, *, rotate: bool, name: str | None, may: str | None, replaced: str | None) -> None:
     """Write the key files of both halves into DIRECTORY. Never overwrites a key."""
-    for option, value in (("--producer", name), ("--may", may)):
-        if rotate and value is not None:
-            raise click.UsageError(f"--rotate and {option} do not go together")
-    for path in _written(directory, name, _operations(may), rotate=rotate):
+    _check_together({"--rotate": rotate or None, "--replace-signing": replaced, "--producer": name, "--may": may})
+    for path in _written(directory, name, _operations(may), replaced, rotate=rotate):
         click.echo(path)
+
+
+def _check_together(options: dict[str, object]) -> None:
+    given = [option for option, value in options.items() if value is not None]
+    if len(given) > 1 and given[0] != "--producer":
+        raise click.UsageError(f"{' and '.join(given)} do not go together")
 
 
 def _operations(may: str | None) -> list[str]:
@@ -56,9 +67,13 @@ def _operations(may: str | None) -> list[str]:
     return operations
 
 
-def _written(directory: Path, name: str | None, operations: list[str], *, rotate: bool) -> list[Path]:
+def _written(
+    directory: Path, name: str | None, operations: list[str], replaced: str | None, *, rotate: bool
+) -> list[Path]:
     if rotate:
         return keys.rotate(directory)
+    if replaced:
+        return keys.replace_signing(directory, replaced)
     return keys.add_producer(directory, name, operations) if name else keys.generate(directory, operations)
 
 

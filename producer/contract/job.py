@@ -34,6 +34,7 @@ SIGNED_LIMIT = 8192  # bytes of the compact text
 SIGNATURE_ALG, JOB_TYP = "Ed25519", "job+jws"
 SIGNATURE_LENGTH = 64
 DEADLINE_LIMIT_S = 7 * 86400
+TICKET_LIFE_LIMIT_S = 86400  # of a card page's ticket; so long the key that signed it must be known
 
 Pg = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,80}$")]
 ChannelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,55}$")]

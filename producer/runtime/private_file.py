@@ -1,6 +1,7 @@
 """Files that nobody else may read: made new, or replaced as a whole."""
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -22,15 +23,18 @@ def create(path: Path, text: str, mode: int = PRIVATE) -> None:
 def replace(path: Path, text: str, mode: int = PRIVATE) -> None:
     """Write a file beside the one that is there, and rename it: a reader sees the old or the new.
 
-    Who owned the old one owns the new one: services read what an administrator writes.
+    Who owned the old one owns the new one, and its group can read it if it could and nobody else: services read what an
+    administrator writes.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w") as file:
-            os.fchmod(handle, mode)
             if path.exists():
-                os.fchown(handle, path.stat().st_uid, path.stat().st_gid)
+                old = path.stat()
+                os.fchown(handle, old.st_uid, old.st_gid)
+                mode |= stat.S_IRGRP if old.st_mode & 0o077 == stat.S_IRGRP else 0
+            os.fchmod(handle, mode)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple, Self
 from ..billing_queue import BillingQueue
 from ..contract.errors import InvalidRequest, Refused
 from ..contract.identifiers import Operation, job_id_of
-from ..contract.job import Request
+from ..contract.job import TICKET_LIFE_LIMIT_S, Request
 from ..contract.jose import DuplicateMember, loads
 from ..contract.open_fields import check_open_fields
 from ..sealing import SigningKey
 
 TICKET_TYP = "ticket+jws"
-LIFE_S, TICKET_LIFE_LIMIT_S = 1800, 86_400
+LIFE_S = 1800
 RENEWED_LIFE_S = 600  # at least so long a renewed ticket is good
 ATTEMPTS = 5  # cards that may be tried with one ticket and what renews it: enough for a customer, few for a card tester
 OWN = ("jti", "attempt", "session", "iat", "exp")
@@ -148,7 +148,7 @@ class Tickets:
             Refused: ``ticket_invalid``.
         """
         try:
-            members: Any = loads(self._signing().verify_as(TICKET_TYP, text))
+            members: Any = loads(self._signing().verify_as(TICKET_TYP, text, now=self._clock()))
             own = {name: members.pop(name, None) for name in OWN}
             request = Request(operation=Operation(members.pop("purpose")), **members)
             return Ticket(request, **own)

@@ -9,7 +9,7 @@ from cryptography.exceptions import InvalidSignature
 
 from producer.contract.card import PLAINTEXT_LIMIT, Card
 from producer.contract.envelope import ENVELOPE_LIMIT, Envelope
-from producer.contract.errors import InvalidCard
+from producer.contract.errors import InvalidCard, Refused
 from producer.contract.identifiers import Operation
 from producer.contract.job import Job, SignedJob
 from producer.runtime.key_file import KeyFileError
@@ -255,6 +255,50 @@ def test_signature_is_that_of_the_key() -> None:
 def test_signing_key_that_cannot_be_used_is_refused(changes: Json, rule: str) -> None:
     with pytest.raises(KeyFileError) as caught:
         signing_key(**changes)
+
+    assert f"SIGNING_KEY_FILE: {rule}" == str(caught.value)
+    assert caught.value.__context__ is None
+
+
+FORMER = public_jwk(ed25519("former")) | {"kid": "former", "exp": 1000}
+FORMER_RULE = "holds a former key that is not a public Ed25519 key with an exp"
+
+
+def test_former_key_verifies_until_its_end_and_never_signs() -> None:
+    text = SigningKey(private_jwk(ed25519("former")) | {"kid": "former"}).sign_as("ticket+jws", b"{}")
+    key = signing_key(former=[FORMER])
+
+    assert key.verify_as("ticket+jws", text, now=999) == b"{}"
+    assert verified(key.sign_as("ticket+jws", b"{}"), ed25519(PRODUCER_KID))[0]["kid"] == PRODUCER_KID
+    for now, typ, code in ((1000, "ticket+jws", "wrong_members"), (999, "other+jws", "wrong_members")):
+        with pytest.raises(Refused, match=code):
+            key.verify_as(typ, text, now=now)
+
+
+def test_what_another_key_signed_in_a_former_ones_name_does_not_hold() -> None:
+    text = SigningKey(private_jwk(ed25519("a stranger")) | {"kid": "former"}).sign_as("ticket+jws", b"{}")
+
+    with pytest.raises(Refused, match=r"^bad_signature$"):
+        signing_key(former=[FORMER]).verify_as("ticket+jws", text, now=999)
+
+
+@pytest.mark.parametrize(
+    ("former", "rule"),
+    [
+        (["x"], "holds no keys"),
+        ({"keys": []}, "holds no keys"),
+        ([FORMER | {"kid": "a b"}], KID_RULE),
+        ([FORMER, FORMER], "two keys have the same kid"),
+        ([FORMER | private_jwk(ed25519("former"))], FORMER_RULE),
+        ([FORMER | {"crv": "X25519"}], FORMER_RULE),
+        ([FORMER | {"x": "c2VjcmV0"}], FORMER_RULE),
+        ([FORMER | {"exp": "never"}], FORMER_RULE),
+        ([public_jwk(ed25519("former")) | {"kid": "former"}], FORMER_RULE),
+    ],
+)
+def test_former_keys_that_cannot_be_used_are_refused(former: object, rule: str) -> None:
+    with pytest.raises(KeyFileError) as caught:
+        signing_key(former=former)
 
     assert f"SIGNING_KEY_FILE: {rule}" == str(caught.value)
     assert caught.value.__context__ is None

@@ -79,6 +79,7 @@ RUNS = (
     Run("keys", "acl /keys", 1, "^worker: .*already", lines=1),
     Run("keys", "keygen /keys --producer shop --may issue", 0, "^/keys/"),
     Run("keys", "keygen /keys --rotate", 0, "^/keys/"),
+    Run("keys", "keygen /keys --replace-signing shop", 0, "^/keys/"),
     Run("retire", "no-such-kid", 1, "^worker: no-such-kid is not in", lines=1),
     Run("retire", f'-c "python -m worker retire --force $({OLDEST})"', 0, "is retired", options=("--entrypoint=sh",)),
     Run("doctor", "--without-login", 0, "^ok    keys: "),

@@ -101,6 +101,7 @@ def keys(proof: Proof) -> None:
     first = json.loads((half.empty / keys / "opening.private.jwks.json").read_text())["keys"][0]["kid"]
     half.run("python -m worker keygen made --rotate")
     half.run("python -m worker keygen made --producer shop --may issue")
+    half.run("python -m worker keygen made --replace-signing shop", says="producers.public.jwks.json")
     half.run("python -m worker acl made --ledger 127.0.0.1:6379 --vault 127.0.0.1:6380")
     environ = proof.worker(OPENING_KEYS_FILE=f"{keys}/opening.private.jwks.json")
     half.run(f"python -m worker retire {first}", environ, code=1, says="too new", shown="python -m worker retire KID")

@@ -31,6 +31,17 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert (path.read_text(), path.stat().st_mode & 0o777, names(tmp_path)) == ("new", 0o644, ["key"])
 
 
+@pytest.mark.parametrize(("before", "after"), [(0o640, 0o640), (0o440, 0o640), (0o600, 0o600), (0o644, 0o600)])
+def test_a_group_that_could_read_a_file_still_can_and_nobody_else(tmp_path: Path, before: int, after: int) -> None:
+    path = tmp_path / "key"
+    path.write_text("old")
+    path.chmod(before)
+
+    private_file.replace(path, "new")
+
+    assert path.stat().st_mode & 0o777 == after
+
+
 def test_what_cannot_be_written_whole_leaves_the_old_one_and_nothing_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

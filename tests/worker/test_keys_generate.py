@@ -5,7 +5,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,15 @@ from click.testing import CliRunner, Result
 import worker.__main__
 from producer.contract.card import Card
 from producer.contract.envelope import Envelope
+from producer.contract.errors import Refused
 from producer.contract.identifiers import Operation
+from producer.contract.job import TICKET_LIFE_LIMIT_S, Request
+from producer.runtime.key_file import KeyFileError
 from producer.sealing import SealingKeys, SigningKey
+from producer.web.ticket import Tickets
 from tests.vectors.recipe import ACCEPTED_AT, CARD
 from worker.__main__ import main
-from worker.keys.generate import KeygenError, add_producer, generate, rotate
+from worker.keys.generate import FORMER_KEPT_S, KeygenError, add_producer, generate, replace_signing, rotate
 from worker.keys.opening import OpeningKeys, ProducerKeys
 
 OPENING, PRODUCERS = "worker/opening.private.jwks.json", "worker/producers.public.jwks.json"
@@ -282,6 +286,8 @@ def test_producer_is_not_added_twice(keys: Path) -> None:
         *(["--producer", name] for name in ("../shop", "Shop", "", "s" * 33, "shop\n")),
         *(["--producer", "shop", "--may", may] for may in ("refund", "issue,", "")),
         *(["--rotate", *more] for more in (["--producer", "shop"], ["--may", "issue"], ["--may", ""])),
+        *(["--replace-signing", "producer", *more] for more in (["--producer", "s"], ["--may", "issue"], ["--rotate"])),
+        *(["--replace-signing", name] for name in ("../shop", "")),
     ],
 )
 def test_command_that_makes_no_sense_changes_nothing(keys: Path, arguments: list[str]) -> None:
@@ -291,6 +297,88 @@ def test_command_that_makes_no_sense_changes_nothing(keys: Path, arguments: list
 
     assert result.exit_code == 2
     assert before == tree(keys)
+
+
+ISSUE = Request.model_validate({"operation": "issue", "customer_uid": "gildong"})
+
+
+class Page:
+    """A card page's tickets, whose signing key is read anew each time."""
+
+    def __init__(self, path: Path, now: datetime) -> None:
+        self.now = now.timestamp()
+        self.tickets = Tickets(lambda: SigningKey.load(path), lambda: self.now)
+
+
+@pytest.mark.parametrize("name", ["producer", "shop"])
+def test_ticket_holds_for_its_life_after_its_signing_key_was_replaced(keys: Path, name: str) -> None:
+    add_producer(keys, "shop", ["issue"], today=DAY)
+    page = Page(keys / ("producer" if name == "producer" else "producer-shop") / "signing.private.jwk.json", NEXT_DAY)
+    before = page.tickets.mint(ISSUE, life_s=TICKET_LIFE_LIMIT_S)
+
+    replace_signing(keys, name, today=NEXT_DAY)
+    replace_signing(keys, name, today=NEXT_DAY)
+
+    page.now += TICKET_LIFE_LIMIT_S
+    ticket = page.tickets.read(before)
+    again = page.tickets.read(str(page.tickets.renewed(ticket)))
+    assert (ticket.request, again.attempt) == (ISSUE, 2)
+    page.now += 1
+    with pytest.raises(Refused, match=r"^ticket_expired$"):
+        page.tickets.read(before)
+
+
+def test_replaced_signing_key_is_no_key_once_all_its_tickets_have_ended(keys: Path) -> None:
+    page = Page(keys / SIGNING, NEXT_DAY)
+    old = SigningKey.load(keys / SIGNING)
+    replace_signing(keys, "producer", today=NEXT_DAY)
+
+    page.now += FORMER_KEPT_S
+    stolen = Tickets(lambda: old, lambda: page.now).mint(ISSUE)
+
+    with pytest.raises(Refused, match=r"^ticket_invalid$"):
+        page.tickets.read(stolen)
+    replace_signing(keys, "producer", today=NEXT_DAY + timedelta(seconds=FORMER_KEPT_S))
+    assert len(read(keys / SIGNING)["former"]) == 1
+
+
+def test_replaced_signing_key_leaves_its_public_half_only(keys: Path) -> None:
+    before = read(keys / SIGNING)
+
+    result = keygen(keys, "--replace-signing", "producer")
+
+    after = read(keys / SIGNING)
+    assert [str(keys / PRODUCERS), str(keys / SIGNING)] == result.stdout.split()
+    assert [one["kid"] for one in after["former"]] == [before["kid"]]
+    assert before["d"] not in (keys / SIGNING).read_text()
+    assert after["d"] != before["d"]
+    assert mode_of(keys / SIGNING) == 0o600
+
+
+def test_workers_know_both_keys_of_a_producer_and_what_it_may(keys: Path) -> None:
+    add_producer(keys, "shop", ["issue"])
+    old = read(keys / "producer-shop/signing.private.jwk.json")["kid"]
+
+    replace_signing(keys, "shop")
+
+    new = read(keys / "producer-shop/signing.private.jwk.json")["kid"]
+    assert ProducerKeys.load(keys / PRODUCERS).kids[1:] == (old, new)
+    assert [(jwk["producer"], jwk["may"]) for jwk in read(keys / PRODUCERS)["keys"]][1:] == [("shop", ["issue"])] * 2
+
+
+def test_signing_key_of_nobody_is_not_replaced(keys: Path) -> None:
+    before = tree(keys)
+
+    with pytest.raises(KeyFileError, match="cannot be read"):
+        replace_signing(keys, "shop")
+    (keys / "producer-shop").mkdir()
+    shutil.copy(keys / SIGNING, keys / "producer-shop")
+    members = read(keys / PRODUCERS)
+    (keys / PRODUCERS).write_text(json.dumps({"keys": [{**members["keys"][0], "kid": "another"}]}))
+    with pytest.raises(KeygenError, match="does not know"):
+        replace_signing(keys, "shop")
+
+    assert before[SIGNING] == (keys / "producer-shop/signing.private.jwk.json").read_bytes()
 
 
 @pytest.mark.parametrize("name", [SEALING, "producer-shop/sealing.public.jwks.json"])

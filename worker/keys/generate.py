@@ -1,5 +1,7 @@
 """Keygen: the key files of both halves. Never overwrites a key; rotation appends one.
 
+A signing key that is replaced leaves its public half behind, for the tickets that it signed.
+
 ::
 
     DIR/worker/opening.private.jwks.json     X25519 and P-256, private; the last is the newest
@@ -21,13 +23,16 @@ from typing import Any
 
 from joserfc.jwk import ECKey, OKPKey
 
+from producer.contract.job import TICKET_LIFE_LIMIT_S
 from producer.runtime import private_file
+from producer.runtime.key_file import kid_of, read_jwk
 from producer.runtime.private_file import PRIVATE, PUBLIC
 from worker.errors import WorkerError
 
 OPENING, PRODUCERS = Path("worker/opening.private.jwks.json"), Path("worker/producers.public.jwks.json")
 SEALING, SIGNING = "sealing.public.jwks.json", "signing.private.jwk.json"
 ALL_OPERATIONS = ("issue", "onetime")
+FORMER_KEPT_S = 2 * TICKET_LIFE_LIMIT_S  # a day to roll the new key out, and the life of the last ticket of the old one
 
 Jwk = dict[str, Any]
 
@@ -102,6 +107,36 @@ def _add_producer(directory: Path, name: str, may: Sequence[str], today: datetim
     return [home / SIGNING, home / SEALING, directory / PRODUCERS]
 
 
+def replace_signing(directory: Path, name: str, *, today: datetime | None = None) -> list[Path]:
+    """Give a producer a new signing key, and tell the workers; what the old one signed holds for its life.
+
+    Raises:
+        KeygenError: there is no such producer here, or the workers do not know its key.
+        KeyFileError: its key cannot be used.
+    """
+    with alone(directory / OPENING):
+        return _replace_signing(directory, name, today)
+
+
+def _replace_signing(directory: Path, name: str, today: datetime | None) -> list[Path]:
+    path = directory / ("producer" if name == "producer" else f"producer-{name}") / SIGNING
+    old, members = read_jwk("SIGNING_KEY_FILE", path, private=True), _read(directory / PRODUCERS)
+    kid = kid_of("SIGNING_KEY_FILE", old)
+    known = {jwk.get("kid"): jwk for jwk in members["keys"]}
+    if kid not in known:
+        raise KeygenError(f"{directory / PRODUCERS} does not know {kid}")
+    signing, verifying = _signing_pair(name, known[kid]["may"], today)
+    write_keys(directory / PRODUCERS, {**members, "keys": [*members["keys"], verifying]}, private=False)
+    write_keys(path, {**signing, "former": _former_keys(old, _seconds(today))}, private=True)
+    return [directory / PRODUCERS, path]
+
+
+def _former_keys(old: Jwk, now: int) -> list[Jwk]:
+    """The public half of a key that is replaced now, after those that it replaced itself not long ago."""
+    kept = [one for one in old.get("former", []) if one["exp"] > now]
+    return [*kept, {part: old[part] for part in ("kid", "kty", "crv", "x")} | {"exp": now + FORMER_KEPT_S}]
+
+
 @contextlib.contextmanager
 def alone(opening: Path) -> Iterator[None]:
     """Nobody else changes the keys meanwhile: a file is read, changed and written.
@@ -127,7 +162,7 @@ def _opening_pair(today: datetime | None) -> tuple[list[Jwk], list[Jwk]]:
     """One key of each curve, X25519 last: producers take the last, browsers the last that they know."""
     keys: list[ECKey | OKPKey] = [ECKey.generate_key("P-256"), OKPKey.generate_key("X25519")]
     named = [(key, _kid(key, str(key.as_dict(private=False)["crv"]), today)) for key in keys]
-    about = {"use": "enc", "alg": "ECDH-ES", "iat": int((today or datetime.now(UTC)).timestamp())}
+    about = {"use": "enc", "alg": "ECDH-ES", "iat": _seconds(today)}
     private = [{**key.as_dict(private=True), "kid": kid, **about} for key, kid in named]
     public = [{**key.as_dict(private=False), "kid": kid, **about} for key, kid in named]
     return private, public
@@ -144,6 +179,10 @@ def _kid(key: ECKey | OKPKey, word: str, today: datetime | None) -> str:
     """Readable and unique: the day, what it is, and the beginning of its thumbprint (RFC 7638)."""
     day = (today or datetime.now(UTC)).strftime("%Y%m%d")
     return f"{day}-{word}-{key.thumbprint()[:8]}"
+
+
+def _seconds(today: datetime | None) -> int:
+    return int((today or datetime.now(UTC)).timestamp())
 
 
 def _read(path: Path) -> Jwk:
