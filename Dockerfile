@@ -1,32 +1,33 @@
 # Debian base: the scrubbing allocator is glibc's, so no Alpine.
 # What containers run is compiled here (pip compiles what it installs): they may write nothing, and the official image
 # comes without the bytecode of Python's own library, so that each start and each health check would compile it anew.
+# By tag and not by digest: no registry of images can be reached where this is tested, so a digest would be one that nobody
+# here has run. SECURITY.md, *What is installed*, says how to pin it.
 FROM python:3.11-slim-bookworm AS python
 ENV PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 RUN python -m compileall -q -x '/(tests?|(site|dist)-packages)/' \
   "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 WORKDIR /app
 
-# Dependencies only, pinned by requirements.txt; each image then gets its half of the code and no other.
+# Dependencies only. Every wheel is fetched once, by the hash that requirements.txt has for it; what is installed comes from
+# there, and no index is asked any more. Each image then gets its half of them, and of the code, and no other.
 FROM python AS dependencies
 COPY pyproject.toml requirements.txt README.md LICENSE ./
-RUN mkdir producer worker && touch producer/__init__.py worker/__init__.py
+RUN pip download --require-hashes --only-binary :all: --no-deps --dest /wheels --requirement requirements.txt \
+ && mkdir producer worker && touch producer/__init__.py worker/__init__.py && python -m venv /venv
+ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels
 
 FROM dependencies AS producer-dependencies
-RUN python -m venv /venv && /venv/bin/pip install -c requirements.txt ".[producer]" \
- && /venv/bin/pip uninstall --yes iamport-billing-key-worker
+RUN /venv/bin/pip install ".[producer]" && /venv/bin/pip uninstall --yes iamport-billing-key-worker
 
 FROM dependencies AS web-dependencies
-RUN python -m venv /venv && /venv/bin/pip install -c requirements.txt ".[producer,web]" \
- && /venv/bin/pip uninstall --yes iamport-billing-key-worker
+RUN /venv/bin/pip install ".[producer,web]" && /venv/bin/pip uninstall --yes iamport-billing-key-worker
 
 FROM dependencies AS worker-dependencies
-RUN python -m venv /venv && /venv/bin/pip install -c requirements.txt ".[worker]" \
- && /venv/bin/pip uninstall --yes iamport-billing-key-worker
+RUN /venv/bin/pip install ".[worker]" && /venv/bin/pip uninstall --yes iamport-billing-key-worker
 
 FROM dependencies AS flower-dependencies
-RUN python -m venv /venv && /venv/bin/pip install -c requirements.txt ".[flower]" \
- && /venv/bin/pip uninstall --yes iamport-billing-key-worker
+RUN /venv/bin/pip install ".[flower]" && /venv/bin/pip uninstall --yes iamport-billing-key-worker
 
 FROM python AS base
 ENV PATH=/venv/bin:$PATH

@@ -8,9 +8,9 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed ## a virtual environment in .venv with everything pinned
-.venv/installed: requirements.txt
+.venv/installed: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.txt -r requirements-dev.txt
 	@touch $@
 
 demo: install ## sample cards through real Redis, a real worker and a fake i'mport; leaves nothing behind
@@ -64,6 +64,14 @@ web: install ## the card page in a real browser; needs chromium and npm
 fuzz: install ## a million mutated jobs and envelopes; the last line is one JSON object
 	@$(BIN)/python -m tests.fuzz
 
+audit: install ## ask an advisory service about every pinned package; findings are explained in .ci/audit.toml
+	@$(BIN)/python -m tests.audit
+
+SBOM ?= dist/sbom.json
+sbom: install ## the bill of materials of the product, CycloneDX JSON made of requirements.txt, into dist/
+	@mkdir -p $(dir $(SBOM))
+	@$(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible --pyproject pyproject.toml --output-file $(SBOM) requirements.txt
+
 wheels: install ## both distributions into dist/: iamport-billing for merchants, iamport-billing-worker
 	@$(BIN)/python wheels.py dist
 
@@ -74,8 +82,9 @@ up: ## the docker compose stack
 down: ## end the docker compose stack
 	docker compose down
 
-lock: install ## write requirements.txt anew from pyproject.toml
-	$(BIN)/python -m pip install --quiet pip-tools
-	$(BIN)/pip-compile --quiet --upgrade --all-extras --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
+LOCK = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --only-binary :all: --generate-hashes --no-header
+lock: install ## write requirements.txt (what users get) and requirements-dev.txt (tests and tools) anew, with hashes
+	$(LOCK) --all-extras --output-file requirements.txt pyproject.toml
+	$(LOCK) --group dev --constraint requirements.txt --output-file requirements-dev.txt
 
-.PHONY: help install demo dev test check bench bench-endpoint chaos mutants proof proof-install proof-compose canary fuzz web wheels up down lock
+.PHONY: help install demo dev test check bench bench-endpoint chaos mutants proof proof-install proof-compose canary fuzz web audit sbom wheels up down lock

@@ -2,6 +2,8 @@
 
     python wheels.py DIRECTORY
 
+With the setuptools that is installed here (requirements.txt), and nothing from an index.
+
 ``iamport-billing``         for merchants: one package, ``iamport_billing``, which is the folder ``producer``
 ``iamport-billing-worker``  for machines that are workers and nothing else: ``worker``, ``celeryconfig``, and of the
                             producer what both halves share
@@ -41,8 +43,9 @@ def build(name: str, directory: Path) -> Path:
         for file in (*FILES[name], "README.md", "LICENSE"):
             shutil.copy(ROOT / file, stage / file)
         (stage / "pyproject.toml").write_text(_pyproject(name))
-        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        subprocess.run([*pip, "--wheel-dir", str(built), str(stage)], check=True)
+        pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check"]
+        offline = ["--no-deps", "--no-index", "--no-build-isolation"]
+        subprocess.run([*pip, *offline, "--wheel-dir", str(built), str(stage)], check=True)
         (wheel,) = built.glob("*.whl")
         directory.mkdir(parents=True, exist_ok=True)
         return Path(shutil.copy(wheel, directory))

@@ -17,6 +17,7 @@ from rich.table import Table
 from producer import BillingQueue, Card, InvalidCard, Outcome
 from producer.contract.outcome import Status
 from tests.fake_iamport import CARDS
+from tests.servers import stores_are
 from tests.stack import Stack
 
 Row = tuple[str, str, str, Outcome | InvalidCard]
@@ -62,6 +63,7 @@ def main() -> int:
         console = Console(width=130)
     began = time.monotonic()
     console.print("Starting two Redis servers, the fake i'mport and a worker …")
+    console.print(stores_are())
     with Stack() as stack:
         stack.worker()
         table = Table("card", "customer_uid", "outcome", "masked number", "card company or reason", title="Outcomes")

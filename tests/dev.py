@@ -15,7 +15,7 @@ from producer.contract.job import Request
 from producer.web import Tickets
 from tests.fake_iamport import FakeIamport
 from tests.ports import free_port
-from tests.servers import answers, environment, wait_until
+from tests.servers import answers, environment, stores_are, wait_until
 from tests.stack import FLOWER, Stack, WorkerProcess
 
 TICKET_LIFE_S = 86_400
@@ -46,6 +46,7 @@ def tell(stack: Stack, page_url: str, flower_url: str) -> None:
         request = Request(operation=Operation.ISSUE, customer_uid="gildong_0001")
         ticket = Tickets.of(queue).mint(request, life_s=TICKET_LIFE_S)
     lines = [f"export {name}={value}" for name, value in settings.items()]
+    print(stores_are())
     print(f"Card page     {page_url}/card?ticket={ticket}")
     print(f"Flower        {flower_url}")
     print(f"Fake i'mport  {stack.fake.url}/_fake/stats")

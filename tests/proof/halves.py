@@ -12,20 +12,18 @@ import signal
 import subprocess
 import sys
 import time
-import tomllib
 import venv
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import wheels
 from tests.proof.book import Book
 from tests.servers import ROOT, wait_until
 
-PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 INSTALLED = {  # what each installs, and its packages
     "producer": (wheels.MERCHANT, ("iamport_billing",)),
     "web": (f"{wheels.MERCHANT}[web]", ("iamport_billing",)),
@@ -68,12 +66,11 @@ def tracked(folder: Path) -> Path:
 
 
 def wheelhouse(source: Path, folder: Path) -> Path:
-    """Wheels of both distributions and of all that they need, in the versions of requirements.txt."""
-    optional = PROJECT["optional-dependencies"]
-    needed = {*PROJECT["dependencies"], *(one for extra in ("web", "worker", "flower") for one in optional[extra])}
+    """Wheels of both distributions and of all that they need, those of requirements.txt by their hashes."""
+    hashed = ("--require-hashes", "--only-binary", ":all:", "--no-deps", "-r", str(source / "requirements.txt"))
     with ThreadPoolExecutor() as pool:
         built = [pool.submit(wheels.build, name, folder) for name in (wheels.MERCHANT, wheels.WORKER)]
-        pip("wheel", "-w", str(folder), "-c", str(source / "requirements.txt"), *sorted(needed))
+        pip("download", "-d", str(folder), *hashed)
         for one in built:
             one.result()
     return folder
@@ -114,11 +111,11 @@ class Half:
         self._python = self._root / "bin" / "python"
         self._distribution, self._packages = INSTALLED[name]
 
-    def install(self, source: Path, folder: Path) -> None:
+    def install(self, folder: Path) -> None:
         """Install it, from a folder of wheels."""
         self.empty.mkdir(parents=True)
         venv.create(self._root, symlinks=True)
-        offline = ("--no-index", "--no-compile", "--find-links", str(folder), "-c", str(source / "requirements.txt"))
+        offline = ("--no-index", "--no-compile", "--find-links", str(folder))
         pip("install", *offline, *self._distribution.split(), python=self._python)
         try:
             pip("check", python=self._python)

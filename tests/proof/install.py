@@ -88,7 +88,7 @@ def prepare(folder: Path, book: Book) -> dict[str, Half]:
     for name in left_out(source, found):
         book.fail(f"no wheel holds {name}")
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        list(pool.map(lambda half: half.install(source, found), halves.values()))
+        list(pool.map(lambda half: half.install(found), halves.values()))
     return halves
 
 
