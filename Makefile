@@ -82,7 +82,7 @@ up: ## the docker compose stack
 down: ## end the docker compose stack
 	docker compose down
 
-LOCK = $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --only-binary :all: --generate-hashes --no-header
+LOCK = $(BIN)/uv pip compile --quiet --upgrade --universal --fork-strategy fewest --python-version 3.11 --only-binary :all: --generate-hashes --no-header
 lock: install ## write requirements.txt (what users get) and requirements-dev.txt (tests and tools) anew, with hashes
 	$(LOCK) --all-extras --output-file requirements.txt pyproject.toml
 	$(LOCK) --group dev --constraint requirements.txt --output-file requirements-dev.txt
