@@ -206,7 +206,7 @@ def test_no_word_of_an_outcome_steers_the_terminal_that_it_is_printed_on(
     unruly = "a\x1b[2J\x9b2J\u202e\u2028홍"
     job = queue.issue(customer_uid="gildong", card=card)
     written = stage.finish(job, Status.ISSUED).model_copy(update={"pg_provider": unruly})
-    stage.ledger.hset(redis_keys.JOB + job.job_id, "outcome", written.model_dump_json())
+    stage.ledger.set(redis_keys.OUTCOME + job.job_id, written.model_dump_json())
 
     result = run("outcome", job.job_id)
 

@@ -492,7 +492,7 @@ def test_an_empty_file_of_secrets_is_refused(
 ) -> None:
     (tmp_path / "secrets").write_text(content)
 
-    with pytest.raises(SettingsError, match=r"^WEBHOOK_SECRETS_FILE: the file cannot be read \(it is empty\)$"):
+    with pytest.raises(SettingsError, match=r"^WEBHOOK_SECRETS_FILE: the file is empty$"):
         settings_say(WEBHOOK_SECRETS="", WEBHOOK_SECRETS_FILE=str(tmp_path / "secrets"))
 
 

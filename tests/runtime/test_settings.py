@@ -56,7 +56,7 @@ def test_file_that_cannot_be_read_is_refused_without_its_path(tmp_path: Path) ->
 def test_empty_file_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "secret").write_text(content)
 
-    with pytest.raises(SettingsError, match=r"^IMP_SECRET_FILE: the file cannot be read \(it is empty\)$"):
+    with pytest.raises(SettingsError, match=r"^IMP_SECRET_FILE: the file is empty$"):
         from_files({"IMP_SECRET_FILE": str(tmp_path / "secret")}, ["IMP_SECRET"])
 
 
