@@ -61,8 +61,8 @@ web: install ## the card page in a real browser; needs chromium and npm
 	npm ci --ignore-scripts --no-audit --no-fund --prefix tests/web
 	$(BIN)/python -m pytest tests/web -n 2 --dist loadfile
 
-fuzz: install ## a million mutated jobs and envelopes; the last line is one JSON object
-	@$(BIN)/python -m tests.fuzz
+fuzz: install ## a million mutated jobs and envelopes, card numbers (NUMBERS=1000000) to redact; the last line is one JSON object
+	@$(BIN)/python -m tests.fuzz $(if $(NUMBERS),--numbers $(NUMBERS))
 
 audit: install ## ask an advisory service about every pinned package; findings are explained in .ci/audit.toml
 	@$(BIN)/python -m tests.audit

@@ -7,7 +7,9 @@ import logging
 import re
 import traceback
 
-DIGIT_RUN = re.compile(r"\d(?:(?:[^\w\[\]()]|_){0,4}\d){4,}")
+from .card_numbers import DIGIT, without_card_numbers
+
+DIGIT_RUN = re.compile(rf"{DIGIT}(?:(?:[^\w\[\]()]|_){{0,4}}{DIGIT}){{4,}}")
 MESSAGE_LENGTH = 300
 SEPARATORS = frozenset(" -._/\t\u00a0")
 
@@ -30,11 +32,6 @@ _JOSE = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*){
 _TOKEN = re.compile(r"\b[0-9a-f]{40}\b")  # an access token's form; also that of a script's digest, which is no loss
 _PASSWORD = re.compile(r"(://[^/\s:@]*:)[^\s@]{1,200}@")
 _PRIVATE = re.compile(r"""(["']d\\*["']\s*:\s*\\*["'])[A-Za-z0-9_-]{20,}""")  # of a private JWK
-_UUID_OR_CARD = re.compile(
-    r"\b([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\b"
-    rf"|(?<![0-9a-f])\d(?>(?:{_ESCAPE}|[^\w:]|_){{0,4}}+\d){{12,}}+",  # possessive: nothing to try twice
-    re.IGNORECASE,
-)
 
 
 def in_one_line(text: str) -> str:
@@ -45,8 +42,9 @@ def in_one_line(text: str) -> str:
 def scrub(text: str | None) -> str | None:
     """A gateway's message without its digit runs, ready to be kept.
 
-    Runs of five digits or more, with up to four other characters than letters and brackets between two of them, become
-    ``*``: card numbers, birth dates, business numbers, telephone numbers. Gateway codes (``F113``, ``[2116]``) stay.
+    Card numbers in every form, and runs of five digits or more, with up to four other characters than letters and
+    brackets between two of them, become ``*``: birth dates, business numbers, telephone numbers. Gateway codes
+    (``F113``, ``[2116]``) stay.
 
     Args:
         text: what i'mport sent, or None.
@@ -56,7 +54,7 @@ def scrub(text: str | None) -> str | None:
     """
     if text is None:
         return None
-    return DIGIT_RUN.sub("*", in_one_line(text))[:MESSAGE_LENGTH]
+    return DIGIT_RUN.sub("*", without_card_numbers(in_one_line(text), "*"))[:MESSAGE_LENGTH]
 
 
 def mask_card_number(text: str | None) -> str | None:
@@ -75,13 +73,13 @@ def mask_card_number(text: str | None) -> str | None:
 def redact(text: str) -> str:
     """A line of a log without what must not be in one, whoever wrote it.
 
-    Replaced by ``***``: runs of 13 digits or more with or without separators (job ids stay), values of card, holder and
-    credential fields by name, tokens, JWE and JWS, passwords in URLs.
+    Replaced by ``***``: card numbers in every form (:mod:`.card_numbers`; job ids stay), values of card, holder and
+    credential fields by name, tokens (40 hex digits), JWE and JWS, passwords in URLs.
     """
     text = _PASSWORD.sub(r"\1***@", _BEARER.sub(r"\1***", text))
     text = _NAMED.sub(lambda match: f"{match[1]}{match[2]}{match[3] or ''}***{match[3] or ''}", text)
     text = _TOKEN.sub("***", _PRIVATE.sub(r"\1***", _JOSE.sub("***", text)))
-    return _UUID_OR_CARD.sub(lambda match: match[1] or "***", text)
+    return without_card_numbers(text, "***")
 
 
 class Redacting(logging.Formatter):

@@ -1,7 +1,9 @@
 """A short run, attacks that no vector can hold, and proof that what is planted is found."""
 
+import re
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from tests.fuzz.doors import ENVELOPE, JOB, Doors, Input
 from tests.fuzz.forging import FORGERIES
 from tests.fuzz.genuine import ENVELOPES, JOBS, Envelope, Job
 from tests.fuzz.mutants import LARGE_EVERY, LARGEST, mutant
+from tests.fuzz.numbers import NAMES
+from tests.fuzz.ordinary import KINDS
+from tests.fuzz.redacting import redacted
 from tests.fuzz.tally import CPU_LIMIT_MS, MEMORY_LIMIT_MB, run
 from tests.vectors import label, read_vectors
 from tests.vectors.attacks import BOMB
@@ -129,6 +134,21 @@ def test_planted_weakness_is_found(
     tally = run(doors, seed=1, numbers=[*range(3000), *large])
 
     assert what in {finding.what for finding in tally.findings}
+
+
+def test_20000_card_numbers_in_running_text_are_redacted_and_ordinary_text_is_not() -> None:
+    tally = redacted(seed=20270115, numbers=range(20_000))
+
+    assert (tally.missed.total(), tally.failed) == (0, False)
+    assert len(NAMES) >= 30
+    assert set(tally.ordinary) == set(KINDS)
+
+
+@pytest.mark.parametrize(
+    "weakness", [lambda text: text, lambda text: re.sub("[0-9]{4}", "*", text)], ids=["misses all", "eats all"]
+)
+def test_redaction_that_misses_numbers_or_eats_ordinary_text_fails(weakness: Callable[[str], str]) -> None:
+    assert redacted(1, range(500), weakness).failed
 
 
 def test_finding_is_kept_so_that_it_can_be_handed_in_again(tmp_path: Path) -> None:

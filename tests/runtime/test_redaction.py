@@ -2,11 +2,13 @@ import logging
 import re
 import sys
 import time
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from producer.runtime.card_numbers import DIGIT
 from producer.runtime.redaction import MESSAGE_LENGTH, Redacting, mask_card_number, redact, scrub
 
 SEPARATORS = ["", " ", "-", ".", ",", "_", "/", "·", "\t", "\n", "\u00a0", "\u200b", " - ", "--", "  ", ", ", "\r\n"]
@@ -144,6 +146,57 @@ def test_lines_of_a_log_are_redacted_whoever_wrote_them(line: str, redacted: str
     assert redact(line) == redacted
 
 
+WIDE = "".join(f"\\uff1{digit}" for digit in "4242424242424242")
+HIDDEN = {
+    "after a to f": "ref4242424242424242",
+    "after %2f": "%2f4242424242424242",
+    "as a UUID": "42424242-4242-4242-4242-424242424242",
+    "in a UUID of a version": "42424242-4242-4242-a1b2-c3d4e5f6a7b8",
+    "at the end of a UUID": "00000000-0000-0000-4242-424242424242",
+    "colons": "4242:4242:4242:4242",
+    "circled": "④②④②④②④②④②④②④②④②",
+    "escaped": WIDE,
+    "escaped twice": WIDE.replace("\\", "\\\\"),
+    "escaped bytes": r"\xef\xbc\x94" * 16,
+    "in a URL": "%EF%BC%94" * 16,
+    "of HTML": "&#52;&#x32;" * 8,
+    "digit by digit": "4 2 " * 8,
+    "in other groups": "37828 22463 10005",
+    "in groups of several sizes": "4242-424 242.424242",
+    "with its code": "4242 4242 4242 4242 12/31 123",
+}
+
+
+@pytest.mark.parametrize("text", HIDDEN.values(), ids=HIDDEN)
+def test_no_spelling_of_a_card_number_is_left(text: str) -> None:
+    redacted = redact(f"i'mport said: {text}!")
+
+    assert not any(half in redacted for half in (text[: len(text) // 2], text[len(text) // 2 :]))
+    assert "42" not in redacted
+    assert "***" in redacted
+    assert "4242" not in (scrub(f"i'mport said: {text}!") or "")
+
+
+def test_every_digit_of_unicode_can_be_one_of_a_card_number() -> None:
+    digits = [one for one in map(chr, range(sys.maxunicode)) if unicodedata.digit(one, None) is not None]
+
+    assert all(re.fullmatch(DIGIT, one) for one in digits)
+    assert {redact(one * 13) for one in digits} == {"***"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "b3f0d7a1-1234-4123-8123-123456789abc", "8f14e45fceea467a8123456789012345", "1764000000.1234567",
+        "2026-11-23 11:59:01,123", "2026-11-23T11:59:01.123456+09:00", "1764000000123-0",
+        "127.0.0.1:45678 -> 10.0.0.12:6379", "0.5234567890123456",
+        "gildong_20261123_0001", "99,000 KRW", "번호 1234 5678", "4242-24", "100%",
+    ],
+)  # fmt: skip
+def test_ordinary_text_is_left_alone(text: str) -> None:
+    assert redact(f"it was {text}, and so on") == f"it was {text}, and so on"
+
+
 @given(st.text(max_size=60), st.text("0123456789", min_size=13, max_size=19), st.sampled_from(["", " ", "-", ".", "/"]))
 def test_no_card_number_is_left_in_a_line(before: str, digits: str, separator: str) -> None:
     grouped = separator.join(digits[i : i + 4] for i in range(0, len(digits), 4))
@@ -152,7 +205,12 @@ def test_no_card_number_is_left_in_a_line(before: str, digits: str, separator: s
 
 
 @pytest.mark.parametrize(
-    "text", ["eyJ" * 20_000, 'birth="' * 20_000, "1 " * 50_000, "://a:" * 20_000, "birth" + "\\" * 50_000]
+    "text",
+    [
+        *("eyJ" * 20_000, 'birth="' * 20_000, "1 " * 50_000, "://a:" * 20_000, "birth" + "\\" * 50_000),
+        *("4\0" * 50_000, "4" + "\0" * 50_000, "%34" * 30_000, "&#52;" * 20_000, r"\uff14" * 20_000, "4 42 x" * 20_000),
+        *("a1-" * 30_000, "a1b2c3d4" * 12_000, "1.2." * 20_000, "\\" * 50_000 + "u0034", "%\0" * 30_000),
+    ],
 )
 def test_a_hostile_line_is_redacted_in_no_time(text: str) -> None:
     began = time.process_time()
