@@ -1,7 +1,8 @@
 """Logs: structlog for our lines, the same form for everybody else's; JSON unless somebody watches.
 
-Must never be given a request, a card or an answer: what is logged is named, field by field, where it happens. Should
-somebody else's line hold one all the same, it is redacted: the last thing that happens to every line.
+Must never be given a request, a card or an answer: what is logged is named, field by field, where it happens, and
+libraries that are given them say nothing at any level. Should somebody else's line hold one all the same, it is
+redacted: the last thing that happens to every line.
 """
 
 import atexit
@@ -24,6 +25,8 @@ NOISY = (
     "celery.worker.strategy",
     "celery.app.trace",
 )  # a line at receipt and one at the end of each task; ours says more
+# These may quote what i'mport or a broker sent: urllib3 warns with the lines of a header that it cannot read.
+SILENT = ("urllib3", "requests", "http", "kombu", "amqp")
 LINES_LIMIT, FLUSH_S = 10_000, 2.0
 
 
@@ -93,6 +96,16 @@ def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace:
         logging.getLogger("worker").critical("uncaught", exc_info=(kind, error, trace))
 
 
+def _quieten() -> None:
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in SILENT:
+        silent = logging.getLogger(name)
+        silent.setLevel(logging.CRITICAL + 1)
+        silent.handlers[:] = [logging.NullHandler()]  # those below may have levels of their own: they end here
+        silent.propagate = False
+
+
 def set_up_logs(level: int) -> None:
     """Send every log line to stderr.
 
@@ -121,8 +134,7 @@ def set_up_logs(level: int) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level or logging.INFO)
-    for name in NOISY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    _quieten()
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

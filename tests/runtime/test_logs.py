@@ -4,6 +4,8 @@ import json
 import re
 import textwrap
 
+import pytest
+
 from tests.servers import run_python
 
 TIMESTAMP = re.compile(r'(?<="timestamp": ")[0-9T:.-]+Z(?=")')  # in which any two digits come by chance
@@ -22,6 +24,18 @@ def test_others_lines_are_redacted_before_they_are_escaped() -> None:
 
     assert json.loads(line)["event"].startswith("form:\nbirth=***")
     assert not any(secret in line for secret in ("900101", "77", "4242"))
+
+
+@pytest.mark.parametrize("name", ["urllib3.connection", "requests", "http.client", "kombu.transport.redis", "amqp"])
+def test_libraries_that_could_quote_an_answer_say_nothing_at_any_level(name: str) -> None:
+    lines = written(f"""
+        logging.getLogger("{name}").setLevel(logging.DEBUG)
+        for level in (logging.DEBUG, logging.WARNING, logging.CRITICAL):
+            logging.getLogger("{name}").log(level, "quoted")
+        logging.getLogger("worker").debug("still heard")
+    """)
+
+    assert [json.loads(line)["event"] for line in lines] == ["still heard"]
 
 
 def test_a_line_that_cannot_be_made_is_not_printed_with_its_arguments() -> None:

@@ -1,12 +1,16 @@
 """The HTTP client against the fake i'mport: what leaves, and what is known of it afterwards."""
 
 import contextlib
+import json
+import re
 import socket
 import socketserver
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
@@ -18,7 +22,8 @@ from producer.contract.job import Job
 from tests.fake_iamport import CARDS, FakeIamport, Fault
 from tests.fake_iamport.faults import Kind as FaultKind
 from tests.ports import dead_port
-from tests.worker.cycles import left_in_cycles
+from tests.servers import run_python
+from tests.worker.cycles import kept_texts, left_in_cycles
 from tests.worker.leases import JOB_ID
 from worker.iamport import http
 from worker.iamport.answer import Answer, Health
@@ -233,6 +238,46 @@ def test_a_redirect_is_not_followed() -> None:
         answer = IamportClient(url).issue(job(), card(), "token")
 
     assert (answer.status, answer.was_sent) == (307, True)
+
+
+def test_a_text_that_only_a_cache_of_urllib_keeps_is_found() -> None:
+    urlsplit(f"https://edge.example/pay?n={time.time_ns()}")
+
+    assert kept_texts(re.compile("https://edge[.]example/pay[?]n=[0-9]{19}"))
+
+
+HEADS = {
+    "a redirect": b"Location: https://edge.example/pay?n=%b",
+    "a cookie": b"Set-Cookie: n=%b; Path=/; Expires=%b",
+    "no header": b"X-Fine: 1\r\n%b is no header",
+    "a name that is none": b"%b x: 1\r\nX-Fine: 1",
+    "a type": b"Content-Type: text/html; charset=%b",
+    "a date": b"Date: %b\r\nRetry-After: %b",
+}
+
+
+def head_with(number: bytes, form: bytes) -> bytes:
+    return b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n" + form.replace(b"%b", number) + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("form", HEADS.values(), ids=HEADS)
+def test_nothing_of_an_answers_head_is_logged_at_any_level_or_stays_in_memory(form: bytes) -> None:
+    code = r"""
+        import logging, re, sys
+        from producer.runtime.logs import set_up_logs
+        from tests.worker.cycles import kept_texts
+        from worker.iamport.client import IamportClient
+        set_up_logs(logging.DEBUG)
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.DEBUG)
+        print(IamportClient(sys.argv[1]).find_customer("gildong", "token").status)
+        logging.getLogger("worker").debug("still heard")
+        print(kept_texts(re.compile("4000-0277(?:-[0-9]{4}){2}")))  # which it does not match itself
+    """
+    with raw_server(head_with(b"4000-0277-1234-5678", form), hold=threading.Event()) as url:
+        done = run_python("-c", textwrap.dedent(code), url)
+
+    assert done.stdout == "302\nset()\n"
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["still heard"]
 
 
 @pytest.mark.parametrize(
