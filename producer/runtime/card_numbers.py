@@ -22,14 +22,13 @@ measures both sides.
 import html
 import re
 import unicodedata
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Iterable, Iterator
+from itertools import accumulate, islice, takewhile
 
 from ..contract.card_rules import brand_of, luhn_holds
 
 SHORTEST, SHORTEST_HIDDEN, LONGEST = 13, 14, 19  # i'mport's have 14 to 16 digits
 LONGEST_RUN = 400  # characters: nothing that is ordinary has so many without a letter between
-SIZES = range(1, 7)  # of groups of one size
 LENGTHS = {
     "visa": (16, 19),
     "mastercard": (16,),
@@ -39,9 +38,7 @@ LENGTHS = {
     "diners": (14,),
 }
 DISCOVER = ("6011", "644", "645", "646", "647", "648", "649", "65")
-FIRST = "23456789"  # no card of a network or of Korea begins with 0 or 1
 KOREAN = "9"  # of cards that are good in Korea only, and may have no check digit
-GROUPS = (0, 8, 12, 16, 20, 32)  # where those of a UUID begin and end
 
 # Digits of their own kind, which \d is not: unicodedata.digit knows them, unicodedata.decimal does not.
 ODD_DIGITS = (
@@ -52,31 +49,56 @@ DIGIT = rf"[\d{ODD_DIGITS}]"
 
 # What was unescaped is filled up with NULs: every place stays where it is. NULs may stand anywhere.
 _RUN = re.compile(rf"{DIGIT}(?:\0*+(?:(?:[^\w\0]|_)\0*+){{0,4}}+{DIGIT}){{{SHORTEST - 1},}}+\0*+")
+_GROUP = re.compile(rf"{DIGIT}+")
+# Of groups with a space between: 13 digits, fours, and groups of one size with perhaps a shorter one at the end.
+_WRITTEN = re.compile(
+    r"\d{13}|\d{4} \d{4} \d{4} \d|"
+    + "|".join(
+        rf"(?<!\d)[2-9]\d{{{size - 1}}}(?: \d{{{size}}}){{{12 // size - 1}}} \d{{{rest},{size}}}(?!\d)"
+        for size in range(1, 7)
+        for rest in (13 - 12 // size * size,)
+    )
+)
+
 _HEX, _SLASH = "[0-9A-Fa-f]", r"(?<!\\)\\++\0*"
+_MARK = re.compile(r"[\\%&]")
 _ESCAPE = re.compile(
-    rf"{_SLASH}U({_HEX}{{8}})|{_SLASH}u([Dd][89ABab]{_HEX}{{2}})\\++\0*u([Dd][C-Fc-f]{_HEX}{{2}})"
-    rf"|{_SLASH}u({_HEX}{{4}})|{_SLASH}[nrt]|&\0*(?:#[0-9]{{1,7}}|#[Xx]{_HEX}{{1,6}}|[A-Za-z]{{2,8}});"
+    rf"{_SLASH}U{_HEX}{{8}}|{_SLASH}u[Dd][89ABab]{_HEX}{{2}}\\++\0*u[Dd][C-Fc-f]{_HEX}{{2}}|{_SLASH}u{_HEX}{{4}}"
+    rf"|{_SLASH}[nrt]|&\0*(?:#[0-9]{{1,7}}|#[Xx]{_HEX}{{1,6}}|[A-Za-z]{{2,8}});"
 )
 _SIGN = rf"(?:%\0*|{_SLASH}x)"
 _NEXT = rf"{_SIGN}[89ABab]{_HEX}"
 _BYTES = re.compile(
-    rf"{_SIGN}[CDcd]{_HEX}{_NEXT}|{_SIGN}[Ee]{_HEX}{_NEXT}{_NEXT}|{_SIGN}[Ff][0-7]{_NEXT}{_NEXT}{_NEXT}|{_SIGN}{_HEX}{{2}}"
+    rf"{_SIGN}[CDcd]{_HEX}{_NEXT}|{_SIGN}[Ee]{_HEX}(?:{_NEXT}){{2}}|{_SIGN}[Ff][0-7](?:{_NEXT}){{3}}|{_SIGN}{_HEX}{{2}}"
 )
-_BYTE = re.compile(rf"({_HEX}{{2}})\Z|({_HEX}{{2}})(?=[%\\])")
+_BYTE = re.compile(rf"[%x]\0*({_HEX}{{2}})")
 
-_LETTERS = r"(?=[0-9]*[A-Fa-f][0-9]*[A-Fa-f])"
 _ZONE = r"(?:Z|[+-]\d\d:?\d\d)"
 _TIME = rf"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-6]\d(?:[.,]\d{{3}}(?:\d{{3}}){{0,2}}(?!\d)|\.\d{{1,9}}(?={_ZONE}))?)?"
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _ORDINARY = re.compile(
     rf"(?:(?<![^\W_])|(?<=%{_HEX}{{2}}))(?={_HEX})(?:"  # apart, or behind an escape that is none any more
     rf"(?P<id>(?:{_HEX}{{8}}-{_HEX}{{4}}-[1-8]{_HEX}{{3}}-[89ABab]{_HEX}{{3}}-{_HEX}{{12}}"
-    rf"|{_LETTERS}(?:{_HEX}{{64}}|{_HEX}{{32}}))(?![^\W_]))|(?P<odd>{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}(?![^\W_]))"
+    rf"|(?=[0-9]*[A-Fa-f][0-9]*[A-Fa-f])(?:{_HEX}{{64}}|{_HEX}{{32}}))(?![^\W_]))"
+    rf"|(?P<odd>{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}(?![^\W_]))"
     rf"|(?:19|20)\d\d-[01]\d-[0-3]\d(?:[T ]{_TIME}{_ZONE}?)?(?!\d|:\d)|(?<!:){_TIME}(?!\d|:\d)"
     r"|(?<!\.)(?:1[4-9]|2[01])\d{8}\.\d{1,9}(?!\d)|(?:1[4-9]|2[01])\d{11}-\d{1,6}(?![\d-])"
     rf"|(?<!\.)(?:{_OCTET}\.){{3}}{_OCTET}(?::\d{{1,5}})?(?![.:]?\d)|(?<!\.)0\.\d{{13,20}}(?!\d))",
     re.ASCII,
 )
+_EARLY = (0, 8)  # where one of Korea's may begin in an id: further on, too many would by chance
+_WINDOWS = {  # where one may begin and end in an id of that length: at an edge of it, or of a UUID's groups
+    edges[-1]: sorted(
+        {
+            (begin, begin + length)
+            for length in range(SHORTEST_HIDDEN, LONGEST + 1)
+            for edge in edges
+            for begin in (edge, edge - length)
+            if 0 <= begin <= edges[-1] - length
+        }
+    )
+    for edges in ((0, 8, 12, 16, 20, 32), (0, 64))
+}
 
 
 def without_card_numbers(text: str, mask: str) -> str:
@@ -98,36 +120,28 @@ def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def _levels(text: str) -> Iterator[str]:
-    """The text as it is, and unescaped once and twice, all of one length."""
-    level = _ESCAPE.sub(_character, text) if "\\" in text or "&" in text else text
-    yield level
-    if "\\" in level or "%" in level:
-        for pattern, decode in ((_BYTES, _byte), (_ESCAPE, _character), (_BYTES, _byte)):
-            deeper = pattern.sub(decode, level)
-            if deeper != level:
-                level = deeper
-                yield level
+def _levels(text: str) -> Iterable[str]:
+    """The text unescaped, in part and as far as it goes, all of one length; as it is where there is no escape."""
+    if _MARK.search(text) is None:
+        return [text]
+    steps = ((_ESCAPE, _character), (_BYTES, _byte)) * 2
+    levels = accumulate(steps, lambda level, step: step[0].sub(step[1], level), initial=text)
+    return dict.fromkeys(islice(levels, 1, None))
 
 
 def _character(match: re.Match[str]) -> str:
-    wide, high, low, short = match.groups()
-    if high:
-        text = (bytes.fromhex(high) + bytes.fromhex(low)).decode("utf-16-be")
-    elif wide or short:
-        number = int(wide or short, 16)
-        text = chr(number) if number <= 0x10FFFF else ""
+    plain = match[0].replace("\0", "")
+    if plain[0] == "&":
+        text = html.unescape(plain)
     else:
-        text = html.unescape(match[0].replace("\0", "")) if match[0][0] == "&" else " "
+        escapes = re.sub(r"\\+", r"\\", plain).encode().decode("unicode_escape", "replace")
+        text = escapes.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text.ljust(len(match[0]), "\0") if len(text) == 1 else match[0]
 
 
 def _byte(match: re.Match[str]) -> str:
-    raw = bytes.fromhex("".join(one or other for one, other in _BYTE.findall(match[0])))
-    try:
-        text = raw.decode() if len(raw) > 1 else raw.decode("latin-1")
-    except UnicodeDecodeError:
-        return match[0]
+    raw = bytes.fromhex("".join(_BYTE.findall(match[0])))
+    text = raw.decode(errors="replace") if len(raw) > 1 else raw.decode("latin-1")
     # A percent sign may stand before a number: %42 stays, where it would be a letter.
     return match[0] if text.isascii() and text.isalpha() else text.ljust(len(match[0]), "\0")
 
@@ -137,7 +151,7 @@ def _found(level: str) -> Iterator[tuple[int, int]]:
         return
     for match in _RUN.finditer(_ORDINARY.sub(_judged, level)):
         run = match[0].replace("\0", "")
-        if len(run) > LONGEST_RUN or _holds_card([_plain(one) for one in re.findall(rf"{DIGIT}+", run)]):
+        if len(run) > LONGEST_RUN or _holds_card(list(map(_plain, _GROUP.findall(run)))):
             yield match.span()
 
 
@@ -154,51 +168,27 @@ def _judged(match: re.Match[str]) -> str:
 
 
 def _hides_card(digits: str) -> bool:
-    edges = GROUPS if len(digits) == GROUPS[-1] else (0, len(digits))
-    for length in range(SHORTEST_HIDDEN, LONGEST + 1):
-        for begin in {*edges, *(edge - length for edge in edges if edge > length)}:
-            number = digits[begin : begin + length]
-            if number.isdecimal() and _is_card(number) and (number[0] != KOREAN or begin in GROUPS[:2]):
-                return True  # Korean ones further on come by chance too often
-    return False
+    numbers = ((begin, digits[begin:end]) for begin, end in _WINDOWS[len(digits)])
+    return any(_is_card(number) and (number[0] != KOREAN or begin in _EARLY) for begin, number in numbers)
 
 
 def _holds_card(groups: list[str]) -> bool:
-    sizes = [len(one) for one in groups]
-    if max(sizes) >= SHORTEST:
-        return True
-    if any(a >= 4 and (b, c) == (4, 4) for a, b, c in zip(sizes, sizes[1:], sizes[2:-1], strict=False)):
-        return True
-    return _is_even(groups) or _has_check_digit(groups)
-
-
-def _is_even(groups: list[str]) -> bool:
-    """Groups of one size, and perhaps a shorter one at the end."""
-    at = 0
-    for size, members in groupby(map(len, groups)):
-        end = at + len(list(members))
-        rest = len(groups[end]) if end < len(groups) and len(groups[end]) < size else 0
-        firsts = range(at, end - (SHORTEST - rest - 1) // size)  # of groups that have enough behind them
-        if size in SIZES and any(groups[first][0] in FIRST for first in firsts):
-            return True
-        at = end
-    return False
+    return _WRITTEN.search(" ".join(groups)) is not None or _has_check_digit(groups)
 
 
 def _has_check_digit(groups: list[str]) -> bool:
-    for at in range(len(groups)):
-        number = ""
-        for group in groups[at:]:
-            number += group
-            if len(number) > LONGEST:
-                break
-            if len(number) >= SHORTEST and _is_card(number):
-                return True
-    return False
+    return any(
+        _is_card(number)
+        for at in range(len(groups))
+        for number in takewhile(lambda number: len(number) <= LONGEST, accumulate(groups[at : at + LONGEST]))
+    )
 
 
-def _is_card(digits: str) -> bool:
-    if digits[:1] == KOREAN:
-        return len(digits) == 16
-    lengths = (16,) if digits.startswith(DISCOVER) else LENGTHS.get(brand_of(digits[:4]), ())
-    return len(digits) in lengths and luhn_holds(digits)
+def _is_card(text: str) -> bool:
+    """True for 14 digits or more that a card of a network may have, or one of Korea's own."""
+    if len(text) < SHORTEST_HIDDEN or not text.isdecimal():
+        return False
+    if text[0] == KOREAN:
+        return len(text) == 16
+    lengths = (16,) if text.startswith(DISCOVER) else LENGTHS.get(brand_of(text), ())
+    return len(text) in lengths and luhn_holds(text)
