@@ -247,6 +247,7 @@ def test_a_text_that_only_a_cache_of_urllib_keeps_is_found() -> None:
 
 
 HEADS = {
+    "a reason": b"X-Fine: 1",
     "a redirect": b"Location: https://edge.example/pay?n=%b",
     "a cookie": b"Set-Cookie: n=%b; Path=/; Expires=%b",
     "no header": b"X-Fine: 1\r\n%b is no header",
@@ -257,7 +258,7 @@ HEADS = {
 
 
 def head_with(number: bytes, form: bytes) -> bytes:
-    return b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n" + form.replace(b"%b", number) + b"\r\n\r\n"
+    return b"HTTP/1.1 302 %b\r\nContent-Length: 0\r\n%b\r\n\r\n" % (number, form.replace(b"%b", number))
 
 
 @pytest.mark.parametrize("form", HEADS.values(), ids=HEADS)
@@ -269,7 +270,8 @@ def test_nothing_of_an_answers_head_is_logged_at_any_level_or_stays_in_memory(fo
         from worker.iamport.client import IamportClient
         set_up_logs(logging.DEBUG)
         logging.getLogger("urllib3.connectionpool").setLevel(logging.DEBUG)
-        print(IamportClient(sys.argv[1]).find_customer("gildong", "token").status)
+        client = IamportClient(sys.argv[1])
+        print(client.find_customer("gildong", "token").status)
         logging.getLogger("worker").debug("still heard")
         print(kept_texts(re.compile("4000-0277(?:-[0-9]{4}){2}")))  # which it does not match itself
     """

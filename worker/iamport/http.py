@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPMessage
 from typing import Any
 
 import requests
@@ -161,6 +162,9 @@ class _Watched:
     def getresponse(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 — as http.client
         response = super().getresponse(*args, **kwargs)  # type: ignore[misc]
         self.used_at = since_boot()
+        # http.client holds its last response while the connection is idle: without its words, which urllib3 has copied.
+        held = response._original_response  # noqa: SLF001
+        held.headers, held.msg, held.reason = HTTPMessage(), HTTPMessage(), ""
         return response
 
     def close(self) -> None:
