@@ -27,15 +27,19 @@ PLAIN = [
     "-c",
     "32",
     "-l",
-    "INFO",
-]  # INFO: it says when it is ready
+    "DEBUG",
+]
 
 
 class Control(NamedTuple):
-    """How many cards were found in a worker without lock-down; None where the system keeps no core for us."""
+    """How many cards were found in a worker without lock-down, and what of them in its log.
+
+    ``core`` is None where the system keeps no core for us.
+    """
 
     memory: int
     core: int | None
+    logs: set[Hit]
 
 
 def examine(folder: Path, tag: int, cards: int) -> Control:
@@ -54,7 +58,8 @@ def examine(folder: Path, tag: int, cards: int) -> Control:
         found = owners(needles.find(piece) for core in cores for piece in places.file(core))
         for core in cores:
             core.unlink()
-    return Control(len(memory), len(found) if cores else None)
+        logs = set().union(*(needles.find(piece) for piece in places.files([scene.folder / "logs"])))
+    return Control(len(memory), len(found) if cores else None, logs)
 
 
 def enqueue(scene: Scene, tag: int, indexes: Iterable[int]) -> None:

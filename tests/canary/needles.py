@@ -70,6 +70,16 @@ def canary(tag: int, index: int) -> Canary:
     )
 
 
+def wide(digits: str) -> str:
+    """As Korean keyboards type them."""
+    return digits.translate(str.maketrans("0123456789", "".join(chr(0xFF10 + digit) for digit in range(10))))
+
+
+def circled(digits: str) -> str:
+    """Each in a circle of its own."""
+    return digits.translate(str.maketrans("0123456789", "⓪①②③④⑤⑥⑦⑧⑨"))
+
+
 class _Form(NamedTuple):
     kind: str
     name: str
@@ -98,6 +108,10 @@ def _grouped(separator: str) -> Callable[[str], bytes]:
     return lambda digits: separator.join(digits[at : at + 4] for at in range(0, len(digits), 4)).encode()
 
 
+def _spelled(script: Callable[[str], str], encode: Callable[[str], bytes]) -> Callable[[str], bytes]:
+    return lambda digits: encode(script(digits))
+
+
 UTF8 = _codec("utf-8")
 ESCAPES: dict[str, Callable[[str], bytes]] = {
     "json": _escaped,
@@ -114,6 +128,9 @@ def _forms() -> Iterator[_Form]:
     for name, encode in ESCAPES.items():
         yield _Form("name", name, encode)
     yield _Form("mail", "text", UTF8)
+    for script in (wide, circled):
+        for name in ("json", "json twice", "url", "utf-8", "utf-16-le"):
+            yield _Form("number", f"{script.__name__}, {name}", _spelled(script, ESCAPES[name]))
     in_base64 = {
         "name": {"utf-8": UTF8, "json": _escaped},
         "mail": {"text": UTF8},

@@ -6,17 +6,26 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from celery import Celery
 
 from producer.contract import redis_keys
-from tests.canary.needles import Canary
+from tests.canary.needles import Canary, circled, wide
 from tests.canary.places import Place
-from tests.canary.stage import Flower, Scene, page
+from tests.canary.stage import Flower, Scene, in_uuid, page
 from tests.servers import wait_until
 
 WRITES = "import os,sys; f=open('gone','wb',0); f.write(sys.stdin.buffer.read()); f.close(); os.unlink('gone')"
+HOLDS = "import sys; text = sys.stdin.readline(); print(len(text), flush=True); sys.stdin.readline()"
+LOGGED: dict[str, Callable[[str], str]] = {
+    "colons": ":".join,
+    "a UUID": in_uuid,
+    "behind letters": "%2fref{}".format,
+    "circled": circled,
+    "escaped": lambda number: json.dumps(wide(number)),
+}
 SENDS = "import socket,sys; a,b=socket.socketpair(); a.sendall(sys.stdin.buffer.read())"
 
 
@@ -26,7 +35,8 @@ def leaks(scene: Scene, flower: Flower) -> dict[str, Callable[[Canary], None]]:
         "files_written": lambda one: _run(scene, "planted-file", WRITES, one),
         "sockets_and_pipes": lambda one: _run(scene, "planted-socket", SENDS, one),
         "files_left": lambda one: _note(scene, "planted.json", json.dumps(one.members())),
-        "logs": lambda one: _log(scene, one),
+        "logs": lambda one: _log(scene, repr(one.members())),
+        **{f"logs, {name}": partial(_spelled_log, scene, spell) for name, spell in LOGGED.items()},
         "exceptions": lambda one: _note(scene, "logs/merchant.log", f"InvalidCard: birth={one.birth!r}, {one.name}"),
         "queue_and_ledger": lambda one: _in_every_type(scene, one),
         "vault": lambda one: _in_vault(scene, one),
@@ -49,11 +59,26 @@ def _note(scene: Scene, name: str, text: str) -> None:
         file.write(text + "\n")
 
 
-def _log(scene: Scene, one: Canary) -> None:
-    """As a careless log line would show a request's body."""
+def _log(scene: Scene, text: str) -> None:
+    """As a careless log line would show a request's body, or the line of a head."""
     handler = logging.FileHandler(scene.folder / "logs" / "planted.log", encoding="utf-8")
-    handler.emit(logging.makeLogRecord({"msg": "sent %r", "args": (one.members(),)}))
+    handler.emit(logging.makeLogRecord({"msg": "sent %s", "args": (text,)}))
     handler.close()
+
+
+def _spelled_log(scene: Scene, spell: Callable[[str], str], one: Canary) -> None:
+    _log(scene, spell(one.number))
+
+
+def holder(scene: Scene, one: Canary) -> int:
+    """A process that holds a card in its memory; its id."""
+    process = scene.spawn(f"holder-{one.place}", ["-c", HOLDS])
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(one.members()).encode() + b"\n")
+    process.stdin.flush()
+    process.stdout.readline()
+    return process.pid
 
 
 def _in_every_type(scene: Scene, one: Canary) -> None:

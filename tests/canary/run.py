@@ -36,7 +36,10 @@ RETRIED: tuple[Literal["lost_answer", "reset", "server_error", "rate_limit", "to
 POISON = range(RESERVED, RESERVED + 20)
 PLANTED = range(RESERVED + 100, RESERVED + 200)
 # Where poison may lie: it was pushed into a queue, and stays in the buffers of who reads and writes that.
-IN_MEMORY = {"worker_memory", "redis_memory", "producer_memory", "producer_command_memory"}
+AT_LOGIN, AT_LOOK_UP = "worker_memory_at_login", "worker_memory_at_look_up"
+IN_WORKERS = ("worker_memory", AT_LOGIN, AT_LOOK_UP)
+IN_MEMORY = {*IN_WORKERS, "redis_memory", "producer_memory", "producer_command_memory"}
+LOST = 4  # answers before the look-ups that are not answered
 MAY_HOLD_POISON = {"files_written", "files_left", "sockets_and_pipes", "queue_and_ledger", *IN_MEMORY}
 MAY_HOLD_SEALED = {"sockets_and_pipes", *IN_MEMORY}  # not on a disk, sealed or not
 SOON_S, PATIENCE_S = 2.0, 600.0
@@ -47,7 +50,7 @@ class Plan(NamedTuple):
 
     Args:
         cards: that go through.
-        in_hand: of these, how many are in hand when the workers crash.
+        in_hand: of these, how many are in hand when the workers crash; as many wait for a token, and for look-ups.
         threads: of each of the two worker processes.
         is_full: TLS to Redis where there is one that can, and the cost of the lock-down.
         leak: plant this leak with a canary of the run's own, so that the run must fail.
@@ -108,6 +111,7 @@ class Run:
             self.everything_happens()
             self.tell("the memory of every process")
             found, at_once = self.memory()
+            found |= self.while_waiting | {"control_logs": self.control.logs}
             exercised = self.exercised()
             planted_in = self.plant()
             self.tell("every other place")
@@ -116,7 +120,7 @@ class Run:
             found |= places.search(self.places_on_disk(), self.needles)
             cores = len(places.cores(self.scene))
         apart = {name: len(owners([found.pop(name)])) for name in list(found) if name.startswith("producer_")}
-        missed = {name for name, index in planted_in.items() if index not in owners([found[name]])}
+        missed = {name for name, index in planted_in.items() if index not in owners([found[name.partition(",")[0]]])}
         del found["planted_metrics"]
         leaked = {name: self.leaked(name, hits) for name, hits in found.items()}
         return {
@@ -154,6 +158,8 @@ class Run:
         port = self.metrics.split(":")[2].split("/")[0]
         self.worker = self.scene.worker([*options, "--events", "--log-level", "DEBUG"], processes=2, METRICS_PORT=port)
         self.merchant = Told(self.scene, self.tag)
+        self.is_root = is_readable(self.worker.process.pid)
+        self.holders = [planted.holder(self.scene, canary(self.tag, PLANTED[-2]))]
 
     def everything_happens(self) -> None:
         """Crashes first: what they left comes back while the control runs. The bulk last, for the memory's sake."""
@@ -162,12 +168,14 @@ class Run:
         self.jobs = self.crash()
         self.tell("a worker without lock-down")
         self.control = control.examine(self.folder, self.tag, plan.cards)
-        self.tell("successes, declines, retries, mistakes, poison")
+        self.tell("cards that wait for a token, and for look-ups")
+        self.while_waiting = {AT_LOGIN: self.at_login(), AT_LOOK_UP: self.at_look_up()}
+        self.tell("successes, declines, retries, redirects, mistakes, poison")
         for seed, kind in enumerate(RETRIED):
             fake.add_fault(Fault(kind, ISSUES, times=5, probability=0.2, seed=seed, retry_after_s=1))
         self.merchant.do("mistake", range(0, plan.cards, 10))
         self.poison(self.jobs[0])
-        self.jobs += self.merchant.do("enqueue", range(plan.in_hand, plan.cards - 1))
+        self.jobs += self.merchant.do("enqueue", range(3 * plan.in_hand, plan.cards - 1))
         wait_until(lambda: not self.scene.ledger.zcard(redis_keys.OPEN), PATIENCE_S, "the last outcome")
 
     def crash(self) -> list[str]:
@@ -184,6 +192,27 @@ class Run:
         wait_until(lambda: not set(victims) & set(self.worker.pids()), PATIENCE_S, "the end of crashed workers")
         wait_until(lambda: log.read_bytes().count(READY) >= 4, PATIENCE_S, "workers that are back")
         return jobs
+
+    def at_login(self) -> set[Hit]:
+        """What workers hold while i'mport gives no token."""
+        self.scene.fake.expire_tokens()
+        with self.scene.fake.silent_at("POST /users/getToken") as unanswered:
+            jobs = self.merchant.do("enqueue", range(self.plan.in_hand, 2 * self.plan.in_hand))
+            wait_until(lambda: unanswered and 2 * self.leased(jobs) > len(jobs), PATIENCE_S, "jobs without a token")
+            self.jobs += jobs
+            return self.in_workers(AT_LOGIN)[0]
+
+    def at_look_up(self) -> set[Hit]:
+        """What workers hold while i'mport does not say what became of a POST."""
+        self.scene.fake.add_fault(Fault("lost_answer", ISSUES, times=LOST))
+        with self.scene.fake.silent_at("GET /") as unanswered:
+            self.jobs += self.merchant.do("enqueue", range(2 * self.plan.in_hand, 3 * self.plan.in_hand))
+            wait_until(lambda: len(set(unanswered)) >= LOST, PATIENCE_S, "look-ups that are not answered")
+            return self.in_workers(AT_LOOK_UP)[0]
+
+    def leased(self, jobs: list[str]) -> int:
+        """How many jobs are in a worker's hands."""
+        return sum(bool(self.scene.ledger.hget(f"{redis_keys.JOB}{job_id}", "lease")) for job_id in jobs)
 
     def producer_command(self) -> str:
         """``python -m producer issue --wait``, searched while it waits, then aborted; its job's id."""
@@ -208,14 +237,8 @@ class Run:
             queue.lpush(QUEUES[number % len(QUEUES)], rubbish_or_card)
 
     def memory(self) -> tuple[Found, int]:
-        """The workers' first, the moment that the last outcome is there, and once more after two seconds if need be."""
-        self.is_root = is_readable(self.worker.process.pid)
-        workers = self.find_in(self.worker.pids())
-        at_once = len(owners([self.leaked("worker_memory", workers)]))
-        if at_once:
-            with Stopwatch() as watch:
-                wait_until(lambda: watch.own_s >= SOON_S, PATIENCE_S, "the two seconds that are promised")
-            workers = self.find_in(self.worker.pids())
+        """The workers' first, the moment that the last outcome is there."""
+        workers, at_once = self.in_workers("worker_memory")
         stores = [self.scene.queue.pid, self.scene.vault.pid]
         return {
             "worker_memory": workers,
@@ -224,6 +247,18 @@ class Run:
             "producer_memory": self.find_in([self.merchant.process.pid]),
             "producer_command_memory": self.command_memory,
         }, at_once
+
+    def in_workers(self, place: str) -> tuple[set[Hit], int]:
+        """What workers hold, searched once more after two seconds if need be, and how much it was at once."""
+        if self.plan.leak == place:
+            self.holders.append(planted.holder(self.scene, canary(self.tag, 0)))
+        found = self.find_in([*self.worker.pids(), *self.holders])
+        at_once = len(owners([self.leaked(place, found)]))
+        if at_once:
+            with Stopwatch() as watch:
+                wait_until(lambda: watch.own_s >= SOON_S, PATIENCE_S, "the two seconds that are promised")
+            found = self.find_in([*self.worker.pids(), *self.holders])
+        return found, at_once
 
     def find_in(self, pids: list[int]) -> set[Hit]:
         """What the memory of processes holds now."""
@@ -245,12 +280,14 @@ class Run:
             "messages dropped": log.count("message dropped"),
             "debug lines": log.count('"level": "debug"'),
             "tasks in Flower": len(self.flower.tasks()),
+            "heads that quote": self.scene.fake.quoted,
+            "redirects": len(self.scene.fake.redirected),
         }
 
     def plant(self) -> dict[str, int]:
         """Plant a leak in each place; which canary lies where."""
         leaks = planted.leaks(self.scene, self.flower)
-        if self.plan.leak is not None:
+        if self.plan.leak is not None and self.plan.leak not in IN_WORKERS:
             leaks[self.plan.leak](canary(self.tag, 0))
         if not self.tracer.works:
             del leaks["files_written"], leaks["sockets_and_pipes"]
@@ -258,7 +295,8 @@ class Run:
         for name, index in indexes.items():
             leaks[name](canary(self.tag, index))
         self.planted_metrics = planted.metrics(canary(self.tag, PLANTED[-1]))
-        return {**indexes, "planted_metrics": PLANTED[-1]}
+        in_workers = dict.fromkeys(IN_WORKERS if self.is_root else (), PLANTED[-2])
+        return {**indexes, **in_workers, "planted_metrics": PLANTED[-1]}
 
     def live_places(self) -> dict[str, Place]:
         queue, vault = self.scene.queue, self.scene.vault

@@ -7,13 +7,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
+from uuid import UUID
 
+from tests.canary.needles import circled, wide
 from tests.canary.tracer import Tracer
 from tests.fake_iamport import FakeIamport
 from tests.fake_iamport.call import Call
@@ -29,18 +33,52 @@ IN_FOLDER = 'cd "$0" && ulimit -c unlimited && exec "$@"'
 class QuotingIamport(FakeIamport):
     """An i'mport that shows numbers whole and quotes card and birth date in every text, over TLS.
 
-    What goes for ``declined-…`` is declined.
+    The numbers stand in texts in many spellings, and in heads: in cookies, and in a line that is no header. What goes
+    for ``declined-…`` is declined; of some cards the first answer is a redirect with the number in its ``Location``.
+
+    Attributes:
+        quoted, redirected: heads that quoted a number, and redirects.
+        unanswered: the paths that waited while it was silent.
     """
 
     def __init__(self) -> None:
         super().__init__(tls=True)
+        self.quoted = 0
+        self.redirected: set[str] = set()
+        self.unanswered: list[str] = []
+        self._silent_at, self._speaks = "", threading.Event()
+        self._speaks.set()
+
+    @contextlib.contextmanager
+    def silent_at(self, path: str) -> Iterator[list[str]]:
+        """Answer nothing at ``METHOD /path…`` for a while; the paths that wait."""
+        self.unanswered, self._silent_at = [], path
+        self._speaks.clear()
+        try:
+            yield self.unanswered
+        finally:
+            self._silent_at = ""
+            self._speaks.set()
 
     def serve(self, call: Call) -> Reply | Cut:
+        if self._silent_at and f"{call.method} {call.path}".startswith(self._silent_at):
+            self.unanswered.append(call.path)
+            self._speaks.wait()
         reply = super().serve(call)
         if not call.text("card_number") or isinstance(reply, Cut) or not reply.body.startswith(b"{"):
             return reply
+        self.quoted += 1
+        number = call.card_number
+        head = f"Set-Cookie: n={number}\r\nX-Ref: ref{number}\r\n{in_uuid(number)} is no header\r\n"
+        if int(number[-3:-1]) % 50 == 7 and number not in self.redirected:
+            self.redirected.add(number)
+            return Reply(302, b"", head=f"Location: https://edge.example/%2f{number}?card={number}\r\n{head}")
+        return replace(self._quoting(call, reply), head=head)
+
+    def _quoting(self, call: Call, reply: Reply) -> Reply:
         members = json.loads(reply.body)
-        quoted = f"{call.text('card_number')}, {call.card_number} ({call.text('birth')})"
+        spelled = ", ".join(spell(call.card_number) for spell in SPELLINGS)
+        quoted = f"{call.text('card_number')}, {call.card_number} ({call.text('birth')}), {spelled}"
         if response := members["response"]:
             response.update(card_number=call.card_number, card_name=f"신한 {quoted}", unlisted=call.body)
             if "declined" in call.text("merchant_uid"):
@@ -48,6 +86,18 @@ class QuotingIamport(FakeIamport):
         if "declined" in call.path or not response:
             members.update(code=-1, message=f"[F113] {quoted}", response=None)
         return replace(reply, body=json.dumps(members, ensure_ascii=False).encode())
+
+
+def in_uuid(number: str) -> str:
+    """A number of 16 digits in the form of a UUID."""
+    return str(UUID(hex=f"{number}a1b2c3d4e5f6a7b8"))
+
+
+SPELLINGS: tuple[Callable[[str], str], ...] = (
+    *(":".join, "ref{}".format, "%2f{}".format, in_uuid, wide, circled),
+    lambda number: json.dumps(wide(number)),
+    lambda number: quote(wide(number)),
+)
 
 
 @cache

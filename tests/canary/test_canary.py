@@ -12,7 +12,7 @@ import pytest
 
 from producer import Card
 from tests.canary.memory import memory_of
-from tests.canary.needles import RESERVED, Canary, Needles, canary
+from tests.canary.needles import RESERVED, Canary, Needles, canary, circled, wide
 from tests.canary.run import failures
 from tests.servers import run_python
 
@@ -28,6 +28,14 @@ def ascii_json(one: Canary) -> str:
 
 def korean_json(one: Canary) -> str:
     return json.dumps(one.members(), ensure_ascii=False, separators=(",", ":"))
+
+
+def quote_bytes(text: str) -> bytes:
+    return quote(text).encode()
+
+
+def json_bytes(text: str) -> bytes:
+    return json.dumps(text).encode()
 
 
 ENCODINGS: dict[str, Callable[[Canary], bytes]] = {
@@ -67,13 +75,21 @@ def test_base64_is_found_at_every_alignment(
     assert {(hit.owner, hit.kind) for hit in found} == {(36, kind) for kind in ("number", "business", "name", "mail")}
 
 
-@pytest.mark.parametrize("separator", ["", "-", " ", ".", "/", "\0", "\xa0", " - ", "%20", "%2D"])
+@pytest.mark.parametrize("separator", ["", "-", ":", " ", ".", "/", "\0", "\xa0", " - ", "%20", "%2D"])
 def test_number_is_found_whatever_separates_its_digits(separator: str) -> None:
     digits = PRIVATE.number
     groups = separator.join(digits[at : at + 4] for at in range(0, 16, 4))
 
     assert {(33, "number", "digits")} == NEEDLES.find(f"99{groups}99".encode())
     assert {(33, "number", "digits")} == NEEDLES.find(separator.join(digits).encode())
+
+
+@pytest.mark.parametrize("script", [wide, circled])
+@pytest.mark.parametrize("encode", [str.encode, quote_bytes, json_bytes, lambda text: json_bytes(json.dumps(text))])
+def test_number_is_found_in_other_digits(script: Callable[[str], str], encode: Callable[[str], bytes]) -> None:
+    found = NEEDLES.find(b"%2f" + encode(script(PRIVATE.number)) + b"\x00")
+
+    assert {(hit.owner, hit.kind) for hit in found} == {(33, "number")}
 
 
 @pytest.mark.parametrize("separator", ["-", " "])
@@ -173,5 +189,5 @@ def test_short_form_finds_no_card_data_but_what_was_planted() -> None:
     figures = json.loads(done.stdout.splitlines()[-1])
     assert figures["failed"] == []
     assert done.returncode == 0
-    assert len(figures["planted_found"]) >= 9
+    assert len(figures["planted_found"]) >= 14
     assert set(figures["hits"].values()) == {0}

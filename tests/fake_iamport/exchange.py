@@ -19,7 +19,13 @@ HTML = "text/html"
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer as bytes; ``drip_s`` is the pause after each byte of the body, ``date`` the ``Date`` header's."""
+    """An answer as bytes.
+
+    Args:
+        drip_s: the pause after each byte of the body.
+        date: the ``Date`` header's.
+        head: more lines of the head, each ended, well-formed or not.
+    """
 
     status: int
     body: bytes
@@ -28,6 +34,7 @@ class Reply:
     drip_s: float = 0.0
     code: int | None = None
     date: str | None = None
+    head: str = ""
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class Wire:
             head += f"Retry-After: {reply.retry_after}\r\n"
         if reply.date is not None:
             head += f"Date: {reply.date}\r\n"
-        raw = f"{head}Connection: keep-alive\r\n\r\n".encode()
+        raw = f"{head}Connection: keep-alive\r\n{reply.head}\r\n".encode()
         if not reply.drip_s:
             self._sock.sendall(raw + reply.body)
             return
