@@ -251,5 +251,5 @@ def test_webhooks_that_nothing_would_sign_are_refused(monkeypatch: pytest.Monkey
     monkeypatch.setenv("WEBHOOK_URL", "https://example.com/")
     monkeypatch.setenv("WEBHOOK_SECRETS", " ")
 
-    with pytest.raises(SettingsError, match="^WEBHOOK_SECRETS: must be whsec_"):
+    with pytest.raises(SettingsError, match=r"^WEBHOOK_SECRETS: must be whsec_"):
         WebhookSettings.from_env()
