@@ -13,7 +13,7 @@ from tests.canary.run import FULL, QUICK, run
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--quick", is_flag=True, help="The short form: 150 cards, no measurement of cost; under 60 s.")
+@click.option("--quick", is_flag=True, help="The short form: 150 cards, no measurement of cost; about a minute.")
 @click.option("--plant", "leak", metavar="PLACE", help="Plant a leak in a place: the run must fail.")
 def main(leak: str | None, *, quick: bool) -> None:
     """Distinct cards go through the whole stack; then everything is searched for them."""

@@ -41,6 +41,7 @@ def kept_texts(pattern: re.Pattern[str]) -> set[str]:
     while left:
         inner = [one for one in gc.get_referents(*left) if id(one) not in seen]
         seen.update(map(id, inner))
-        found.update(one for one in inner if isinstance(one, str) and pattern.search(one))
-        left = [one for one in inner if not isinstance(one, str | bytes | int | float) and not gc.is_tracked(one)]
+        # By type: isinstance asks an object for its class, and Celery's proxies answer by reading settings.
+        found.update(one for one in inner if type(one) is str and pattern.search(one))
+        left = [one for one in inner if not gc.is_tracked(one) and type(one) in {tuple, dict, frozenset}]
     return found
