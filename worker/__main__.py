@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ from worker.start_check import check_stores
 from worker.supervisor import supervise
 
 WORKER_EXTRA = frozenset({"prometheus_client", "requests", "urllib3"})  # what we import of it
+OPERATORS = ("jobs",)
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -28,7 +30,20 @@ def _producer_name(_context: click.Context, _option: click.Parameter, name: str 
     return name
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The commands below, and an operator's, which are loaded when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), *OPERATORS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in OPERATORS:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = getattr(import_module("worker.operator.cli"), cmd_name)
+        return found
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Workers that turn sealed cards into i'mport billing keys."""
 

@@ -138,6 +138,7 @@ class Ledger:
             [
                 *(redis_keys.JOB + lease.job_id, redis_keys.OPEN, redis_keys.OUTCOMES),
                 *(redis_keys.RESULT + lease.job_id, redis_keys.IN_DOUBT, redis_keys.OUTCOME + lease.job_id),
+                redis_keys.ENDED + outcome.status,
             ],
             *(lease.job_id, lease.delivery, text, celery_result(outcome, text), self._kept_s),
             *(_counts_from(outcome), outcome.attempts),
@@ -147,6 +148,7 @@ class Ledger:
             str(outcome.status) if outcome.status in {Status.PAID, Status.IN_DOUBT} else "",
             *(LOOK_UPS + early_look_ups(self._doubt_s / LOOK_UPS), self._doubt_s / LOOK_UPS),
             *(ASKED_AFTER_S[0], redis_keys.CUSTOMER_OPEN),
+            *(redis_keys.CUSTOMER_ENDED, redis_keys.ORDER_ENDED, redis_keys.ENDED_OF_ONE, redis_keys.ENDED_OF_STATUS),
         )
         if not in_force:
             return None

@@ -3,7 +3,7 @@
 ::
 
     DIR/redis/ledger.acl    users of the server of queue and ledger: worker, producer, migrator, flower, listener
-                            (webhooks), limits (the card page's counts)
+                            (webhooks), limits (the card page's counts), operator (jobs and what is asked about them)
     DIR/redis/vault.acl     users of the vault: worker, producer, migrator
     both                    health (may ask whether the server answers, without a password), doctor (reads settings,
                             users and figures, no data), admin (everything, for you alone)
@@ -78,6 +78,7 @@ def _each(*prefixes: str) -> str:
 
 
 OPEN_SETS = _each(redis_keys.FRESH, redis_keys.CUSTOMER_OPEN, redis_keys.ORDER_OPEN)
+ENDED_LISTS = _each(redis_keys.CUSTOMER_ENDED, redis_keys.ORDER_ENDED, redis_keys.ENDED)
 SEQUENCES = _each(redis_keys.CUSTOMER, redis_keys.ORDER)
 
 # %R~: a merchant's own Celery may wait for a result with AsyncResult.
@@ -113,6 +114,7 @@ LEDGER = {
                 "hget hmget hgetall hexists hset hdel expire del",
             ),
             Right(f"{redis_keys.OUTCOMES} {redis_keys.RECONCILED}", "xadd"),
+            Right(ENDED_LISTS, "lpush ltrim expire"),
             Right(
                 f"{redis_keys.SWEEPER} {redis_keys.SWEPT} {redis_keys.FULL} {redis_keys.REWRITTEN}",
                 "get set del pttl exists",
@@ -141,6 +143,16 @@ LEDGER = {
             Right(redis_keys.WEBHOOK_INTAKE, "get set expire"),
             Right(f"{redis_keys.WEBHOOK_DUE} {redis_keys.WEBHOOK_FAILED}", "zadd zrem zrange zrangebyscore zcard"),
             Right(_each(redis_keys.WEBHOOK), "expire hset hget hmget hincrby rpush lrem lindex"),
+        ),
+    ),
+    "operator": Role(
+        f"{CONNECT} {SCRIPTS}",
+        (
+            Right(f"%R~{redis_keys.JOB}*", "hmget"),
+            Right(f"%R~{redis_keys.OUTCOME}*", "get"),
+            Right(" ".join(f"%R~{key}" for key in f"{redis_keys.OPEN} {OPEN_SETS}".split()), "zrange zcard"),
+            Right(" ".join(f"%R~{key}" for key in ENDED_LISTS.split()), "lrange"),
+            Right(f"%R~{redis_keys.OUTCOMES}", "xrevrange"),
         ),
     ),
     "flower": Role(
@@ -173,7 +185,7 @@ VAULT = {
 }
 
 
-NOT_FOR = {("flower", "ledger"), ("listener", "broker"), ("limits", "broker")}
+NOT_FOR = {("flower", "ledger"), ("listener", "broker"), ("limits", "broker"), ("operator", "broker")}
 BOTH = {
     "doctor": Role(
         f"{CONNECT} +time +info +config|get +acl|getuser +acl|dryrun", (Right(f"%R~{redis_keys.SWEEPER}", "exists"),)

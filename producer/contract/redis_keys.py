@@ -31,6 +31,10 @@ key                                holds                                        
                                    a payment of the order ended so; ``until``, i'mport's
                                    instant up to which its records are not of later jobs
 ``billing:order-open:{m…uid}``     sorted set of its open job ids by sequence              with the last of them
+``billing:customer-ended:{uid}``   list of the ids of its newest 20 finished jobs            7 days after the last
+``billing:order-ended:{m…uid}``    the same of an order                                      7 days after the last
+``billing:ended:{status}``         list of the ids of the newest 1,000 jobs that ended so,   never
+                                   for an operator who looks for them
 ``billing:envelope:{sha256}``      the job id that an envelope was accepted for            with the envelope's ``exp``
 ``billing:kids``                   hash: kid to ``accepted_at`` of the newest job sealed    never
                                    to it
@@ -107,6 +111,9 @@ CUSTOMER = "billing:customer:"
 CUSTOMER_OPEN = "billing:customer-open:"
 ORDER = "billing:order:"
 ORDER_OPEN = "billing:order-open:"
+CUSTOMER_ENDED = "billing:customer-ended:"
+ORDER_ENDED = "billing:order-ended:"
+ENDED = "billing:ended:"
 ENVELOPE = "billing:envelope:"
 WEBHOOK = "billing:webhook:"
 WEBHOOK_LINE = "billing:webhook:line:"
@@ -132,3 +139,4 @@ TOKEN = "billing:token:"  # noqa: S105 — a key's name
 
 KEPT_S = 7 * 86400
 SEALED_GRACE_S = 60
+ENDED_OF_ONE, ENDED_OF_STATUS = 20, 1000  # ids of finished jobs that are kept to be found

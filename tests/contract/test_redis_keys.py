@@ -4,7 +4,10 @@ from hypothesis import strategies as st
 
 from producer.contract import redis_keys
 
-FROM_OUTSIDE = {"CUSTOMER", "CUSTOMER_OPEN", "ORDER", "ORDER_OPEN", "LIMITS", "MIGRATION_RECORD", "WEBHOOK_LINE"}
+FROM_OUTSIDE = {
+    *("CUSTOMER", "CUSTOMER_OPEN", "CUSTOMER_ENDED", "ORDER", "ORDER_OPEN", "ORDER_ENDED"),
+    *("LIMITS", "MIGRATION_RECORD", "WEBHOOK_LINE"),
+}
 NAMES = st.text("abopnX019_.@:+=~-", min_size=1, max_size=80) | st.sampled_from(
     ("open", "X:open", "open:X", "line:X", "lock", "due")
 )

@@ -159,18 +159,8 @@ def test_the_table_is_what_the_acl_files_say() -> None:
 
 def test_only_workers_write_outcomes_and_nobody_else_deletes_anything_of_the_ledger() -> None:
     said = [redis_keys.OUTCOME + "x", redis_keys.RESULT + "x", redis_keys.OUTCOMES, redis_keys.RECONCILED]
-    reads = {
-        "get",
-        "mget",
-        "exists",
-        "xread",
-        "xreadgroup",
-        "xack",
-        "xautoclaim",
-        "xpending",
-        "xclaim",
-        "xgroup|create",
-    }
+    streams = ("xread", "xrevrange", "xreadgroup", "xack", "xautoclaim", "xpending", "xclaim", "xgroup|create")
+    reads = {"get", "mget", "exists", *streams}
     takes_away = {"del", "unlink", "hdel", "zrem", "srem", "set", "setex", "rename", "expire", "rpop", "brpop", "lrem"}
     for one in rights.from_document():
         if one.user == "worker" or one.server == "vault":

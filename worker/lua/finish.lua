@@ -2,7 +2,7 @@
 -- Write the outcome of a job, once and everywhere: its own key, stream, Celery's result; and wake who waited for it.
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:outcomes   4 celery-task-meta-{job_id}   5 billing:in_doubt
---       6 billing:outcome:{job_id}
+--       6 billing:outcome:{job_id}   7 billing:ended:{status}
 -- ARGV  1 job_id   2 delivery   3 outcome (JSON)   4 Celery's result (JSON)   5 how long it is kept (seconds)
 --       6 from whom the outcome counts: anybody (it says what i'mport did), last (it says that i'mport refused the last
 --         POST, and counts unless there was another one since), holder   7 attempts that it speaks of
@@ -11,6 +11,7 @@
 --         (Unix seconds of i'mport; empty text if that is not known)   14 paid, in_doubt or empty text
 --       15 look-ups that must find nothing before a POST counts as not applied   16 seconds between them
 --       17 when to ask i'mport again about a job that ends in doubt (seconds from now)   18 prefix of the customers' open jobs
+--       19, 20 prefixes of the customers' and of the orders' finished jobs   21, 22 how many of one, and of a status, are kept
 -- Gives the outcome in force: this one, or the one that was written before. Empty text when another delivery has the
 -- job and must say.
 
@@ -31,6 +32,18 @@ redis.call('ZREM', KEYS[2], ARGV[1])
 
 if ARGV[14] == 'in_doubt' and tonumber(ARGV[7]) > 0 then
   redis.call('ZADD', KEYS[5], instant(now + tonumber(ARGV[17])), ARGV[1])
+end
+
+local function keep_id(list, most)
+  redis.call('LPUSH', list, ARGV[1])
+  redis.call('LTRIM', list, 0, most - 1)
+end
+keep_id(KEYS[7], tonumber(ARGV[22]))
+for key, of in pairs({[ARGV[19]] = job[2], [ARGV[20]] = job[8]}) do
+  if of and of ~= '' then
+    keep_id(key .. of, tonumber(ARGV[21]))
+    redis.call('EXPIRE', key .. of, ARGV[5])
+  end
 end
 
 -- Who waits for this one and can go on now is taken up.

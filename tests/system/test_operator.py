@@ -1,0 +1,58 @@
+"""An operator's commands, as the Redis user ``operator``, beside real workers."""
+
+import json
+import subprocess
+from typing import Any
+
+from producer import BillingQueue, Card, Job
+from tests.fake_iamport import CARDS, made_up
+from tests.servers import run_python
+from tests.stack import Stack
+
+
+def operate(stack: Stack, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with the ledger's URL and nothing else."""
+    stores = {"LEDGER_URL": stack.stores("operator")["LEDGER_URL"]}
+    done = run_python("-m", "worker", *arguments, environ={**stores, "COLUMNS": "240", **environ})
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def listed(stack: Stack, *arguments: str) -> list[dict[str, Any]]:
+    done = operate(stack, "jobs", "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def denied(stack: Stack) -> set[str]:
+    return {entry["object"] for entry in stack.queue.client().acl_log() if entry["username"] == "operator"}
+
+
+def issue(queue: BillingQueue, uid: str, name: str = "visa", **how: Any) -> Job:
+    return queue.issue(customer_uid=uid, card=Card(**CARDS[name].fields()), **how)
+
+
+def test_jobs_are_shown_to_the_operators_own_user_and_no_card_with_them(stack: Stack, queue: BillingQueue) -> None:
+    stack.worker()
+    done, declined = issue(queue, "gildong"), issue(queue, "cheolsu", "bad_number")
+    for job in (done, declined):
+        queue.wait(job.job_id, 60)
+    paid = queue.onetime(merchant_uid="order-1", amount=1000, name="n", card=Card(**made_up(1)))
+    queue.wait(paid.job_id, 60)
+
+    assert [one["job_id"] for one in listed(stack)] == [paid.job_id, declined.job_id, done.job_id]
+    assert [one["state"] for one in listed(stack, "--customer-uid", "cheolsu")] == ["declined"]
+    assert [one["job_id"] for one in listed(stack, "--merchant-uid", "order-1")] == [paid.job_id]
+    table = operate(stack, "jobs", "--status", "issued").stdout
+    assert (done.job_id in table, "gildong" in table, declined.job_id in table) == (True, True, False)
+    assert CARDS["visa"].card_number not in operate(stack, "jobs", "--json").stdout
+    assert denied(stack) <= {"client|setinfo"}  # which client libraries can do without
+
+
+def test_a_mistake_is_one_line(stack: Stack) -> None:
+    nobody = operate(stack, "jobs", LEDGER_URL=f"redis://nobody:x@127.0.0.1:{stack.queue.port}/1")
+    wrong = operate(stack, "jobs", "--since", "yesterday")
+
+    assert (nobody.returncode, len(nobody.stderr.splitlines())) == (1, 1)
+    assert nobody.stderr.startswith("worker: ledger at ")
+    assert (wrong.returncode, "use a number of seconds" in wrong.stderr) == (2, True)
