@@ -5,6 +5,7 @@
     ProcessError
     ├── SettingsError          one line that names the setting
     └── WorkerError
+        ├── NotPossible        an operator asked for what cannot be done (worker.operator)
         ├── UnknownKid         no key of that id here yet: the job waits
         │   └── UnknownProducer  for a while only: it may be a forgery
         ├── MarkNotKept        the vault did not take the mark of a POST: it must not leave

@@ -35,6 +35,7 @@ from worker.liveness import LEAVE_WITHIN_S, since_boot
 from worker.look_up import Asker, LookUps, SealedCard
 from worker.model import (
     OVERDUE,
+    PAUSED,
     Delivered,
     End,
     Lease,
@@ -250,6 +251,8 @@ class Issuance:
             raise NotNow(Snooze(backoff_s(lease.attempts + 1), VAULT_SILENT)) from None
         if attempt is None:
             raise NotNow(NotOurs())
+        if attempt == PAUSED:  # its next claim waits for the end
+            raise NotNow(Snooze(SECOND_S, "paused"))
         if attempt == OVERDUE:  # one that is doubtful is looked up a last time
             too_late = End(Status.EXPIRED, lease.reason or "deadline")
             raise NotNow(Snooze(0.0, LOOK_UP, "presumed") if lease.is_doubtful else too_late)

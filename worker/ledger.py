@@ -14,7 +14,7 @@ from producer.runtime.errors import StoreUnavailable
 from producer.runtime.redis_store import Script, Stores
 from worker.errors import MarkNotKept
 from worker.iamport.verdict import Judged
-from worker.model import LOOK_UPS, OVERDUE, Doubtful, JobName, Lease, NotClaimed, Snooze, early_look_ups
+from worker.model import LOOK_UPS, OVERDUE, PAUSED, Doubtful, JobName, Lease, NotClaimed, Snooze, early_look_ups
 from worker.result import KEY_NOT_STORED, celery_result
 
 CLAIM, SENT, HOLD, WAIT, FINISH, KEEP, DOUBTFUL, NOTE_RECONCILED = (
@@ -31,7 +31,7 @@ SURE_ANSWERS = {Status.DECLINED, Status.INVALID, Status.MISCONFIGURED}
 CLAIMED_FIELDS = (
     *("now", "operation", "customer_uid", "merchant_uid", "sequence", "accepted_at", "expires_at", "attempts"),
     *("claims", "sent_at", "reason", "kid", "first_sent_at", "doubtful", "look_ups", "answer", "transients", "digest"),
-    *("newer_applied", "known_until", "order_ended"),
+    *("newer_applied", "known_until", "order_ended", "given_up"),
 )
 
 
@@ -69,9 +69,10 @@ class Ledger:
         """
         prefixes = (redis_keys.FRESH, redis_keys.PASSED, redis_keys.CUSTOMER, redis_keys.JOB)
         orders = (redis_keys.ORDER, redis_keys.ORDER_OPEN)
+        others = (RECOVERY, redis_keys.CUSTOMER_OPEN, redis_keys.PAUSE, redis_keys.PAUSED)
         keys = [redis_keys.JOB + job_id, redis_keys.OPEN, redis_keys.FRONT, redis_keys.OUTCOME + job_id]
         every_s = self._doubt_s / LOOK_UPS
-        arguments = (job_id, delivery, CLAIM_LEASE_S, *prefixes, every_s, *orders, RECOVERY, redis_keys.CUSTOMER_OPEN)
+        arguments = (job_id, delivery, CLAIM_LEASE_S, *prefixes, every_s, *orders, *others)
         answer = self._stores.local.run(CLAIM, keys, *arguments)
         word = answer[0].decode()
         if word != "claimed":
@@ -85,17 +86,17 @@ class Ledger:
             now: i'mport's clock, Unix seconds, not ahead of it.
 
         Returns:
-            Which attempt it is; None if the job is in other hands, ``OVERDUE`` if its deadline has passed: then it must
-            not be sent.
+            Which attempt it is; None if the job is in other hands, ``OVERDUE`` if its deadline has passed, ``PAUSED``
+            during a pause: then it must not be sent.
 
         Raises:
             MarkNotKept: the vault did not take it; it must not be sent.
         """
         keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN]
-        arguments = (lease.job_id, lease.delivery, self._call_lease_s, f"{now:.3f}", lease.attempts)
+        arguments = (lease.job_id, lease.delivery, self._call_lease_s, f"{now:.3f}", lease.attempts, redis_keys.PAUSE)
         word, *rest = self._stores.local.run(SENT, keys, *arguments)
         if word != 1:
-            return OVERDUE if word else None
+            return {2: OVERDUE, 3: PAUSED}.get(word)
         attempt, first_sent_at, left_s = int(rest[0]), rest[1].decode(), float(rest[2])
         mark = f"{attempt} {first_sent_at} {int(lease.is_doubtful)}"
         try:
@@ -238,6 +239,7 @@ def _lease(job_id: str, delivery: str, text: list[str], every_s: float, held_sin
         order_ended=known["order_ended"],
         transients=int(known["transients"] or 0),
         digest=known["digest"],
+        is_given_up=bool(known["given_up"]),
         held_since=held_since,
     )
 

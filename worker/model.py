@@ -9,7 +9,7 @@ from producer.contract.job import Job
 from producer.contract.outcome import Outcome, Status
 from worker.iamport.verdict import Judged
 
-OVERDUE = 0  # what mark_sent gives in place of an attempt once the deadline has passed
+OVERDUE, PAUSED = 0, -1  # what mark_sent gives in place of an attempt once the deadline has passed; during a pause
 LastPost = Literal["unsent", "doubt", "presumed"]
 PermitState = Literal["granted", "later", "no_request", "store_down"]
 
@@ -53,6 +53,7 @@ class Lease(NamedTuple):
         order_ended: ``paid`` or ``in_doubt`` if another payment of the same order ended so, else empty.
         transients: answers that asked for another try soon.
         digest: of what was asked, all but the card: :meth:`producer.contract.job.Request.digest`.
+        is_given_up: True if an operator asked for its end.
         held_since: monotonic seconds of this process at ``claimed_at``.
         is_request_lost: True if the vault has no sealed request.
         is_vault_silent: True if the vault did not say.
@@ -83,6 +84,7 @@ class Lease(NamedTuple):
     transients: int
     digest: str
     held_since: float
+    is_given_up: bool = False
     is_request_lost: bool = False
     is_vault_silent: bool = False
 
@@ -171,9 +173,8 @@ class NotClaimed(NamedTuple):
     """No lease.
 
     Args:
-        reason: ``unknown``, ``finished``, ``waiting`` (not due, or in other hands) or ``order`` (it waits from now on).
-        name: of one that is finished, or waits from now on.
-        outcome: of one that is finished.
+        reason: ``unknown``, ``finished``, ``waiting`` (not due, or in other hands); from now on ``order``, ``paused``.
+        name, outcome: of one that is finished; the name also of one that waits from now on.
         delay_s: seconds for which it waits, at most.
     """
 
@@ -185,7 +186,7 @@ class NotClaimed(NamedTuple):
     @property
     def step(self) -> "Snooze | NotClaimed":
         """The end of the delivery."""
-        return Snooze(self.delay_s, self.reason) if self.reason == "order" else self
+        return Snooze(self.delay_s, self.reason) if self.reason in {"order", "paused"} else self
 
 
 class End(NamedTuple):

@@ -15,12 +15,13 @@ from producer.runtime.redis_store import Script, Stores
 from worker.liveness import GIVEN_UP_S
 from worker.room import full_store, memory_of, read_info
 
-ALIVE, DUE, SET_NOTE = (Script("worker", name) for name in ("alive", "due", "note"))
+ALIVE, ASKED, DUE, SET_NOTE = (Script("worker", name) for name in ("alive", "asked", "due", "note"))
 AWAY_S = 2.0  # a ledger that heard nobody for so long was away, or its clock stepped
 SWEEPER_LIFE_S = 3
 LEASE_LIMIT_S = 600.0  # no lease lasts longer
 SETTLE_S = 2.0  # what was overtaken by as many as there are places may so long be on its way from a place to its claim
 EMPTY_S = 5.0  # nothing comes any more from a queue that has been empty for so long
+WOKEN_AT_ONCE = 1000  # of those that waited for a pause
 GUARD_S = 60.0  # a job past its deadline is looked at again after this
 
 
@@ -73,6 +74,11 @@ class OpenJobs:
     def leave(self, process: str) -> None:
         """No sign will come any more, and nothing is held."""
         self._stores.local.call("HDEL", redis_keys.ALIVE, process)
+
+    def carry_out_asked(self) -> None:
+        """Do what operators asked for, and wake what waited for a pause that is over; see ``asked.lua``."""
+        keys = [redis_keys.ASKED, redis_keys.OPEN, redis_keys.PAUSED]
+        self._stores.local.run(ASKED, keys, redis_keys.JOB, redis_keys.PAUSE, WOKEN_AT_ONCE)
 
     def due(
         self, most: int, most_migration: int, places: int, empty_s: Sequence[float], *, has_front: bool

@@ -106,14 +106,17 @@ LEDGER = {
             Right(_each(redis_keys.RESULT), "get mget setex"),
             Right(
                 f"{redis_keys.OPEN} {redis_keys.COMEBACKS} {redis_keys.FRONT} {redis_keys.IN_DOUBT} {OPEN_SETS} "
+                f"{redis_keys.PAUSED} "
                 f"{_each(redis_keys.PASSED)}",
                 "zadd zrem zrange zrangebyscore zremrangebyrank zscore zcard exists del",
             ),
             Right(
-                f"{SEQUENCES} {redis_keys.ALIVE} {redis_keys.LISTENED} {redis_keys.OVERTAKEN} {redis_keys.KIDS}",
+                f"{SEQUENCES} {redis_keys.ALIVE} {redis_keys.LISTENED} {redis_keys.OVERTAKEN} {redis_keys.KIDS} "
+                f"{redis_keys.ASKED}",
                 "hget hmget hgetall hexists hset hdel expire del",
             ),
             Right(f"{redis_keys.OUTCOMES} {redis_keys.RECONCILED}", "xadd"),
+            Right(f"%R~{redis_keys.PAUSE}", "hmget"),
             Right(ENDED_LISTS, "lpush ltrim expire"),
             Right(
                 f"{redis_keys.SWEEPER} {redis_keys.SWEPT} {redis_keys.FULL} {redis_keys.REWRITTEN}",
@@ -150,9 +153,12 @@ LEDGER = {
         (
             Right(f"%R~{redis_keys.JOB}*", "hmget"),
             Right(f"%R~{redis_keys.OUTCOME}*", "get"),
-            Right(" ".join(f"%R~{key}" for key in f"{redis_keys.OPEN} {OPEN_SETS}".split()), "zrange zcard"),
+            Right(" ".join(f"%R~{key}" for key in f"{redis_keys.OPEN} {OPEN_SETS}".split()), "zrange zcard zcount"),
             Right(" ".join(f"%R~{key}" for key in ENDED_LISTS.split()), "lrange"),
             Right(f"%R~{redis_keys.OUTCOMES}", "xrevrange"),
+            Right(redis_keys.PAUSE, "hset hmget"),
+            Right(redis_keys.ASKED, "hset hexists"),
+            Right(redis_keys.AUDIT, "xadd"),
         ),
     ),
     "flower": Role(

@@ -19,7 +19,7 @@ WAITS_FOR_OTHERS_S = 30.0
 REQUEST_GRACE_S = 60.0  # so long may a producer take from acceptance to the vault
 
 TOKEN_AWAITED, TOKEN_REFUSED, VAULT_SILENT, LOOK_UP = "token_awaited", "token_refused", "vault_silent", "look_up"
-VAULT_LOST, EDGE_PAGE, GATEWAY_TROUBLE = "vault_lost", "edge_page", "gateway_trouble"
+OPERATOR, VAULT_LOST, EDGE_PAGE, GATEWAY_TROUBLE = "operator", "vault_lost", "edge_page", "gateway_trouble"
 
 FINAL = {
     Verdict.DECLINED: Status.DECLINED,
@@ -60,6 +60,8 @@ def before_sending(lease: Lease) -> Step | None:
         return End(Status.SUPERSEDED, "newer_card")
     if lease.surely_unsent:
         return _before_first_post(lease)
+    if lease.is_given_up:
+        return End(Status.IN_DOUBT, OPERATOR)
     return End(Status.IN_DOUBT, "quarantined") if lease.claims > CLAIMS_LIMIT else None
 
 
@@ -71,6 +73,8 @@ def _before_first_post(lease: Lease) -> Step | None:
     if lease.order_ended:
         is_paid = lease.order_ended == Status.PAID
         return End(Status.INVALID, "duplicate_merchant_uid") if is_paid else End(Status.IN_DOUBT, "order_in_doubt")
+    if lease.is_given_up:  # one whose request is gone may be in doubt, see Lease.is_look_up
+        return End(Status.IN_DOUBT if lease.is_look_up else Status.EXPIRED, OPERATOR)
     return _overdue(lease) if lease.is_overdue else _without_request(lease)
 
 

@@ -4,8 +4,8 @@ Wakes what is due (a retry, a lease that ran out, a deadline), and publishes ane
 lost once as many later ones of its queue were claimed as all processes have places, or its queue has been empty for a
 while. A backlog that merely waits is left alone, and no more is published than there is room for.
 
-Shows that its process lives, and frees what the dead held. Has new jobs refused while a store is nearly full, and the
-ledger's file written anew after its server was started.
+Carries out what operators ask for. Shows that its process lives, and frees what the dead held. Has new jobs refused
+while a store is nearly full, and the ledger's file written anew after its server was started.
 """
 
 import threading
@@ -99,6 +99,7 @@ class Sweeper:
             self._keep_house()
 
     def _publish_due(self, places: int) -> int:
+        self._jobs.carry_out_asked()
         depths = dict(zip(QUEUES, self._depths(), strict=True))
         room = max(ROOM - depths[RECOVERY], 0)
         for_migrations = self._migration_room if self._has_front else self._migration_room - depths[RECOVERY]

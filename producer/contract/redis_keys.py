@@ -56,6 +56,12 @@ key                                holds                                        
 ``billing:swept``                  when the last sweep was: a clock that steps back shows   never
 ``billing:rewritten``              the start of the ledger's server whose append-only     never
                                    file was written anew
+``billing:pause``                  hash: ``from until by``; while it lasts nothing is POSTed   never
+``billing:paused``                 sorted set of ids of jobs that wait for its end, by         until they were woken
+                                   ``accepted_at``
+``billing:asked``                  hash: by job id what an operator asked for, ``retry`` or    until a sweeper did it
+                                   ``expire``
+``billing:audit``                  stream of what operators did: ``who what job count``        the newest 100,000
 ``billing:full``                   the store that is nearly full, while jobs are refused     when there is room again
 =================================  ======================================================  =========================
 
@@ -93,6 +99,8 @@ Fields of the record (instants in Unix seconds of the ledger's clock):
     as not applied without proof
 ``waits_from`` ``next_at`` ``reason``
     since when it waits, when it is taken up again, and why it waits
+``given_up``
+    set once an operator asked for its end
 ``asked``
     how often i'mport was asked about it after it ended in doubt
 """
@@ -129,6 +137,10 @@ RECONCILED = "billing:reconciled"
 RESULT = "celery-task-meta-"
 SWEEPER = "billing:sweeper"
 SWEPT = "billing:swept"
+PAUSE = "billing:pause"
+PAUSED = "billing:paused"
+ASKED = "billing:asked"
+AUDIT = "billing:audit"
 FULL = "billing:full"
 REWRITTEN = "billing:rewritten"
 
@@ -140,3 +152,4 @@ TOKEN = "billing:token:"  # noqa: S105 — a key's name
 KEPT_S = 7 * 86400
 SEALED_GRACE_S = 60
 ENDED_OF_ONE, ENDED_OF_STATUS = 20, 1000  # ids of finished jobs that are kept to be found
+AUDIT_LENGTH = 100_000

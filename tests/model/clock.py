@@ -19,6 +19,7 @@ SCRIPTS = (
     ledger.WAIT,
     ledger.FINISH,
     open_jobs.ALIVE,
+    open_jobs.ASKED,
     open_jobs.DUE,
     rate_limit.PERMIT_SCRIPT,
     rate_limit.REPORT_SCRIPT,

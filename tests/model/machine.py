@@ -66,6 +66,17 @@ class Machine(RuleBasedStateMachine):
         one = data.draw(st.sampled_from(list(self.world.asked.values())))
         self.world.repeat(one)
 
+    @precondition(lambda self: self.world.asked)
+    @rule(data=st.data(), what=st.sampled_from(("retry", "retry", "expire")))
+    def ask_as_operator(self, data: st.DataObject, what: str) -> None:
+        """An operator brings a job forward, or ends it; the sweeper does it when it comes round."""
+        self.world.ask_as_operator(what, data.draw(st.sampled_from(list(self.world.asked.values()))))
+
+    @rule(seconds=st.sampled_from(SECONDS))
+    def pause_posts(self, seconds: float) -> None:
+        """An operator stops all POSTs for a while."""
+        self.world.pause_posts(seconds)
+
     @precondition(lambda self: self.world.has_messages())
     @rule(fate=FATES)
     def deliver(self, fate: Fate) -> None:

@@ -26,6 +26,7 @@ from worker.liveness import GIVEN_UP_S
 from worker.model import Lease, Snooze
 from worker.open_jobs import AWAY_S, Due, OpenJobs
 from worker.rate_limit import SharedRate
+from worker.retry import OPERATOR
 from worker.settings import WorkerSettings
 from worker.sweeper import Sweeper
 from worker.token_cache import TokenCache
@@ -183,6 +184,15 @@ class World:
         known = self.asked.setdefault(job.job_id, asked)
         assert (known.job.sequence, known.job.expires_at) == (job.sequence, job.expires_at)
         return known
+
+    def ask_as_operator(self, what: str, asked: NewJob) -> None:
+        """An operator's mark: ``retry`` or ``expire``."""
+        self.ledger_store.hset(redis_keys.ASKED, asked.job.job_id, what)
+
+    def pause_posts(self, seconds: float) -> None:
+        """An operator's pause."""
+        now = self.clock.now + self.clock.ahead_s["ledger"]
+        self.ledger_store.hset(redis_keys.PAUSE, mapping={"from": now, "until": now + seconds})
 
     def come_elsewhere(self, asked: NewJob, card: Card) -> None:
         """Another program of the merchant's sends the same order, or the same customer_uid, with another card."""
@@ -392,7 +402,7 @@ class World:
 
     def _judge_shown(self, asked: NewJob, outcome: Outcome) -> None:
         """A payment whose record i'mport showed before the deadline ends paid."""
-        if self.has_clock_stepped or asked.job.merchant_uid is None:
+        if self.has_clock_stepped or asked.job.merchant_uid is None or outcome.code == OPERATOR:
             return
         charges = [entry for entry in self.fake.applied if entry.kind == "payment"]
         mine = [

@@ -5,8 +5,9 @@ import subprocess
 from typing import Any
 
 from producer import BillingQueue, Card, Job
+from producer.contract import redis_keys
 from tests.fake_iamport import CARDS, made_up
-from tests.servers import run_python
+from tests.servers import run_python, wait_until
 from tests.stack import Stack
 
 
@@ -56,3 +57,59 @@ def test_a_mistake_is_one_line(stack: Stack) -> None:
     assert (nobody.returncode, len(nobody.stderr.splitlines())) == (1, 1)
     assert nobody.stderr.startswith("worker: ledger at ")
     assert (wrong.returncode, "use a number of seconds" in wrong.stderr) == (2, True)
+
+
+def held(stack: Stack, *, name: str = "gildong", deadline_s: float = 900) -> tuple[BillingQueue, Job]:
+    """A job that real workers hold back for a pause."""
+    operate(stack, "pause", "--for", "10m", "--yes", "--as", "kim")
+    stack.worker()
+    queue = stack.billing_queue()
+    job = issue(queue, name, deadline_s=deadline_s)
+    wait_until(lambda: [one for one in listed(stack, "--waiting") if one["record"]["reason"] == "paused"], 60)
+    return queue, job
+
+
+def test_nothing_is_sent_during_a_pause_and_all_that_waited_goes_on_after_it(stack: Stack) -> None:
+    queue, job = held(stack)
+    with queue:
+        assert (stack.fake.applied, queue.outcome(job.job_id)) == ([], None)
+
+        done = operate(stack, "resume", "--yes", "--as", "lee")
+
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "resumed")
+        assert queue.wait(job.job_id, 60).status == "issued"
+    entries = [(one[b"who"], one[b"what"], one[b"count"]) for _, one in stack.ledger.xrange(redis_keys.AUDIT)]
+    assert entries == [(b"kim", b"pause", b"0"), (b"lee", b"resume", b"1")]
+    assert operate(stack, "resume", "--yes").stderr == "worker: there is no pause\n"
+    assert denied(stack) <= {"client|setinfo"}
+
+
+def test_a_job_that_an_operator_ends_is_expired_and_a_second_time_is_refused(stack: Stack) -> None:
+    queue, job = held(stack)
+    with queue:
+        done = operate(stack, "expire", job.job_id)
+
+        outcome = queue.wait(job.job_id, 60)
+        assert (outcome.status, outcome.code, done.stdout) == ("expired", "operator", "it ends now\n")
+    again = operate(stack, "expire", job.job_id)
+    assert (again.returncode, again.stderr.startswith("worker: the job is finished (expired)")) == (1, True)
+
+
+def test_what_changes_more_than_one_job_asks_first(stack: Stack) -> None:
+    done = run_python(
+        *("-m", "worker", "pause"), given="n\n", environ={"LEDGER_URL": stack.stores("operator")["LEDGER_URL"]}
+    )
+
+    assert (done.returncode, "0 open jobs wait for 600 s; none will expire by it." in done.stdout) == (1, True)
+    assert not stack.ledger.exists(redis_keys.PAUSE, redis_keys.AUDIT)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_retry_without_a_worker_is_noted(stack: Stack, queue: BillingQueue) -> None:
+    job = issue(queue, "gildong")
+
+    done = operate(stack, "retry", job.job_id)
+
+    assert (done.returncode, done.stdout.startswith("noted: ")) == (0, True)
+    stack.worker()
+    assert queue.wait(job.job_id, 60).status == "issued"

@@ -26,6 +26,8 @@ class JobsOnPaper:
     def leave(self, process: str) -> None:
         self.signs.remove(process)
 
+    def carry_out_asked(self) -> None: ...
+
     def rewrite_after_restart(self) -> bool:
         return False
 

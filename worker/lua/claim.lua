@@ -5,11 +5,12 @@
 -- ARGV  1 job_id   2 delivery   3 lease (seconds)   4 prefix of the fresh sets   5 prefix of the passed sets
 --       6 prefix of the customers' keys   7 prefix of the records   8 seconds between two look-ups that count
 --       9 prefix of the orders' keys   10 prefix of the orders' open jobs   11 the queue `recovery`
---       12 prefix of the customers' open jobs
+--       12 prefix of the customers' open jobs   13 billing:pause (not among the keys: those of a script must be writable)
+--       14 billing:paused
 -- Gives {word, …}: unknown; waiting (not due, or in another delivery's hands); finished, then operation, customer_uid,
--- merchant_uid, sequence, accepted_at and outcome; order (it waits from now on), then the same and for how long; or claimed, then
--- now, the fields of the record that are listed first below, newer_applied, known_until, order_ended (instants as text,
--- Unix seconds; empty text where there is none). A repeat by the same delivery gives the same lease.
+-- merchant_uid, sequence, accepted_at and outcome; order or paused (it waits from now on), then the same and for how long; or
+-- claimed, then now, the fields of the record that are listed first below, newer_applied, known_until, order_ended, given_up
+-- (instants as text, Unix seconds; empty text where there is none). A repeat by the same delivery gives the same lease.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
@@ -17,7 +18,7 @@ local function instant(t) return string.format('%.6f', t) end
 
 local names = {'operation', 'customer_uid', 'merchant_uid', 'sequence', 'accepted_at', 'expires_at', 'attempts', 'claims',
   'sent_at', 'reason', 'kid', 'first_sent_at', 'doubtful', 'look_ups', 'answer', 'transients', 'digest',
-  'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'queue'}
+  'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'queue', 'given_up'}
 local job = {}
 for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do job[names[i]] = value or nil end
 
@@ -55,7 +56,7 @@ end
 
 -- Order. A look-up needs none, and neither does a job that ends here anyway. One that is sent once more after an
 -- unanswered POST goes before all others but the newer ones that are in doubt, too.
-local is_free = mine or job.sent_at or now >= tonumber(job.expires_at)
+local is_free = mine or job.sent_at or job.given_up or now >= tonumber(job.expires_at)
 local newer_applied, known_until, order_ended, wait_until = '', '', '', 0
 local function wait_for(seconds) wait_until = math.max(wait_until, now + seconds) end
 local function is_first_of_its_order(id, merchant_uid)
@@ -112,12 +113,21 @@ if job.merchant_uid ~= '' then
   if order_ended == '' and not is_free and not is_first_of_its_order(ARGV[1], job.merchant_uid) then wait_for(30) end
 end
 
-if wait_until > 0 then -- finishing one of them wakes it earlier
+-- A pause stops what would be POSTed, and not what ends here anyway.
+local reason = 'order'
+local ends_here = order_ended ~= '' or (newer_applied ~= '' and job.merchant_uid == '')
+local pause = redis.call('HMGET', ARGV[13], 'from', 'until')
+if not is_free and not ends_here and within(pause[1], pause[2]) then
+  reason, wait_until = 'paused', tonumber(pause[2])
+  redis.call('ZADD', ARGV[14], job.accepted_at, ARGV[1])
+end
+
+if wait_until > 0 then -- finishing one of them, or the end of the pause, wakes it earlier
   local next_at = instant(math.min(wait_until, tonumber(job.expires_at)))
-  redis.call('HSET', KEYS[1], 'next_at', next_at, 'waits_from', instant(now), 'reason', 'order', 'claims', 0)
+  redis.call('HSET', KEYS[1], 'next_at', next_at, 'waits_from', instant(now), 'reason', reason, 'claims', 0)
   redis.call('HDEL', KEYS[1], 'lease', 'leased_from', 'leased_until')
   redis.call('ZADD', KEYS[2], next_at, ARGV[1])
-  return with_name('order', instant(tonumber(next_at) - now))
+  return with_name(reason, instant(tonumber(next_at) - now))
 end
 
 if not mine then job.claims = redis.call('HINCRBY', KEYS[1], 'claims', 1) end
@@ -130,5 +140,5 @@ redis.call('ZADD', KEYS[2], until_, ARGV[1])
 
 local answer = {'claimed', instant(now)}
 for i = 1, 17 do answer[i + 2] = tostring(job[names[i]] or '') end
-answer[20], answer[21], answer[22] = newer_applied, known_until, order_ended
+answer[20], answer[21], answer[22], answer[23] = newer_applied, known_until, order_ended, job.given_up or ''
 return answer

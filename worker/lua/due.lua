@@ -76,9 +76,9 @@ end
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', instant(now), 'WITHSCORES', 'LIMIT', 0, 1000)
 for i = 1, #due, 2 do
   local id = due[i]
-  local job = redis.call('HMGET', record .. id, 'queue', 'expires_at', 'operation', 'sent_at', 'doubtful')
+  local job = redis.call('HMGET', record .. id, 'queue', 'expires_at', 'operation', 'sent_at', 'doubtful', 'given_up')
   local expires_at = tonumber(job[2]) or 0
-  local is_over = now >= expires_at
+  local is_over = now >= expires_at or job[6]
   local is_comeback = job[1] == name(migration) and not is_over and not job[4] and not job[5]
   if not job[3] then
     redis.call('ZREM', KEYS[1], id) -- there is no such job

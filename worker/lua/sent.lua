@@ -3,8 +3,9 @@
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open
 -- ARGV  1 job_id   2 delivery   3 lease (seconds)   4 i'mport's clock (Unix seconds)   5 attempts, as the worker counts them
--- Gives {1, attempts, first_sent_at, seconds to the deadline}; {0} when another delivery has it, or it is finished, and
--- {2} when its deadline has passed: then it must not be sent.
+--       6 billing:pause (not among the keys: those of a script must be writable)
+-- Gives {1, attempts, first_sent_at, seconds to the deadline}; {0} when another delivery has it, or it is finished,
+-- {2} when its deadline has passed, and {3} during a pause: then it must not be sent.
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
@@ -13,6 +14,8 @@ local function instant(t) return string.format('%.6f', t) end
 local job = redis.call('HMGET', KEYS[1], 'lease', 'leased_until', 'expires_at', 'attempts', 'leased_from')
 if job[1] ~= ARGV[2] or now >= tonumber(job[2]) or now < (tonumber(job[5]) or 0) then return {0} end
 if now >= tonumber(job[3]) then return {2} end
+local pause = redis.call('HMGET', ARGV[6], 'from', 'until')
+if (tonumber(pause[1]) or 0) <= now and now < (tonumber(pause[2]) or 0) then return {3} end
 
 local until_ = instant(now + tonumber(ARGV[3]))
 local attempts = math.max(tonumber(job[4]), tonumber(ARGV[5])) + 1

@@ -1,7 +1,11 @@
 """An operator's commands on a terminal. Tables for people, lines of JSON with ``--json``; an error is one line."""
 
+import getpass
 import json
+import os
 import re
+import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +16,7 @@ from rich.table import Table
 
 from producer.contract.outcome import Status
 from producer.runtime.redis_store import Link
+from worker.operator.actions import EXPIRE, RETRY, NotPossible, Operator
 from worker.operator.queries import OPEN, Asked, Jobs, Seen
 from worker.operator.settings import OperatorSettings
 
@@ -108,3 +113,82 @@ def _table(found: list[Seen], now: float) -> Table:
         until = "" if job.outcome else clock(job.until(now))
         table.add_row(job.job_id, clock(job.accepted_at), *job.about, job.state(now), until, job.why(now))
     return table
+
+
+def asks(command: Callable[..., None]) -> Callable[..., None]:
+    """An action's option ``--as``."""
+    return click.option("--as", "who", default=_login, show_default="the login name", help="Who asks.")(command)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return str(os.getuid())
+
+
+def confirms(command: Callable[..., None]) -> Callable[..., None]:
+    """An action's option ``--yes``: what changes more than one job asks first."""
+    return click.option("--yes", is_flag=True, help="Do not ask.")(command)
+
+
+def operator(who: str) -> Operator:
+    """Whoever asks, at the ledger that the settings say."""
+    return Operator(open_ledger(), who, time.sleep)
+
+
+def sure(words: str, *, yes: bool) -> None:
+    """Go on only if the person says so."""
+    click.echo(words)
+    if not yes:
+        click.confirm("Go on?", abort=True)
+
+
+@click.command()
+@click.option("--for", "seconds", type=Span(), default="600", show_default=True, metavar="S", help="At most a day.")
+@confirms
+@asks
+def pause(seconds: float, who: str, *, yes: bool) -> None:
+    """Stop all calls that issue or pay, for a while, in all workers. Look-ups go on, jobs are accepted."""
+    if not 1 <= seconds <= UNIT_S["d"]:
+        raise click.BadParameter("between 1 second and a day", param_hint="--for")
+    mine = operator(who)
+    held_up = mine.examine_pause(seconds)
+    expire = f"{held_up.will_expire} of them will expire by it" if held_up.will_expire else "none will expire by it"
+    sure(f"{held_up.open_jobs} open jobs wait for {seconds:g} s; {expire}.", yes=yes)
+    click.echo(f"paused until {clock(mine.pause(seconds, held_up.open_jobs))}; python -m worker resume ends it")
+
+
+@click.command()
+@confirms
+@asks
+def resume(who: str, *, yes: bool) -> None:
+    """End the pause now."""
+    mine = operator(who)
+    if mine.paused_until() is None:
+        raise NotPossible("there is no pause")
+    held_up = mine.examine_pause(0).open_jobs
+    sure(f"{held_up} open jobs go on, as fast as the shared rate lets them.", yes=yes)
+    mine.resume(held_up)
+    click.echo("resumed")
+
+
+@click.command()
+@click.argument("job_id")
+@asks
+def retry(job_id: str, who: str) -> None:
+    """Have an open job taken up now, whatever it waits for; what it waits for may make it wait again."""
+    _ask(RETRY, job_id, who, "it is due now")
+
+
+@click.command()
+@click.argument("job_id")
+@asks
+def expire(job_id: str, who: str) -> None:
+    """End an open job that is not in a worker's hands: expired, or in doubt if a call may have gone through."""
+    _ask(EXPIRE, job_id, who, "it ends now")
+
+
+def _ask(what: str, job_id: str, who: str, done: str) -> None:
+    is_done = operator(who).ask(what, job_id)
+    click.echo(done if is_done else f"noted: {done} once a worker's sweeper takes it up; is a worker running?")

@@ -35,6 +35,7 @@ WHY = {
     "vault_lost": "the vault has no request for it",
     "unknown_kid": "no worker has the key that it is sealed or signed with",
     "no_clock": "i'mport's clock is not known yet",
+    "paused": "an operator paused all POSTs",
     "shutdown": "its worker was stopped",
 }
 
