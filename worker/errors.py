@@ -5,7 +5,7 @@
     ProcessError
     ├── SettingsError          one line that names the setting
     └── WorkerError
-        ├── NotPossible        an operator asked for what cannot be done (worker.operator)
+        ├── NotPossible        an operator asked for what cannot be done
         ├── UnknownKid         no key of that id here yet: the job waits
         │   └── UnknownProducer  for a while only: it may be a forgery
         ├── MarkNotKept        the vault did not take the mark of a POST: it must not leave
@@ -29,6 +29,10 @@ class UnknownKid(WorkerError):
 
 class UnknownProducer(UnknownKid):
     """A job is signed with a key that is not here; it may arrive in a moment, if a producer was just added."""
+
+
+class NotPossible(WorkerError):
+    """An operator asked for what cannot be done; says why."""
 
 
 class MarkNotKept(WorkerError):

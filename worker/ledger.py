@@ -71,6 +71,7 @@ class Ledger:
         orders = (redis_keys.ORDER, redis_keys.ORDER_OPEN)
         others = (RECOVERY, redis_keys.CUSTOMER_OPEN, redis_keys.PAUSE, redis_keys.PAUSED)
         keys = [redis_keys.JOB + job_id, redis_keys.OPEN, redis_keys.FRONT, redis_keys.OUTCOME + job_id]
+        keys.append(redis_keys.TRACE + job_id)
         every_s = self._doubt_s / LOOK_UPS
         arguments = (job_id, delivery, CLAIM_LEASE_S, *prefixes, every_s, *orders, *others)
         answer = self._stores.local.run(CLAIM, keys, *arguments)
@@ -92,7 +93,7 @@ class Ledger:
         Raises:
             MarkNotKept: the vault did not take it; it must not be sent.
         """
-        keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN]
+        keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN, redis_keys.TRACE + lease.job_id]
         arguments = (lease.job_id, lease.delivery, self._call_lease_s, f"{now:.3f}", lease.attempts, redis_keys.PAUSE)
         word, *rest = self._stores.local.run(SENT, keys, *arguments)
         if word != 1:
@@ -108,14 +109,14 @@ class Ledger:
 
     def hold(self, lease: Lease) -> bool:
         """Hold a job beyond the end of a call; False if it is in other hands."""
-        keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN]
+        keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN, redis_keys.TRACE + lease.job_id]
         first = f"{lease.first_sent_at:.3f}" if lease.first_sent_at is not None else ""
         known = (lease.attempts, first, int(lease.is_doubtful))
         return bool(self._stores.local.run(HOLD, keys, lease.job_id, lease.delivery, self._call_lease_s, *known))
 
     def wait(self, lease: Lease, wait: Snooze) -> bool:
         """Give a job back for a while; False if another delivery has it."""
-        keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN]
+        keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN, redis_keys.TRACE + lease.job_id]
         answer = wait.answer.to_json() if wait.answer else ""
         arguments = (wait.delay_s, wait.reason, wait.last_post, int(wait.found_nothing), answer, redis_keys.CUSTOMER)
         return bool(self._stores.local.run(WAIT, keys, lease.job_id, lease.delivery, *arguments))
@@ -139,7 +140,7 @@ class Ledger:
             [
                 *(redis_keys.JOB + lease.job_id, redis_keys.OPEN, redis_keys.OUTCOMES),
                 *(redis_keys.RESULT + lease.job_id, redis_keys.IN_DOUBT, redis_keys.OUTCOME + lease.job_id),
-                redis_keys.ENDED + outcome.status,
+                *(redis_keys.ENDED + outcome.status, redis_keys.TRACE + lease.job_id),
             ],
             *(lease.job_id, lease.delivery, text, celery_result(outcome, text), self._kept_s),
             *(_counts_from(outcome), outcome.attempts),

@@ -68,7 +68,7 @@ class OpenJobs:
         keys = [redis_keys.ALIVE, redis_keys.LISTENED, redis_keys.SWEEPER, redis_keys.OPEN, redis_keys.OVERTAKEN]
         keys += [redis_keys.PASSED + queue for queue in QUEUES]
         spans = (GIVEN_UP_S, AWAY_S, SWEEPER_LIFE_S, LEASE_LIMIT_S)
-        answer = self._stores.local.run(ALIVE, keys, process, places, *spans, redis_keys.JOB, *QUEUES)
+        answer = self._stores.local.run(ALIVE, keys, process, places, *spans, redis_keys.JOB, redis_keys.TRACE, *QUEUES)
         return Roll(bool(answer[0]), int(answer[1]), int(answer[2]))
 
     def leave(self, process: str) -> None:
@@ -78,7 +78,7 @@ class OpenJobs:
     def carry_out_asked(self) -> None:
         """Do what operators asked for, and wake what waited for a pause that is over; see ``asked.lua``."""
         keys = [redis_keys.ASKED, redis_keys.OPEN, redis_keys.PAUSED]
-        self._stores.local.run(ASKED, keys, redis_keys.JOB, redis_keys.PAUSE, WOKEN_AT_ONCE)
+        self._stores.local.run(ASKED, keys, redis_keys.JOB, redis_keys.PAUSE, WOKEN_AT_ONCE, redis_keys.TRACE)
 
     def due(
         self, most: int, most_migration: int, places: int, empty_s: Sequence[float], *, has_front: bool
@@ -95,7 +95,7 @@ class OpenJobs:
         keys = [redis_keys.OPEN, redis_keys.SWEPT, redis_keys.OVERTAKEN, redis_keys.COMEBACKS, redis_keys.FRONT]
         keys += [prefix + queue for prefix in (redis_keys.FRESH, redis_keys.PASSED) for queue in QUEUES]
         numbers = (most, most_migration, int(has_front), places, SETTLE_S, EMPTY_S, GUARD_S)
-        answer = self._stores.local.run(DUE, keys, *numbers, redis_keys.JOB, *empty_s, *QUEUES)
+        answer = self._stores.local.run(DUE, keys, *numbers, redis_keys.JOB, redis_keys.TRACE, *empty_s, *QUEUES)
         names = [item.decode() for item in answer]
         return [Due(*names[at : at + 3]) for at in range(0, len(names), 3)]
 

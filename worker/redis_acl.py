@@ -117,6 +117,7 @@ LEDGER = {
             ),
             Right(f"{redis_keys.OUTCOMES} {redis_keys.RECONCILED}", "xadd"),
             Right(f"%R~{redis_keys.PAUSE}", "hmget"),
+            Right(_each(redis_keys.TRACE), "rpush ltrim expire"),
             Right(ENDED_LISTS, "lpush ltrim expire"),
             Right(
                 f"{redis_keys.SWEEPER} {redis_keys.SWEPT} {redis_keys.FULL} {redis_keys.REWRITTEN}",
@@ -154,7 +155,7 @@ LEDGER = {
             Right(f"%R~{redis_keys.JOB}*", "hmget"),
             Right(f"%R~{redis_keys.OUTCOME}*", "get"),
             Right(" ".join(f"%R~{key}" for key in f"{redis_keys.OPEN} {OPEN_SETS}".split()), "zrange zcard zcount"),
-            Right(" ".join(f"%R~{key}" for key in ENDED_LISTS.split()), "lrange"),
+            Right(" ".join(f"%R~{key}" for key in f"{ENDED_LISTS} {redis_keys.TRACE}*".split()), "lrange"),
             Right(f"%R~{redis_keys.OUTCOMES}", "xrevrange"),
             Right(redis_keys.PAUSE, "hset hmget"),
             Right(redis_keys.ASKED, "hset hexists"),

@@ -7,6 +7,8 @@ key                                holds                                        
 =================================  ======================================================  =========================
 ``billing:job:{job_id}``           hash, the job record; fields below                      7 days after its outcome
 ``billing:outcome:{job_id}``       the outcome, JSON; only workers may write it            7 days
+``billing:trace:{job_id}``         list of the newest 30 steps of its life, each a text:       7 days after its outcome
+                                   instant, process, step and what belongs to it
 ``billing:open``                   sorted set of open job ids by ``next_at``               never
 ``billing:fresh:{queue}``          sorted set of ids whose message was not claimed yet, by  never
                                    when it was published; a job's first: ``accepted_at``
@@ -107,6 +109,7 @@ Fields of the record (instants in Unix seconds of the ledger's clock):
 
 JOB = "billing:job:"
 OUTCOME = "billing:outcome:"
+TRACE = "billing:trace:"
 OPEN = "billing:open"
 FRESH = "billing:fresh:"
 PASSED = "billing:passed:"

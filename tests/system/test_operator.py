@@ -113,3 +113,20 @@ def test_a_retry_without_a_worker_is_noted(stack: Stack, queue: BillingQueue) ->
     assert (done.returncode, done.stdout.startswith("noted: ")) == (0, True)
     stack.worker()
     assert queue.wait(job.job_id, 60).status == "issued"
+
+
+def test_a_jobs_life_is_shown_with_the_processes_that_had_it(stack: Stack, queue: BillingQueue) -> None:
+    stack.worker()
+    job = issue(queue, "gildong")
+    queue.wait(job.job_id, 60)
+
+    life = json.loads(operate(stack, "trace", job.job_id, "--json").stdout)
+
+    assert [step["what"] for step in life["steps"]][-3:] == ["claimed", "sent", "ends"]
+    assert len({step["process"] for step in life["steps"]}) == 1
+    assert life["outcome"]["status"] == "issued"
+    shown = operate(stack, "trace", job.job_id).stdout
+    assert ("marked as sent, attempt 1" in shown, "ends issued" in shown) == (True, True)
+    unknown = operate(stack, "trace", "nobody")
+    assert (unknown.returncode, unknown.stderr.startswith("worker: no job of that id is known")) == (1, True)
+    assert denied(stack) <= {"client|setinfo"}

@@ -8,9 +8,10 @@ from producer.contract.outcome import Status
 from producer.runtime.redis_store import Link
 from tests.servers import RedisServer
 from tests.worker.jobs import IMP_NOW, accept, change, claimed, due, end_wait, ended, field, open_jobs, sent
+from worker.errors import NotPossible
 from worker.ledger import Ledger
 from worker.model import PAUSED, Lease, NotClaimed, Snooze
-from worker.operator.actions import NotPossible, Operator, Pausing
+from worker.operator.actions import Operator, Pausing
 from worker.retry import before_sending
 
 LONG_S = 300.0

@@ -5,7 +5,7 @@
 --       6 … billing:passed:{queue} of each queue
 -- ARGV  1 process   2 its places   3 seconds without a sign after which a process is given up   4 gap (seconds): a ledger
 --       that heard nobody for so long was away   5 how long the sweeper's lock lasts (seconds)   6 how far ahead (seconds)
---       a lease may end   7 prefix of the records   8 … the queues
+--       a lease may end   7 prefix of the records   8 prefix of the traces   9 … the queues
 -- Gives {1 if this process sweeps now, else 0; places of all living processes; processes that were given up}.
 
 local time = redis.call('TIME')
@@ -41,12 +41,14 @@ if count > 0 then
     if process and not living[process] then
       redis.call('HSET', ARGV[7] .. id, 'leased_until', instant(now))
       redis.call('ZADD', KEYS[4], instant(now), id)
+      local trace = ARGV[8] .. id
+      if redis.call('RPUSH', trace, string.format('%.3f %s dead', now, process)) > 30 then redis.call('LTRIM', trace, -30, -1) end
     end
   end
   for q = 6, #KEYS do -- what it had popped and not claimed was overtaken by what others claimed since
     local newest = redis.call('ZRANGE', KEYS[q], 0, 0, 'REV', 'WITHSCORES')[2]
-    local before = tonumber(redis.call('HGET', KEYS[5], ARGV[q + 2])) or 0
-    if newest and tonumber(newest) > before then redis.call('HSET', KEYS[5], ARGV[q + 2], newest) end
+    local before = tonumber(redis.call('HGET', KEYS[5], ARGV[q + 3])) or 0
+    if newest and tonumber(newest) > before then redis.call('HSET', KEYS[5], ARGV[q + 3], newest) end
   end
 end
 

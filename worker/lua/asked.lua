@@ -3,7 +3,7 @@
 --
 -- KEYS  1 billing:asked   2 billing:open   3 billing:paused
 -- ARGV  1 prefix of the records   2 billing:pause (not among the keys: those of a script must be writable)
---       3 how many jobs of a pause that is over are woken at once
+--       3 how many jobs of a pause that is over are woken at once   4 prefix of the traces
 --
 -- What is in flight is left alone until it is not. A look-up that comes early for it counts as none.
 
@@ -29,6 +29,8 @@ for i = 1, #asked, 2 do
       if asked[i + 1] == 'expire' then redis.call('HSET', ARGV[1] .. id, 'given_up', 1)
       elseif job[4] then redis.call('HINCRBY', ARGV[1] .. id, 'look_ups', -1) end
       wake(id)
+      local trace = ARGV[4] .. id
+      if redis.call('RPUSH', trace, string.format('%.3f - %s', now, asked[i + 1])) > 30 then redis.call('LTRIM', trace, -30, -1) end
     end
   end
 end

@@ -2,6 +2,7 @@
 -- Claim a job: lease it to one delivery, unless another one has it, its time has not come, or its order is not here.
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:front   4 billing:outcome:{job_id}
+--       5 billing:trace:{job_id}
 -- ARGV  1 job_id   2 delivery   3 lease (seconds)   4 prefix of the fresh sets   5 prefix of the passed sets
 --       6 prefix of the customers' keys   7 prefix of the records   8 seconds between two look-ups that count
 --       9 prefix of the orders' keys   10 prefix of the orders' open jobs   11 the queue `recovery`
@@ -15,6 +16,10 @@
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
+local function note(step)
+  local line = string.format('%.3f %s ', now, string.match(ARGV[2], '^[^:]*')) .. step
+  if redis.call('RPUSH', KEYS[5], line) > 30 then redis.call('LTRIM', KEYS[5], -30, -1) end
+end
 
 local names = {'operation', 'customer_uid', 'merchant_uid', 'sequence', 'accepted_at', 'expires_at', 'attempts', 'claims',
   'sent_at', 'reason', 'kid', 'first_sent_at', 'doubtful', 'look_ups', 'answer', 'transients', 'digest',
@@ -127,10 +132,14 @@ if wait_until > 0 then -- finishing one of them, or the end of the pause, wakes 
   redis.call('HSET', KEYS[1], 'next_at', next_at, 'waits_from', instant(now), 'reason', reason, 'claims', 0)
   redis.call('HDEL', KEYS[1], 'lease', 'leased_from', 'leased_until')
   redis.call('ZADD', KEYS[2], next_at, ARGV[1])
+  note(string.format('waits %s %.1f', reason, tonumber(next_at) - now))
   return with_name(reason, instant(tonumber(next_at) - now))
 end
 
-if not mine then job.claims = redis.call('HINCRBY', KEYS[1], 'claims', 1) end
+if not mine then
+  job.claims = redis.call('HINCRBY', KEYS[1], 'claims', 1)
+  note('claimed')
+end
 if job.customer_uid ~= '' and not string.find(known_busy, ARGV[1], 1, true) then
   redis.call('HSET', ARGV[6] .. job.customer_uid, 'busy', known_busy .. ' ' .. ARGV[1])
 end

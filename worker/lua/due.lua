@@ -6,7 +6,8 @@
 -- ARGV  1 how many for `recovery`   2 how many for the front of `migration`, or for `recovery` where there is no front
 --       3 "1" if there is one   4 places of all living processes   5 seconds until what many overtook counts as lost
 --       6 seconds after which nothing comes from an empty queue   7 guard (seconds): when a job past its deadline is looked
---       at again   8 prefix of the records   9 … for each queue: how long (seconds) it has been empty without a break, or -1
+--       at again   8 prefix of the records   9 prefix of the traces
+--       10 … for each queue: how long (seconds) it has been empty without a break, or -1
 --       and last the queues, `recovery` first and `migration` last
 -- Gives a list: job id, the queue that it was accepted for, and the queue for its message; of those for `migration` the
 -- one that goes to the front first comes last.
@@ -19,7 +20,7 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
 local queues, record = (#KEYS - 5) / 2, ARGV[8]
-local function name(q) return ARGV[8 + queues + q] end
+local function name(q) return ARGV[9 + queues + q] end
 local recovery, migration = 1, queues
 local places = math.max(tonumber(ARGV[4]), 1)
 
@@ -52,7 +53,7 @@ local function overtaken(q)
   elseif not next_ and since then
     redis.call('HDEL', KEYS[3], queue .. ':next', queue .. ':since')
   end
-  if tonumber(ARGV[8 + q]) >= tonumber(ARGV[6]) then before = math.max(before, now - tonumber(ARGV[6])) end
+  if tonumber(ARGV[9 + q]) >= tonumber(ARGV[6]) then before = math.max(before, now - tonumber(ARGV[6])) end
   if before ~= (tonumber(known[1]) or 0) then redis.call('HSET', KEYS[3], queue, instant(before)) end
   return before
 end
@@ -97,7 +98,11 @@ end
 for q = 1, queues - 1 do
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5 + q], '-inf', '(' .. instant(before[q]), 'LIMIT', 0, math.max(room, 0))) do
     redis.call('ZREM', KEYS[5 + q], id)
-    if redis.call('ZSCORE', KEYS[1], id) then publish(id, redis.call('HGET', record .. id, 'queue')) end
+    if redis.call('ZSCORE', KEYS[1], id) then
+      publish(id, redis.call('HGET', record .. id, 'queue'))
+      local trace = ARGV[9] .. id
+      if redis.call('RPUSH', trace, string.format('%.3f - published', now)) > 30 then redis.call('LTRIM', trace, -30, -1) end
+    end
   end
 end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', '(' .. instant(before[migration]))) do

@@ -2,7 +2,7 @@
 -- Write the outcome of a job, once and everywhere: its own key, stream, Celery's result; and wake who waited for it.
 --
 -- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:outcomes   4 celery-task-meta-{job_id}   5 billing:in_doubt
---       6 billing:outcome:{job_id}   7 billing:ended:{status}
+--       6 billing:outcome:{job_id}   7 billing:ended:{status}   8 billing:trace:{job_id}
 -- ARGV  1 job_id   2 delivery   3 outcome (JSON)   4 Celery's result (JSON)   5 how long it is kept (seconds)
 --       6 from whom the outcome counts: anybody (it says what i'mport did), last (it says that i'mport refused the last
 --         POST, and counts unless there was another one since), holder   7 attempts that it speaks of
@@ -18,6 +18,10 @@
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
+local function note(step)
+  local line = string.format('%.3f %s ', now, string.match(ARGV[2], '^[^:]*')) .. step
+  if redis.call('RPUSH', KEYS[8], line) > 30 then redis.call('LTRIM', KEYS[8], -30, -1) end
+end
 local known = redis.call('GET', KEYS[6])
 if known then return known end
 local job = redis.call('HMGET', KEYS[1], 'lease', 'customer_uid', 'sequence', 'sent_at', 'doubtful', 'look_ups',
@@ -28,6 +32,8 @@ if not (is_holder or ARGV[6] == 'anybody' or (ARGV[6] == 'last' and is_last)) th
 redis.call('SETEX', KEYS[6], ARGV[5], ARGV[3])
 redis.call('HDEL', KEYS[1], 'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'reason', 'sent_at', 'answer', 'sender')
 redis.call('EXPIRE', KEYS[1], ARGV[5])
+note('ends ' .. string.match(KEYS[7], '[^:]*$'))
+redis.call('EXPIRE', KEYS[8], ARGV[5])
 redis.call('ZREM', KEYS[2], ARGV[1])
 
 if ARGV[14] == 'in_doubt' and tonumber(ARGV[7]) > 0 then

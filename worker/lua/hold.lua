@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Hold a claimed job for longer: beyond the end of a look-up. A ledger that forgot POSTs learns of them.
 --
--- KEYS  1 billing:job:{job_id}   2 billing:open
+-- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:trace:{job_id}
 -- ARGV  1 job_id   2 delivery   3 lease (seconds)   4 attempts   5 first_sent_at (empty if there is none)
 --       6 "1" if a POST counted as not applied without proof
 -- Gives 1, or 0 when another delivery has it or it is finished.
@@ -9,6 +9,10 @@
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
+local function note(step)
+  local line = string.format('%.3f %s ', now, string.match(ARGV[2], '^[^:]*')) .. step
+  if redis.call('RPUSH', KEYS[3], line) > 30 then redis.call('LTRIM', KEYS[3], -30, -1) end
+end
 local job = redis.call('HMGET', KEYS[1], 'lease', 'leased_until', 'attempts', 'leased_from')
 if job[1] ~= ARGV[2] or now >= tonumber(job[2]) or now < (tonumber(job[4]) or 0) then return 0 end
 
@@ -19,4 +23,5 @@ if tonumber(job[3]) < tonumber(ARGV[4]) then
   if ARGV[6] == '1' then redis.call('HSET', KEYS[1], 'doubtful', 1) end
 end
 redis.call('ZADD', KEYS[2], until_, ARGV[1])
+note('asks')
 return 1

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Mark a job as about to be sent, and lease it beyond the end of the call.
 --
--- KEYS  1 billing:job:{job_id}   2 billing:open
+-- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:trace:{job_id}
 -- ARGV  1 job_id   2 delivery   3 lease (seconds)   4 i'mport's clock (Unix seconds)   5 attempts, as the worker counts them
 --       6 billing:pause (not among the keys: those of a script must be writable)
 -- Gives {1, attempts, first_sent_at, seconds to the deadline}; {0} when another delivery has it, or it is finished,
@@ -10,6 +10,10 @@
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
+local function note(step)
+  local line = string.format('%.3f %s ', now, string.match(ARGV[2], '^[^:]*')) .. step
+  if redis.call('RPUSH', KEYS[3], line) > 30 then redis.call('LTRIM', KEYS[3], -30, -1) end
+end
 
 local job = redis.call('HMGET', KEYS[1], 'lease', 'leased_until', 'expires_at', 'attempts', 'leased_from')
 if job[1] ~= ARGV[2] or now >= tonumber(job[2]) or now < (tonumber(job[5]) or 0) then return {0} end
@@ -24,4 +28,5 @@ redis.call('HSET', KEYS[1], 'sent_at', instant(now), 'leased_from', instant(now)
 redis.call('HSETNX', KEYS[1], 'first_sent_at', ARGV[4])
 redis.call('HDEL', KEYS[1], 'answer', 'look_ups')
 redis.call('ZADD', KEYS[2], until_, ARGV[1])
+note('sent ' .. attempts)
 return {1, attempts, redis.call('HGET', KEYS[1], 'first_sent_at'), instant(tonumber(job[3]) - now)}

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Give a job back, to be taken up again later.
 --
--- KEYS  1 billing:job:{job_id}   2 billing:open
+-- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:trace:{job_id}
 -- ARGV  1 job_id   2 delivery   3 delay (seconds)   4 reason
 --       5 what became of its last POST: unsent (surely not applied, or there was none), doubt (only a look-up can tell),
 --         presumed (looked up for long enough: it counts as not applied, but was never proved)
@@ -12,6 +12,10 @@
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 local function instant(t) return string.format('%.6f', t) end
+local function note(step)
+  local line = string.format('%.3f %s ', now, string.match(ARGV[2], '^[^:]*')) .. step
+  if redis.call('RPUSH', KEYS[3], line) > 30 then redis.call('LTRIM', KEYS[3], -30, -1) end
+end
 
 local job = redis.call('HMGET', KEYS[1], 'lease', 'expires_at', 'doubtful', 'customer_uid', 'sender')
 if job[1] ~= ARGV[2] then return 0 end
@@ -23,6 +27,7 @@ next_at = instant(next_at)
 redis.call('HSET', KEYS[1], 'next_at', next_at, 'waits_from', instant(now), 'reason', ARGV[4], 'claims', 0)
 redis.call('HDEL', KEYS[1], 'lease', 'leased_from', 'leased_until')
 redis.call('ZADD', KEYS[2], next_at, ARGV[1])
+note(string.format('waits %s %.1f', ARGV[4], tonumber(next_at) - now))
 if ARGV[4] == 'gateway_trouble' or ARGV[4] == 'edge_page' then redis.call('HINCRBY', KEYS[1], 'transients', 1) end
 
 -- A look-up that found nothing tells nothing while the call may go on: until its own process had an answer, or it is cut.

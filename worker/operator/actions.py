@@ -11,17 +11,14 @@ from typing import NamedTuple
 
 from producer.contract import redis_keys
 from producer.runtime.redis_store import Link, Script
-from worker.errors import WorkerError
-from worker.operator.queries import Jobs, Seen
+from worker.errors import NotPossible
+from worker.operator.queries import Jobs
+from worker.operator.seen import Seen
 
 RETRY, EXPIRE = "retry", "expire"
 DEADLINES = Script("worker", "deadlines")
 CARRIED_OUT_S, LOOK_EVERY_S = 5.0, 0.1  # the sweeper looks twice a second
 PAGE = 5000
-
-
-class NotPossible(WorkerError):
-    """It cannot be done; says why."""
 
 
 class Pausing(NamedTuple):
@@ -87,7 +84,7 @@ class Operator:
         Raises:
             NotPossible: there is no such job, it is finished, or it is in a worker's hands.
         """
-        self._check(self.known(job_id))
+        self._check(self._jobs.get(job_id))
         self.note(what, job=job_id)
         self._link.call("HSET", redis_keys.ASKED, job_id, what)
         for _ in range(int(CARRIED_OUT_S / LOOK_EVERY_S)):
@@ -95,16 +92,6 @@ class Operator:
             if not self._link.call("HEXISTS", redis_keys.ASKED, job_id):
                 return True
         return False
-
-    def known(self, job_id: str) -> Seen:
-        """A job that the ledger knows.
-
-        Raises:
-            NotPossible: it knows none of that id.
-        """
-        for job in self._jobs.read([job_id]):
-            return job
-        raise NotPossible("no job of that id is known: never accepted, or finished more than 7 days ago")
 
     def _check(self, job: Seen) -> None:
         if job.outcome is not None:

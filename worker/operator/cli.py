@@ -16,8 +16,10 @@ from rich.table import Table
 
 from producer.contract.outcome import Status
 from producer.runtime.redis_store import Link
-from worker.operator.actions import EXPIRE, RETRY, NotPossible, Operator
-from worker.operator.queries import OPEN, Asked, Jobs, Seen
+from worker.errors import NotPossible
+from worker.operator.actions import EXPIRE, RETRY, Operator
+from worker.operator.queries import OPEN, Asked, Jobs
+from worker.operator.seen import STEPS_KEPT, Seen, Step
 from worker.operator.settings import OperatorSettings
 
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -112,6 +114,34 @@ def _table(found: list[Seen], now: float) -> Table:
     for job in found:
         until = "" if job.outcome else clock(job.until(now))
         table.add_row(job.job_id, clock(job.accepted_at), *job.about, job.state(now), until, job.why(now))
+    return table
+
+
+@click.command()
+@click.argument("job_id")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, all fields as they are.")
+def trace(job_id: str, *, as_json: bool) -> None:
+    """Show a job's life, with times and processes."""
+    known = Jobs(open_ledger())
+    job, steps, now = known.get(job_id), known.steps(job_id), known.now()
+    if as_json:
+        members = as_members(job, now) | {"steps": [step._asdict() for step in steps]}
+        click.echo(json.dumps(members, ensure_ascii=False))
+    else:
+        show(_life(job, steps, now))
+
+
+def _life(job: Seen, steps: list[Step], now: float) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=" · ".join(filter(None, (job.job_id, *job.about))), title_justify="left")
+    for name in ("when", "after", "process", "step"):
+        table.add_column(name, overflow="fold", justify="right" if name == "after" else "left")
+    table.add_row(clock(job.accepted_at), "0.0 s", "", "accepted, and put in the queue by the producer")
+    if len(steps) == STEPS_KEPT:
+        table.add_row("…", "", "", f"only the newest {STEPS_KEPT} steps are kept")
+    for step in steps:
+        table.add_row(clock(step.at), f"{step.at - job.accepted_at:.1f} s", step.process, step.words)
+    last = "" if job.outcome else f"{job.state(now)} until {clock(job.until(now))}: {job.why(now)}"
+    table.add_row(clock(now), f"{now - job.accepted_at:.1f} s", "", last or f"it ended {job.state(now)} {job.why(now)}")
     return table
 
 
