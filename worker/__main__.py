@@ -20,7 +20,7 @@ from worker.start_check import check_stores
 from worker.supervisor import supervise
 
 WORKER_EXTRA = frozenset({"prometheus_client", "requests", "urllib3"})  # what we import of it
-OPERATORS = ("jobs", "trace", "pause", "resume", "retry", "expire")
+OPERATORS = ("jobs", "trace", "pause", "resume", "drain", "retry", "expire")
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -3,7 +3,7 @@
 import os
 import secrets
 import threading
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import structlog
@@ -75,6 +75,12 @@ def iamport_client(settings: WorkerSettings) -> IamportClient:
     )
 
 
+def token_cache(settings: WorkerSettings, iamport: IamportClient, vault: Stores) -> TokenCache:
+    """The shared token, as the settings say."""
+    login = partial(iamport.login, settings.imp_key, settings.imp_secret)
+    return TokenCache(settings.imp_key, settings.imp_secret, login=login, vault=vault)
+
+
 def assemble(settings: WorkerSettings) -> Worker:
     """A worker's parts.
 
@@ -91,12 +97,7 @@ def assemble(settings: WorkerSettings) -> Worker:
         call_deadline_s=iamport.call_deadline_s,
         doubt_s=settings.look_up_for_s,
     )
-    tokens = TokenCache(
-        settings.imp_key,
-        settings.imp_secret,
-        login=lambda: iamport.login(settings.imp_key, settings.imp_secret),
-        vault=vault,
-    )
+    tokens = token_cache(settings, iamport, vault)
     rate = SharedRate(vault, settings.imp_rate_per_s)
     stopping = threading.Event()
     issuance = Issuance(ledger, rate, opener, tokens, iamport, pause=lambda seconds: not stopping.wait(seconds))

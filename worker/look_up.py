@@ -82,6 +82,20 @@ class LookUps:
             return self._payment(job.merchant_uid or "", ours, asker, paid_only=paid_only)
         return judge_customer(self._ask(asker, partial(self._iamport.find_customer, job.customer_uid or "")), ours)
 
+    def records(self, operation: str, name: str, asker: Asker) -> Iterator[tuple[str, Answer]]:
+        """All that i'mport has of a customer_uid, or of a payment's order; with each the question.
+
+        Args:
+            operation: of the job.
+            name: its customer_uid, of a payment its merchant_uid.
+        """
+        if operation != Operation.ONETIME:
+            yield "customer", self._ask(asker, partial(self._iamport.find_customer, name))
+            return
+        for status in ("paid", "cancelled"):
+            yield status, self._ask(asker, partial(self._iamport.find_payment, name, status))
+        yield "failed", self._ask(asker, partial(self._iamport.find_failed, name))
+
     def _payment(self, order: str, ours: Expected, asker: Asker, *, paid_only: bool) -> tuple[LookUpResult, Judged]:
         """Ask for a payment that was made, then for one that was cancelled since, then for those that failed."""
         found = judge_paid(self._ask(asker, partial(self._iamport.find_payment, order, "paid")), ours)

@@ -4,7 +4,7 @@
 
     DIR/redis/ledger.acl    users of the server of queue and ledger: worker, producer, migrator, flower, listener
                             (webhooks), limits (the card page's counts), operator (jobs and what is asked about them)
-    DIR/redis/vault.acl     users of the vault: worker, producer, migrator
+    DIR/redis/vault.acl     users of the vault: worker, producer, migrator, operator
     both                    health (may ask whether the server answers, without a password), doctor (reads settings,
                             users and figures, no data), admin (everything, for you alone)
     DIR/{role}/{store}.url  the role's URL, for BROKER_URL_FILE, LEDGER_URL_FILE and VAULT_URL_FILE; 0600
@@ -157,6 +157,7 @@ LEDGER = {
             Right(" ".join(f"%R~{key}" for key in f"{redis_keys.OPEN} {OPEN_SETS}".split()), "zrange zcard zcount"),
             Right(" ".join(f"%R~{key}" for key in f"{ENDED_LISTS} {redis_keys.TRACE}*".split()), "lrange"),
             Right(f"%R~{redis_keys.OUTCOMES}", "xrevrange"),
+            Right(f"%R~{redis_keys.ALIVE}", "hgetall"),
             Right(redis_keys.PAUSE, "hset hmget"),
             Right(redis_keys.ASKED, "hset hexists"),
             Right(redis_keys.AUDIT, "xadd"),
@@ -176,6 +177,10 @@ LEDGER = {
         ),
     ),
 }
+VAULT_SHARED = (
+    Right(redis_keys.PERMIT, "hget hmget hset hdel hincrby hexists"),
+    Right(_each(redis_keys.TOKEN), "get set del exists pttl"),
+)
 VAULT_PRODUCER = Role(CONNECT, (Right(_each(redis_keys.SEALED), "setnx pexpire"),))
 VAULT = {
     "worker": Role(
@@ -183,11 +188,14 @@ VAULT = {
         (
             Right(_each(redis_keys.SEALED), "get strlen unlink"),
             Right(_each(redis_keys.SENT), "get set"),
-            Right(redis_keys.PERMIT, "hget hmget hset hdel hincrby hexists"),
-            Right(_each(redis_keys.TOKEN), "get set del exists pttl"),
+            *VAULT_SHARED,
         ),
     ),
     "producer": VAULT_PRODUCER,
+    # Asks i'mport at the shared rate, with the shared token, in the name of no job: these keys end where an id begins.
+    "operator": Role(
+        f"{CONNECT} {SCRIPTS}", (Right(f"{redis_keys.SEALED} {redis_keys.SENT}", "get strlen"), *VAULT_SHARED)
+    ),
     "migrator": VAULT_PRODUCER._replace(everywhere=f"{CONNECT} +info"),
 }
 

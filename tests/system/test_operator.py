@@ -4,9 +4,11 @@ import json
 import subprocess
 from typing import Any
 
+import pytest
+
 from producer import BillingQueue, Card, Job
 from producer.contract import redis_keys
-from tests.fake_iamport import CARDS, made_up
+from tests.fake_iamport import CARDS, Fault, made_up
 from tests.servers import run_python, wait_until
 from tests.stack import Stack
 
@@ -130,3 +132,76 @@ def test_a_jobs_life_is_shown_with_the_processes_that_had_it(stack: Stack, queue
     unknown = operate(stack, "trace", "nobody")
     assert (unknown.returncode, unknown.stderr.startswith("worker: no job of that id is known")) == (1, True)
     assert denied(stack) <= {"client|setinfo"}
+
+
+@pytest.mark.parametrize("kind", ["issue", "payment"])
+def test_a_look_up_shows_what_imp_has_masked_and_writes_nothing(stack: Stack, queue: BillingQueue, kind: str) -> None:
+    stack.worker()
+    card = Card(**CARDS["visa"].fields())
+    job = (
+        queue.issue(customer_uid="gildong", card=card)
+        if kind == "issue"
+        else queue.onetime(merchant_uid="order-1", amount=1000, name="n", card=card)
+    )
+    outcome = queue.wait(job.job_id, 60)
+    before = stack.ledger.xlen(redis_keys.OUTCOMES)
+    environ = {name: value for name, value in stack.worker_env.items() if name.startswith("IMP_")}
+    environ |= {"VAULT_URL": stack.stores("operator")["VAULT_URL"]}
+
+    said = json.loads(operate(stack, "trace", job.job_id, "--look-up", "--json", **environ).stdout)["imp"]
+
+    number = CARDS["visa"].card_number
+    assert [one["asked"] for one in said] == (["customer"] if kind == "issue" else ["paid", "cancelled", "failed"])
+    assert [len(one["records"]) for one in said] == ([1] if kind == "issue" else [1, 0, 0])
+    assert said[0]["records"][0]["card_number"] == outcome.card_number or kind == "payment"
+    shown = operate(stack, "trace", job.job_id, "--look-up", **environ).stdout
+    assert ("i'mport, " in shown, number in shown, number in json.dumps(said)) == (True, False, False)
+    assert (stack.ledger.xlen(redis_keys.OUTCOMES), queue.outcome(job.job_id)) == (before, outcome)
+    refused: Any = [*stack.queue.client().acl_log(), *stack.vault.client().acl_log()]
+    assert {one["object"] for one in refused if one["username"] == "operator"} <= {"client|setinfo"}
+
+
+def test_a_look_up_that_cannot_be_made_says_why(stack: Stack, queue: BillingQueue) -> None:
+    job = issue(queue, "gildong")
+    environ = {name: value for name, value in stack.worker_env.items() if name.startswith("IMP_")}
+    environ |= {"VAULT_URL": stack.stores("operator")["VAULT_URL"], "IMP_SECRET": "wrong"}
+
+    done = operate(stack, "trace", job.job_id, "--look-up", **environ)
+
+    assert (done.returncode, done.stderr) == (1, "worker: i'mport cannot be asked now: login_refused\n")
+    assert operate(stack, "trace", job.job_id, "--look-up").stderr.startswith("worker: IMP_KEY: is not set")
+
+
+def test_drained_workers_finish_what_they_hold_and_those_of_another_ledger_work_on(
+    stack: Stack, queue: BillingQueue
+) -> None:
+    with Stack() as other:
+        workers, others = [stack.worker(), stack.worker()], other.worker()
+        stack.fake.add_fault(Fault("latency", "POST /subscribe/", latency_s=2.0))
+        job = issue(queue, "gildong")
+        wait_until(lambda: [one for one in listed(stack) if one["record"].get("sent_at")], 60)
+
+        done = operate(stack, "drain", "--yes", "--as", "kim")
+
+        assert done.returncode == 0, done.stderr
+        assert sorted(line for line in done.stdout.splitlines() if "has ended" in line) == sorted(
+            f"{one.process.pid} has ended" for one in workers
+        )
+        outcome = queue.outcome(job.job_id)
+        assert outcome is not None
+        assert (outcome.status, outcome.attempts) == ("issued", 1)
+        assert others.process.poll() is None
+        ((_, entry),) = stack.ledger.xrange(redis_keys.AUDIT)
+        assert (entry[b"what"], entry[b"count"]) == (b"drain", b"2")
+        assert operate(stack, "drain", "--yes").stderr.startswith("worker: no workers of this ledger run here")
+
+
+def test_a_drain_that_takes_too_long_says_who_is_at_work(stack: Stack, queue: BillingQueue) -> None:
+    worker = stack.worker()
+    stack.fake.add_fault(Fault("latency", "POST /subscribe/", latency_s=8.0))
+    issue(queue, "gildong")
+    wait_until(lambda: [one for one in listed(stack) if one["record"].get("sent_at")], 60)
+
+    done = operate(stack, "drain", "--yes", "--timeout", "1")
+
+    assert (done.returncode, done.stderr.startswith(f"worker: still at work: {worker.process.pid};")) == (1, True)

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
@@ -15,12 +15,19 @@ from rich.console import Console
 from rich.table import Table
 
 from producer.contract.outcome import Status
+from producer.runtime.errors import StoreUnavailable
+from producer.runtime.lockdown import start_anew_scrubbed
 from producer.runtime.redis_store import Link
 from worker.errors import NotPossible
 from worker.operator.actions import EXPIRE, RETRY, Operator
+from worker.operator.draining import end, left, supervisors
 from worker.operator.queries import OPEN, Asked, Jobs
 from worker.operator.seen import STEPS_KEPT, Seen, Step
 from worker.operator.settings import OperatorSettings
+from worker.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from worker.operator.look_up import Said
 
 UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 WIDE = 240  # columns where the output is no terminal: nothing is cut
@@ -119,16 +126,29 @@ def _table(found: list[Seen], now: float) -> Table:
 
 @click.command()
 @click.argument("job_id")
+@click.option("--look-up", is_flag=True, help="Ask i'mport now, too, and show its records; no outcome is written.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, all fields as they are.")
-def trace(job_id: str, *, as_json: bool) -> None:
-    """Show a job's life, with times and processes."""
+def trace(job_id: str, *, look_up: bool, as_json: bool) -> None:
+    """Show a job's life, with times and processes; with --look-up also what i'mport has of it."""
+    if look_up:
+        start_anew_scrubbed()  # its answers may show a card
     known = Jobs(open_ledger())
     job, steps, now = known.get(job_id), known.steps(job_id), known.now()
+    found = _look_up(job) if look_up else []
     if as_json:
         members = as_members(job, now) | {"steps": [step._asdict() for step in steps]}
+        members |= {"imp": [one._asdict() for one in found]} if look_up else {}
         click.echo(json.dumps(members, ensure_ascii=False))
     else:
         show(_life(job, steps, now))
+        for one in found:
+            click.echo(one.words)
+
+
+def _look_up(job: Seen) -> "list[Said]":
+    from worker.operator.look_up import ask  # noqa: PLC0415 — the other commands need no worker's extra, and no secret
+
+    return ask(WorkerSettings.from_env(), job)
 
 
 def _life(job: Seen, steps: list[Step], now: float) -> Table:
@@ -222,3 +242,32 @@ def expire(job_id: str, who: str) -> None:
 def _ask(what: str, job_id: str, who: str, done: str) -> None:
     is_done = operator(who).ask(what, job_id)
     click.echo(done if is_done else f"noted: {done} once a worker's sweeper takes it up; is a worker running?")
+
+
+@click.command()
+@click.option("--timeout", "seconds", type=Span(), default="100", show_default=True, metavar="S")
+@confirms
+@asks
+def drain(seconds: float, who: str, *, yes: bool) -> None:
+    """End the ledger's workers that run here as this user: they finish what they hold, and exit."""
+    found = supervisors(open_ledger())
+    if not found:
+        raise NotPossible("no workers of this ledger run here as this user (python -m worker run)")
+    sure(f"{len(found)} workers finish what they hold and exit: {', '.join(map(str, found))}", yes=yes)
+    try:
+        operator(who).note("drain", count=len(found))
+    except StoreUnavailable as error:  # no reason to go on working
+        click.echo(f"worker: warning: not in the audit: {error}", err=True)
+    for descriptor in found.values():
+        end(descriptor)
+    _await_end(found, time.monotonic() + seconds)
+
+
+def _await_end(found: dict[int, int], until: float) -> None:
+    while found:
+        if time.monotonic() >= until:
+            raise NotPossible(f"still at work: {', '.join(map(str, found))}; they were told, and go on to their end")
+        running = left(found, min(1.0, max(until - time.monotonic(), 0)))
+        for pid in found.keys() - set(running):
+            click.echo(f"{pid} has ended")
+            os.close(found.pop(pid))
