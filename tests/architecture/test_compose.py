@@ -48,7 +48,7 @@ def test_what_holds_cards_is_not_swapped(name: str) -> None:
 def test_only_the_worker_reaches_imp_and_the_stores_reach_nobody() -> None:
     reach = {name for name, service in SERVICES.items() if "imp" in service.get("networks", ())}
 
-    assert reach == {"worker", "doctor"}
+    assert reach == {"worker", "doctor", "look-up"}
     assert SERVICES["fake-iamport"]["networks"] == ["demo"]
     assert SERVICES["ledger"]["networks"] == ["queue"]
     assert SERVICES["vault"]["networks"] == ["vault"]
@@ -79,6 +79,16 @@ def test_nobody_asks_a_name_server_but_who_has_a_way_out() -> None:
     assert asks == {name for name, service in SERVICES.items() if {"imp", "out"} & set(service.get("networks", ()))}
 
 
+def test_an_operator_sees_the_ledger_only_and_whoever_asks_imp_no_key_that_opens_a_card() -> None:
+    operator, look_up = SERVICES["operator"], SERVICES["look-up"]
+
+    assert operator["networks"] == ["queue"]
+    assert operator["volumes"] == ["./keys/operator:/keys:ro"]
+    assert "env_file" not in operator
+    keys = [volume for volume in look_up["volumes"] if volume.startswith("./keys")]
+    assert keys == ["./keys/operator:/keys:ro", "./keys/worker/imp_secret:/imp_secret:ro"]
+
+
 def test_keys_can_be_written_only_by_the_commands_that_make_and_retire_them() -> None:
     writable = {
         name
@@ -94,7 +104,7 @@ def test_no_service_reads_a_file_that_is_not_mounted() -> None:
     for name, service in SERVICES.items():
         mounts = [volume.split(":")[1] + "/" for volume in service.get("volumes", ())]
         files = [value for key, value in service.get("environment", {}).items() if key.endswith("_FILE") and value]
-        assert [file for file in files if not file.startswith(tuple(mounts))] == [], name
+        assert [file for file in files if not f"{file}/".startswith(tuple(mounts))] == [], name
         if service.get("env_file") == [".env.producer"]:
             assert {f"{store}_URL_FILE" for store in ("BROKER", "LEDGER", "VAULT")} <= set(service["environment"]), name
 

@@ -82,6 +82,13 @@ RUNS = (
     Run("keys", "keygen /keys --replace-signing shop", 0, "^/keys/"),
     Run("retire", "no-such-kid", 1, "^worker: no-such-kid is not in", lines=1),
     Run("retire", f'-c "python -m worker retire --force $({OLDEST})"', 0, "is retired", options=("--entrypoint=sh",)),
+    Run("operator", "jobs --json --limit 1", 0, JOB),
+    Run("operator", "trace nobody", 1, "^worker: no job of that id", lines=1),
+    Run("operator", "retry nobody", 1, "^worker: no job of that id", lines=1),
+    Run("operator", "expire nobody", 1, "^worker: no job of that id", lines=1),
+    Run("operator", "pause --for 1 --yes --as proof", 0, "open jobs? wait for 1 s"),
+    Run("operator", "drain --yes", 1, "^worker: no workers of this ledger run here", lines=1),
+    Run("look-up", "nobody", 1, "^worker: no job of that id", lines=1),
     Run("doctor", "--without-login", 0, "^ok    keys: "),
 )
 

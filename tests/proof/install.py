@@ -160,6 +160,7 @@ def rounds(proof: Proof) -> None:
         job_id = stories.enqueue(proof, "own")
         attempt(book, wait_for, job_id)
         attempt(book, stories.webhooks, proof, job_id)
+        attempt(book, stories.operate, proof, job_id)
         for story in (stories.migrate, stories.without_web, stories.page):
             attempt(book, story, proof)
         expect(proof, f"http://127.0.0.1:{metrics}/metrics", "billing_outcomes_total")

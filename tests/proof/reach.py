@@ -15,7 +15,7 @@ from tests.servers import ROOT
 
 PORTS = {"ledger": 6379, "vault": 6379, "worker": 9464, "web": 8000, "flower": 5555, "fake-iamport": 8443}
 DNS = "127.0.0.11"  # the engine's, in every container
-ONE_SHOTS = ("producer", "migrate", "doctor", "keys")
+ONE_SHOTS = ("producer", "migrate", "doctor", "operator", "look-up", "keys")
 
 PEERS = {"worker", "web", "flower"}  # what shares a network reaches the figures, the card page and Flower
 AWAY = {"outside", "names"}
@@ -24,6 +24,8 @@ EXPECTED: dict[str, set[str]] = {
     "vault": {"worker", "web"},
     "worker": {"ledger", "vault", "web", "flower", "fake-iamport"} | AWAY,
     "doctor": {"ledger", "vault", "fake-iamport"} | PEERS | AWAY,
+    "operator": {"ledger"} | PEERS,
+    "look-up": {"ledger", "vault", "fake-iamport"} | PEERS | AWAY,
     "producer": {"ledger", "vault"} | PEERS,
     "migrate": {"ledger", "vault"} | PEERS,
     "web": {"ledger", "vault", "worker", "flower"},

@@ -94,6 +94,19 @@ def enqueue(proof: Proof, run: str) -> str:
     return job_id
 
 
+def operate(proof: Proof, job_id: str) -> None:
+    """An operator's commands, beside workers that go on."""
+    half, environ = proof.halves["worker"], proof.worker("operator")
+    half.run("python -m worker jobs --limit 100", environ, says=job_id)
+    half.run(
+        f"python -m worker trace {job_id} --look-up", environ, says="i'mport, customer", shown="python -m worker trace"
+    )
+    half.run("python -m worker pause --for 1s --yes", environ, says="paused until")
+    for command in ("retry", "expire"):
+        shown = f"python -m worker {command} JOB_ID"
+        half.run(f"python -m worker {command} {job_id}", environ, code=1, says="finished", shown=shown)
+
+
 def keys(proof: Proof) -> None:
     """The worker's commands that make and retire keys and users, and the doctor."""
     half, keys = proof.halves["worker"], "made/worker"

@@ -18,7 +18,7 @@ from worker.operator.seen import Seen
 RETRY, EXPIRE = "retry", "expire"
 DEADLINES = Script("worker", "deadlines")
 CARRIED_OUT_S, LOOK_EVERY_S = 5.0, 0.1  # the sweeper looks twice a second
-PAGE = 5000
+PAGE = 2000  # the server does nothing else meanwhile
 
 
 class Pausing(NamedTuple):
