@@ -22,7 +22,7 @@ class Mutant(NamedTuple):
 
 RETRY, MODEL, VERDICT = "worker/retry.py", "worker/model.py", "worker/iamport/verdict.py"
 CLAIM, FINISH, WAIT, HOLD = (f"worker/lua/{name}.lua" for name in ("claim", "finish", "wait", "hold"))
-ISSUANCE = "worker/issuance.py"
+ISSUANCE, ASKED, SENT = "worker/issuance.py", "worker/lua/asked.lua", "worker/lua/sent.lua"
 
 OLD_FAULTS = (
     Mutant(
@@ -147,6 +147,27 @@ OLD_FAULTS = (
         CLAIM,
         "          if is_newer or not job.doubtful then wait_for(15) end",
         "",
+    ),
+    Mutant(
+        "look-ups that an operator brings forward count",
+        ASKED,
+        "'look_ups', -1)",
+        "'look_ups', 0)",
+        "tests/worker/test_operator_actions.py",
+    ),
+    Mutant(
+        "an operator ends a job that is in flight",
+        ASKED,
+        "  if not is_open or not (job[1] and within(job[2], job[3])) then",
+        "  if true then",
+        "tests/worker/test_operator_actions.py",
+    ),
+    Mutant(
+        "a job that was in hand when a pause began is sent",
+        SENT,
+        "then return {3} end",
+        "then end",
+        "tests/worker/test_operator_actions.py",
     ),
     Mutant(
         "a late refusal overturns a later POST",

@@ -76,6 +76,7 @@ def test_nothing_is_sent_during_a_pause_and_all_that_waited_goes_on_after_it(sta
     with queue:
         assert (stack.fake.applied, queue.outcome(job.job_id)) == ([], None)
 
+        assert "nothing is sent until" in operate(stack, "jobs").stderr
         done = operate(stack, "resume", "--yes", "--as", "lee")
 
         assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "resumed")

@@ -182,13 +182,13 @@ def test_the_end_of_a_pause_wakes_what_waits_for_it_and_nothing_else(
     for job_id in jobs:
         ledger.claim(job_id, "d2")
     open_jobs(store).carry_out_asked()
-    assert (due(store), operator.paused_until() is not None) == ([], True)
+    assert (due(store), operator.jobs.paused_until() is not None) == ([], True)
 
     operator.resume(4)
     open_jobs(store).carry_out_asked()
 
     assert {one.job_id for one in due(store)} == set(jobs)
-    assert (waits in jobs, operator.paused_until()) == (False, None)
+    assert (waits in jobs, operator.jobs.paused_until()) == (False, None)
     assert all(isinstance(ledger.claim(job_id, "d3"), Lease) for job_id in jobs)
 
 

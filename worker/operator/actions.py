@@ -44,7 +44,7 @@ class Operator:
 
     def __init__(self, link: Link, who: str, sleep: Callable[[float], None]) -> None:
         self._link, self._who, self._sleep = link, who, sleep
-        self._jobs = Jobs(link)
+        self.jobs = Jobs(link)
 
     def examine_pause(self, seconds: float) -> Pausing:
         """The jobs that a pause will hold up."""
@@ -61,11 +61,6 @@ class Operator:
         now = self._link.time()
         self._link.call("HSET", redis_keys.PAUSE, "from", now, "until", now + seconds, "by", self._who)
         return now + seconds
-
-    def paused_until(self) -> float | None:
-        """Until when POSTs are stopped; None if they are not."""
-        now, (begin, end) = self._link.time(), self._link.call("HMGET", redis_keys.PAUSE, "from", "until")
-        return float(end) if end and float(begin) <= now < float(end) else None
 
     def resume(self, held_up: int) -> None:
         """End the pause: the sweeper wakes what waits for it."""
@@ -84,7 +79,7 @@ class Operator:
         Raises:
             NotPossible: there is no such job, it is finished, or it is in a worker's hands.
         """
-        self._check(self._jobs.get(job_id))
+        self._check(self.jobs.get(job_id))
         self.note(what, job=job_id)
         self._link.call("HSET", redis_keys.ASKED, job_id, what)
         for _ in range(int(CARRIED_OUT_S / LOOK_EVERY_S)):

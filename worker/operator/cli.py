@@ -89,7 +89,10 @@ def show(table: Table) -> None:
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each, all fields as they are.")
 def jobs(*, as_json: bool, **asked: Any) -> None:  # noqa: ANN401 — the options above
     """Show open and finished jobs, the newest first: why one waits, and until when."""
-    found = Jobs(open_ledger()).find(Asked(**asked))
+    known = Jobs(open_ledger())
+    found = known.find(Asked(**asked))
+    if (until := known.paused_until()) is not None:
+        click.echo(f"worker: nothing is sent until {clock(until)}: an operator's pause", err=True)
     if as_json:
         for job in found.jobs:
             click.echo(json.dumps(as_members(job, found.now), ensure_ascii=False))
@@ -215,7 +218,7 @@ def pause(seconds: float, who: str, *, yes: bool) -> None:
 def resume(who: str, *, yes: bool) -> None:
     """End the pause now."""
     mine = operator(who)
-    if mine.paused_until() is None:
+    if mine.jobs.paused_until() is None:
         raise NotPossible("there is no pause")
     held_up = mine.examine_pause(0).open_jobs
     sure(f"{held_up} open jobs go on, as fast as the shared rate lets them.", yes=yes)

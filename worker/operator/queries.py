@@ -92,6 +92,11 @@ class Jobs:
         """The ledger's clock, Unix seconds."""
         return self._link.time()
 
+    def paused_until(self) -> float | None:
+        """Until when POSTs are stopped; None if they are not."""
+        now, (begin, end) = self._link.time(), self._link.call("HMGET", redis_keys.PAUSE, "from", "until")
+        return float(end) if end and float(begin) <= now < float(end) else None
+
     def get(self, job_id: str) -> Seen:
         """A job.
 
