@@ -158,13 +158,15 @@ def _life(job: Seen, steps: list[Step], now: float) -> Table:
     table = Table(box=box.SIMPLE_HEAD, title=" · ".join(filter(None, (job.job_id, *job.about))), title_justify="left")
     for name in ("when", "after", "process", "step"):
         table.add_column(name, overflow="fold", justify="right" if name == "after" else "left")
-    table.add_row(clock(job.accepted_at), "0.0 s", "", "accepted, and put in the queue by the producer")
+    table.add_row(clock(job.accepted_at), "0.00 s", "", "accepted, and put in the queue by the producer")
     if len(steps) == STEPS_KEPT:
         table.add_row("…", "", "", f"only the newest {STEPS_KEPT} steps are kept")
     for step in steps:
-        table.add_row(clock(step.at), f"{step.at - job.accepted_at:.1f} s", step.process, step.words)
-    last = "" if job.outcome else f"{job.state(now)} until {clock(job.until(now))}: {job.why(now)}"
-    table.add_row(clock(now), f"{now - job.accepted_at:.1f} s", "", last or f"it ended {job.state(now)} {job.why(now)}")
+        table.add_row(clock(step.at), f"{step.at - job.accepted_at:.2f} s", step.process, step.words)
+    at = job.newest_at if job.outcome else now
+    last = "outcome" if job.outcome else f"until {clock(job.until(now))}"
+    words = ": ".join(filter(None, (f"{job.state(now)}, {last}", job.why(now))))
+    table.add_row(clock(at), f"{at - job.accepted_at:.2f} s", "", words)
     return table
 
 
