@@ -10,6 +10,7 @@ import structlog
 
 from producer.runtime.key_file import KeyFileError, WatchedFile
 from producer.runtime.redis_store import Stores
+from worker import metrics
 from worker.errors import SettingsError
 from worker.events import TaskEvents
 from worker.iamport.client import IamportClient
@@ -83,8 +84,8 @@ def assemble(settings: WorkerSettings) -> Worker:
     """
     opener = open_keyrings(settings)
     iamport = iamport_client(settings)
-    vault = Stores(settings.vault_url, "vault")
-    ledger_links = Stores(settings.ledger_url, "ledger")
+    vault = Stores(settings.vault_url, "vault", metrics.STORE_SECONDS.labels("vault").observe)
+    ledger_links = Stores(settings.ledger_url, "ledger", metrics.STORE_SECONDS.labels("ledger").observe)
     ledger = Ledger(
         ledger_links,
         vault,

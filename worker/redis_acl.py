@@ -77,7 +77,7 @@ def _each(*prefixes: str) -> str:
     return " ".join(f"{prefix}*" for prefix in prefixes)
 
 
-OPEN_SETS = _each(redis_keys.FRESH, redis_keys.CUSTOMER_OPEN, redis_keys.ORDER_OPEN)
+OPEN_SETS = _each(redis_keys.ACCEPTED, redis_keys.FRESH, redis_keys.CUSTOMER_OPEN, redis_keys.ORDER_OPEN)
 SEQUENCES = _each(redis_keys.CUSTOMER, redis_keys.ORDER)
 
 # %R~: a merchant's own Celery may wait for a result with AsyncResult.

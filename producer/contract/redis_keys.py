@@ -8,6 +8,8 @@ key                                holds                                        
 ``billing:job:{job_id}``           hash, the job record; fields below                      7 days after its outcome
 ``billing:outcome:{job_id}``       the outcome, JSON; only workers may write it            7 days
 ``billing:open``                   sorted set of open job ids by ``next_at``               never
+``billing:accepted:{queue}``       sorted set of the open job ids that were accepted for   never
+                                   it, by ``accepted_at``
 ``billing:fresh:{queue}``          sorted set of ids whose message was not claimed yet, by  never
                                    when it was published; a job's first: ``accepted_at``
 ``billing:passed:{queue}``         sorted set of the newest of those that were claimed,    never
@@ -96,6 +98,7 @@ Fields of the record (instants in Unix seconds of the ledger's clock):
 JOB = "billing:job:"
 OUTCOME = "billing:outcome:"
 OPEN = "billing:open"
+ACCEPTED = "billing:accepted:"
 FRESH = "billing:fresh:"
 PASSED = "billing:passed:"
 OVERTAKEN = "billing:overtaken"

@@ -11,6 +11,7 @@
 --         (Unix seconds of i'mport; empty text if that is not known)   14 paid, in_doubt or empty text
 --       15 look-ups that must find nothing before a POST counts as not applied   16 seconds between them
 --       17 when to ask i'mport again about a job that ends in doubt (seconds from now)   18 prefix of the customers' open jobs
+--       19 prefix of the queues' open jobs
 -- Gives the outcome in force: this one, or the one that was written before. Empty text when another delivery has the
 -- job and must say.
 
@@ -20,7 +21,7 @@ local function instant(t) return string.format('%.6f', t) end
 local known = redis.call('GET', KEYS[6])
 if known then return known end
 local job = redis.call('HMGET', KEYS[1], 'lease', 'customer_uid', 'sequence', 'sent_at', 'doubtful', 'look_ups',
-  'attempts', 'merchant_uid')
+  'attempts', 'merchant_uid', 'queue')
 local is_holder, is_last = job[1] == ARGV[2], (tonumber(job[7]) or 0) <= tonumber(ARGV[7])
 if not (is_holder or ARGV[6] == 'anybody' or (ARGV[6] == 'last' and is_last)) then return '' end
 
@@ -28,6 +29,7 @@ redis.call('SETEX', KEYS[6], ARGV[5], ARGV[3])
 redis.call('HDEL', KEYS[1], 'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'reason', 'sent_at', 'answer', 'sender')
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 redis.call('ZREM', KEYS[2], ARGV[1])
+if job[9] then redis.call('ZREM', ARGV[19] .. job[9], ARGV[1]) end
 
 if ARGV[14] == 'in_doubt' and tonumber(ARGV[7]) > 0 then
   redis.call('ZADD', KEYS[5], instant(now + tonumber(ARGV[17])), ARGV[1])
