@@ -3,12 +3,14 @@
 import os
 import signal
 import socket
+import subprocess
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 from prometheus_client.parser import text_string_to_metric_families
 
 from producer import BillingQueue, Card
@@ -17,8 +19,8 @@ from producer.contract.identifiers import job_id_of
 from producer.contract.job import INTERACTIVE, QUEUES
 from producer.publisher import Publisher
 from tests.fake_iamport import CARDS, Fault
-from tests.ports import free_port
-from tests.servers import environment, wait_until
+from tests.ports import dead_port, free_port
+from tests.servers import ROOT, environment, wait_until
 from tests.stack import Stack
 from tests.system.test_worker_commands import one_line, worker
 from worker.liveness import READING_FOLDER
@@ -140,6 +142,22 @@ def test_metrics_are_shown_to_who_has_the_token_and_health_to_all(stack: Stack) 
     assert ask(port, "/") == 404
 
 
+def test_composes_health_check_of_workers_tells_who_lives(stack: Stack) -> None:
+    port, nobody = free_port(), dead_port()
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["worker"]
+    published, command = compose["environment"]["METRICS_PORT"], compose["healthcheck"]["test"]
+    stack.worker(METRICS_PORT=str(port))
+    wait_until(lambda: ask(port, "/healthz") == 200, PATIENCE_S, "a living worker")
+
+    codes = [
+        subprocess.run([part.replace(published, str(asked)) for part in command[1:]], check=False).returncode
+        for asked in (port, nobody)
+    ]
+
+    assert command[0] == "CMD"
+    assert codes == [0, 1]
+
+
 def test_a_store_that_is_away_makes_workers_not_ready_and_nothing_makes_them_dead(stack: Stack) -> None:
     port = free_port()
     stack.worker(METRICS_PORT=str(port))
@@ -155,7 +173,7 @@ def test_a_store_that_is_away_makes_workers_not_ready_and_nothing_makes_them_dea
 
 def test_the_sign_that_queues_are_read_comes_back_with_the_queue(stack: Stack, queue: BillingQueue) -> None:
     folder = stack.folder / "reading"
-    stack.worker(**{READING_FOLDER: str(folder)})
+    stack.worker(BILLING_READING_FOLDER=str(folder))
     wait_until(lambda: folder.exists() and len(list(folder.iterdir())) == 2, PATIENCE_S, "both signs")
 
     stack.queue.kill()
