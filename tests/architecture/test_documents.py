@@ -8,8 +8,11 @@ import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
 from producer.contract.outcome import Status
-from producer.settings import ProducerSettings
+from producer.migrate import metrics as of_migrations
+from producer.settings import ProducerMetrics, ProducerSettings
+from producer.web import metrics as of_page
 from producer.web.settings import WebSettings
+from producer.webhooks import metrics as of_webhooks
 from producer.webhooks.settings import WebhookSettings
 from tests.servers import ROOT
 from worker import metrics, metrics_server
@@ -27,7 +30,7 @@ def test_every_link_leads_to_a_file(path: Path) -> None:
     assert [target for target in targets if not (path.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("settings", [ProducerSettings, WorkerSettings, WebSettings, WebhookSettings])
+@pytest.mark.parametrize("settings", [ProducerSettings, ProducerMetrics, WorkerSettings, WebSettings, WebhookSettings])
 def test_every_setting_is_described(settings: type[WorkerSettings]) -> None:
     text = (DOCS / "settings.md").read_text()
 
@@ -37,11 +40,13 @@ def test_every_setting_is_described(settings: type[WorkerSettings]) -> None:
 def test_every_metric_is_described() -> None:
     text = (DOCS / "operations.md").read_text()
 
-    counted = [one for one in vars(metrics).values() if isinstance(one, MetricWrapperBase)]
+    rooms = (metrics, of_page, of_webhooks)
+    counted = [one for room in rooms for one in vars(room).values() if isinstance(one, MetricWrapperBase)]
     names = [family.name for one in counted for family in one.collect()]
-    names += re.findall(r'"(billing_\w+)"', inspect.getsource(metrics_server))
+    sources = "".join(map(inspect.getsource, (metrics_server, of_webhooks, of_migrations)))
+    names += re.findall(r'"(billing_\w+)"', sources)
 
-    assert len(names) >= 24
+    assert len(names) >= 35
     assert [name for name in names if f"`{name}" not in text] == []
 
 

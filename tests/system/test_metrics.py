@@ -33,9 +33,10 @@ ISSUES = "POST /subscribe/customers/"
 LAST_COUNTED = {"billing_job_seconds_count": 5, "billing_messages_dropped_total": 1, "billing_unknown_jobs_total": 1}
 
 
-def scrape(port: int) -> tuple[dict[tuple[str, ...], float], str]:
+def scrape(port: int, token: str = "") -> tuple[dict[tuple[str, ...], float], str]:
     """Samples by name and label values (of the labels in alphabetical order), and the text."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
         text = answer.read().decode()
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
     return {(one.name, *(v for _, v in sorted(one.labels.items()))): one.value for one in samples}, text
