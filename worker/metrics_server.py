@@ -25,6 +25,7 @@ from producer.runtime.errors import StoreUnavailable
 from producer.runtime.monitoring import monitored, stores_answer
 from producer.runtime.redis_store import Link, Stores
 from worker.liveness import READING_FOLDER
+from worker.metrics import OFF, SWITCH
 from worker.rate_limit import SharedRate
 from worker.room import memory_of
 from worker.settings import WorkerSettings
@@ -114,7 +115,7 @@ def metrics_served(settings: WorkerSettings, processes: int) -> Iterator[dict[st
         SettingsError: the port cannot be had.
     """
     if settings.metrics_port is None:
-        yield {}
+        yield {SWITCH: OFF}
         return
     folder = Path(tempfile.mkdtemp(prefix="billing-metrics-", dir=IN_MEMORY if IN_MEMORY.is_dir() else None))
     alive, reading = Path(os.environ.get("ALIVE_FOLDER") or folder / "alive"), folder / "reading"

