@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from .contract.job import DEADLINE_LIMIT_S
-from .runtime.settings import BrokerUrl, EnvironmentSettings, SettingsError, StoreUrl
+from .runtime.settings import BrokerUrl, EnvironmentSettings, MetricsSettings, SettingsError, StoreUrl
 
 NOT_FOR_PRODUCERS = ("IMP_SECRET", "IMP_SECRET_FILE", "OPENING_KEYS_FILE", "OPENING_KEYS_COMMAND")
 
@@ -16,6 +16,10 @@ class ProducerEnvironment(EnvironmentSettings):
     """Settings of a process that has ``.env.producer``."""
 
     model_config = SettingsConfigDict(env_file=".env.producer")
+
+
+class ProducerMetrics(MetricsSettings, ProducerEnvironment):
+    """Where a process of the producer's own shows its metrics and health."""
 
 
 class ProducerSettings(ProducerEnvironment):

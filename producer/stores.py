@@ -69,7 +69,7 @@ class Acceptance:
             BrokerUnavailable: with ``accepted`` False or None.
         """
         key = asked[0].idempotency_key
-        commands = [("EVALSHA", ACCEPT_SHA, 9, *_accept_arguments(one)) for one in asked]
+        commands = [("EVALSHA", ACCEPT_SHA, 10, *_accept_arguments(one)) for one in asked]
         replies = self._exchange(self._ledger, "accept", key, commands)
         if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
             self._exchange(self._ledger, "accept", key, [("SCRIPT", "LOAD", ACCEPT)])
@@ -193,6 +193,7 @@ def _accept_arguments(asked: NewJob) -> tuple[Any, ...]:
         redis_keys.KIDS,
         redis_keys.ORDER + (request.merchant_uid or ""),
         redis_keys.ORDER_OPEN + (request.merchant_uid or ""),
+        redis_keys.ACCEPTED + asked.queue,
         asked.job_id,
         request.digest(),
         repr(asked.deadline_s),

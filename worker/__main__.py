@@ -17,7 +17,7 @@ from worker.keys import generate as keys
 from worker.keys import retire as retirement
 from worker.settings import WorkerSettings
 from worker.start_check import check_stores
-from worker.supervisor import supervise
+from worker.supervisor import split, supervise
 
 WORKER_EXTRA = frozenset({"prometheus_client", "requests", "urllib3"})  # what we import of it
 OPERATORS = ("jobs", "trace", "pause", "resume", "drain", "retry", "expire")
@@ -136,7 +136,8 @@ def run(processes: int, concurrency: int, log_level: str, *, events: bool) -> No
     open_keyrings(settings)  # what is bad is said once, before any process starts
     check_stores(settings, tell=lambda words: click.echo(f"worker: {words}", err=True))
     arguments = ["-P", "threads", "-l", log_level, *(["-E"] if events else [])]
-    with metrics_served(settings) as environ:
+    processes, concurrency = split(processes, concurrency)
+    with metrics_served(settings, processes) as environ:
         sys.exit(supervise(processes, concurrency, arguments, environ))
 
 

@@ -10,6 +10,7 @@ import structlog
 
 from producer.runtime.key_file import KeyFileError, WatchedFile
 from producer.runtime.redis_store import Stores
+from worker import metrics
 from worker.errors import SettingsError
 from worker.events import TaskEvents
 from worker.iamport.client import IamportClient
@@ -102,9 +103,12 @@ def assemble(settings: WorkerSettings) -> Worker:
     stopping = threading.Event()
     issuance = Issuance(ledger, rate, opener, tokens, iamport, pause=lambda seconds: not stopping.wait(seconds))
     reconciler = Reconciler(ledger, rate, tokens, LookUps(rate, tokens, iamport), stopping)
-    return Worker(
-        ledger, OpenJobs(ledger_links, vault), issuance, reconciler, TaskEvents(), stopping, settings.imp_rate_per_s
+    # The sweeper's commands are timed for all: twice a second, a write to the ledger among them; a job's would cost it.
+    timed = (
+        Stores(url, name, metrics.STORE_SECONDS.labels(name).observe)
+        for name, url in (("ledger", settings.ledger_url), ("vault", settings.vault_url))
     )
+    return Worker(ledger, OpenJobs(*timed), issuance, reconciler, TaskEvents(), stopping, settings.imp_rate_per_s)
 
 
 @cache

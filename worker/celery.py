@@ -13,7 +13,7 @@ import structlog
 from celery import Celery, signals
 
 from producer.contract.job import MIGRATION, QUEUES, TASK_NAME
-from producer.runtime.alive import alive_file
+from producer.runtime.alive import EVERY_S, alive_file
 from producer.runtime.errors import StoreUnavailable
 from producer.runtime.lockdown import MemoryNotLocked, has_scrubbing_allocator, lock_down
 from producer.runtime.logs import set_up_logs
@@ -22,6 +22,7 @@ from producer.runtime.store_errors import trouble
 from worker import message_filter
 from worker.bootstrap import PROCESS, this_worker
 from worker.errors import SettingsError
+from worker.liveness import READING_FOLDER
 from worker.open_jobs import Due
 from worker.settings import WorkerSettings
 from worker.start_check import check_stores
@@ -62,7 +63,8 @@ def _check_settings(**_: Any) -> None:  # noqa: ANN401 — Celery's
 
 @signals.worker_ready.connect
 def _start_sweeper(sender: Any, **_: Any) -> None:  # noqa: ANN401 — Celery's consumer
-    worker = this_worker()
+    worker, number = this_worker(), os.environ.get("BILLING_WORKER_NUMBER", "0")
+    sender.timer.call_repeatedly(EVERY_S, alive_file(number, READING_FOLDER).touch)  # while its loop reads the queues
     sweeper = Sweeper(
         worker.open_jobs,
         _publish,
@@ -71,7 +73,7 @@ def _start_sweeper(sender: Any, **_: Any) -> None:  # noqa: ANN401 — Celery's 
         places=sender.initial_prefetch_count or 1,
         migration_room=max(math.ceil(worker.rate_per_s), MIGRATION_ROOM_LEAST),  # about a second's work
         has_front=app.conf.broker_url.startswith("redis"),
-        alive=alive_file(os.environ.get("BILLING_WORKER_NUMBER", "0")).touch,
+        alive=alive_file(number).touch,
     )
     worker.events.connect(lambda: sender.event_dispatcher)
     _sweepers.append(sweeper)

@@ -12,6 +12,7 @@ from producer.contract.outcome import Outcome, Status
 from producer.contract.reconciled import Reconciled
 from producer.runtime.errors import StoreUnavailable
 from producer.runtime.redis_store import Script, Stores
+from worker import metrics
 from worker.errors import MarkNotKept
 from worker.iamport.verdict import Judged
 from worker.model import LOOK_UPS, OVERDUE, PAUSED, Doubtful, JobName, Lease, NotClaimed, Snooze, early_look_ups
@@ -105,6 +106,10 @@ class Ledger:
             self._vault.local.run(KEEP, [redis_keys.SENT + lease.job_id], mark, kept_ms)
         except StoreUnavailable:
             raise MarkNotKept("the vault does not take marks") from None
+        metrics.ATTEMPTS.labels(lease.operation, "first" if attempt == 1 else "again").inc()
+        if attempt == 1:
+            began_at = lease.ledger_time(self._clock())
+            metrics.START_SECONDS.labels(lease.operation).observe(began_at - lease.accepted_at)
         return attempt
 
     def hold(self, lease: Lease) -> bool:
@@ -149,7 +154,7 @@ class Ledger:
             "" if known_until is None else known_until,
             str(outcome.status) if outcome.status in {Status.PAID, Status.IN_DOUBT} else "",
             *(LOOK_UPS + early_look_ups(self._doubt_s / LOOK_UPS), self._doubt_s / LOOK_UPS),
-            *(ASKED_AFTER_S[0], redis_keys.CUSTOMER_OPEN),
+            *(ASKED_AFTER_S[0], redis_keys.CUSTOMER_OPEN, redis_keys.ACCEPTED),
             *(redis_keys.CUSTOMER_ENDED, redis_keys.ORDER_ENDED, redis_keys.ENDED_OF_ONE, redis_keys.ENDED_OF_STATUS),
         )
         if not in_force:

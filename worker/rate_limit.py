@@ -9,11 +9,12 @@ Key: ``billing:permit``; see ``lua/permit.lua``.
 """
 
 from collections.abc import Callable
-from typing import cast
+from typing import NamedTuple, cast
 
 from producer.contract import redis_keys
 from producer.runtime.errors import StoreUnavailable
 from producer.runtime.redis_store import Script, Stores
+from worker import metrics
 from worker.iamport.answer import Answer
 from worker.model import Mark, NotNow, PermitState, RatePermit, Snooze
 from worker.retry import STORE_BACKOFF_ATTEMPT, VAULT_LOST, VAULT_SILENT, backoff_s
@@ -22,6 +23,7 @@ PERMIT_SCRIPT, REPORT_SCRIPT = Script("worker", "permit"), Script("worker", "rep
 HORIZON_S = 1.0  # a place may be reserved that far ahead; so late may who waits hear of a pause
 INTERACTIVE_SHARE = 0.2
 FAILURES_LIMIT = 5
+CLIMB_PER_S = 0.01  # of the rate, after it fell
 COOL_S = 2.0  # nobody calls for that long; then one probe each
 
 TURN_S, ASK_AGAIN_S = 15.0, 1.0
@@ -29,6 +31,20 @@ MISSED_S = 0.04  # a place that was missed by more is given up …
 MISSES = 2  # … so often
 
 Asking = Callable[[], Callable[[], RatePermit]]
+
+
+class RateState(NamedTuple):
+    """The shared rate at an instant.
+
+    Args:
+        per_s: calls a second, as it is after what i'mport throttled.
+        pause_s: for how long nobody calls, as i'mport asked.
+        is_open: True while the breaker lets only probes through.
+    """
+
+    per_s: float
+    pause_s: float
+    is_open: bool
 
 
 class SharedRate:
@@ -50,7 +66,22 @@ class SharedRate:
         )
         keys = [redis_keys.PERMIT, redis_keys.SEALED + job_id, redis_keys.SENT + job_id]
         answer = self._stores.local.send_script(PERMIT_SCRIPT, keys, *arguments)
-        return lambda: _read(answer)
+        use = "look_up" if is_look_up else "migration" if is_migration else "interactive"
+        return lambda: _counted(_read(answer), use)
+
+    def state(self) -> RateState:
+        """The state now, by the rules of ``permit.lua``.
+
+        Raises:
+            StoreUnavailable: the vault does not answer.
+        """
+        link = self._stores.local
+        now = link.time()
+        found = link.call("HMGET", redis_keys.PERMIT, "factor", "factor_at", "pause_until", "probe_at")
+        factor, factor_at, pause_until, probe_at = (float(one or 0) for one in found)
+        climbed = min(1.0, factor + max(0.0, now - factor_at) * CLIMB_PER_S) if found[0] else 1.0
+        pause_s = max(pause_until - now, 0.0)
+        return RateState(self._rate_per_s * climbed, pause_s, is_open=probe_at > 0 and not pause_s)
 
     def report(self, permit: RatePermit, answer: Answer) -> None:
         """Report a call's result to the shared rate.
@@ -61,7 +92,8 @@ class SharedRate:
             return
         arguments = (answer.health, answer.retry_after_s or 0, FAILURES_LIMIT, COOL_S)
         try:
-            self._stores.local.run(REPORT_SCRIPT, [redis_keys.PERMIT], *arguments)
+            if self._stores.local.run(REPORT_SCRIPT, [redis_keys.PERMIT], *arguments):
+                metrics.BREAKER_OPENED.inc()
         except StoreUnavailable:  # a vault that forgets is also a rate that forgets
             return
 
@@ -73,6 +105,12 @@ def _read(answer: Callable[[], list[bytes | None]]) -> RatePermit:
         return RatePermit("store_down")
     word = cast("PermitState", (state or b"").decode())
     return RatePermit(word, float(delay_s or 0), sealed, report == b"1", _mark(mark))
+
+
+def _counted(permit: RatePermit, use: str) -> RatePermit:
+    if permit.state == "granted":
+        metrics.PERMITS.labels(use).inc()
+    return permit
 
 
 def _mark(text: bytes | None) -> Mark | None:

@@ -14,6 +14,7 @@ import structlog
 
 from producer.contract.reconciled import Found, Reconciled
 from producer.runtime.errors import ProcessError, StoreUnavailable
+from worker import metrics
 from worker.errors import TokenUnavailable
 from worker.iamport.verdict import Expected, LookUpResult
 from worker.ledger import ASKED_AFTER_S, Ledger
@@ -94,6 +95,7 @@ class Reconciler:
             **(found.model_dump(include={"imp_uid", "card_number", "amount", "updated", "paid_at"}) if found else {}),
         )
         self._ledger.note_reconciled(said, again)
+        metrics.RECONCILED.labels(str(said.found)).inc()
         return said
 
     def _turn(self, job_id: str) -> RatePermit:

@@ -77,7 +77,7 @@ def _each(*prefixes: str) -> str:
     return " ".join(f"{prefix}*" for prefix in prefixes)
 
 
-OPEN_SETS = _each(redis_keys.FRESH, redis_keys.CUSTOMER_OPEN, redis_keys.ORDER_OPEN)
+OPEN_SETS = _each(redis_keys.ACCEPTED, redis_keys.FRESH, redis_keys.CUSTOMER_OPEN, redis_keys.ORDER_OPEN)
 ENDED_LISTS = _each(redis_keys.CUSTOMER_ENDED, redis_keys.ORDER_ENDED, redis_keys.ENDED)
 SEQUENCES = _each(redis_keys.CUSTOMER, redis_keys.ORDER)
 

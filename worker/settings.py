@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from producer.runtime.settings import BrokerUrl, EnvironmentSettings, SettingsError, StoreUrl, split_url
+from producer.runtime.settings import BrokerUrl, MetricsSettings, SettingsError, StoreUrl, split_url
 
 
 def is_loopback(host: str) -> bool:
@@ -32,11 +32,11 @@ def _check_file(value: Path) -> Path:
     return value
 
 
-class WorkerSettings(EnvironmentSettings):
+class WorkerSettings(MetricsSettings):
     """Stores, keys, login and limits of a worker. Each field is the variable of the same name in capitals."""
 
     model_config = SettingsConfigDict(env_file=".env.worker")
-    SECRETS = ("BROKER_URL", "LEDGER_URL", "VAULT_URL", "IMP_KEY", "IMP_SECRET")
+    SECRETS = ("BROKER_URL", "LEDGER_URL", "VAULT_URL", "IMP_KEY", "IMP_SECRET", *MetricsSettings.SECRETS)
 
     broker_url: BrokerUrl = Field(default="redis://localhost:6379/0", repr=False)
     ledger_url: StoreUrl = Field(default="redis://localhost:6379/1", repr=False)
@@ -55,8 +55,6 @@ class WorkerSettings(EnvironmentSettings):
     imp_rate_per_s: Annotated[float, Field(ge=0.1, le=1_000_000)] = 20
     imp_auth_style: Literal["bearer", "bare"] = "bearer"
     require_locked_memory: bool = False
-    metrics_host: str = "127.0.0.1"
-    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
     @model_validator(mode="after")
     def _check_opening_keys(self) -> Self:

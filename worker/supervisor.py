@@ -20,11 +20,16 @@ def queues_of(number: int) -> str:
     return ",".join(QUEUES if number % 2 else (RECOVERY, INTERACTIVE))
 
 
+def split(processes: int, concurrency: int) -> tuple[int, int]:
+    """Processes and threads of each; a single process is split into two of half its threads, see :func:`queues_of`."""
+    return (2, (concurrency + 1) // 2) if processes == 1 else (processes, concurrency)
+
+
 def supervise(processes: int, concurrency: int, arguments: list[str], environ: Mapping[str, str]) -> int:
     """Run worker processes until SIGTERM or SIGINT, which go on to each of them.
 
     Args:
-        processes: how many; a single one is split into two of half its threads, see :func:`queues_of`.
+        processes: how many; see :func:`split`.
         concurrency: threads a process.
         arguments: of ``celery worker``.
         environ: what each process gets in its environment beyond this one's.
@@ -32,8 +37,6 @@ def supervise(processes: int, concurrency: int, arguments: list[str], environ: M
     Returns:
         0 after a shutdown that was asked for; else the exit code of a process that could not start.
     """
-    if processes == 1:
-        processes, concurrency = 2, (concurrency + 1) // 2
     return _Supervisor(processes, ["-c", str(concurrency), *arguments], environ).run()
 
 

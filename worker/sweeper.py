@@ -85,6 +85,7 @@ class Sweeper:
         """A sign of life, and who sweeps until the next one."""
         self._roll = self._jobs.show_life(self._process, self._places)
         if self._roll.given_up:
+            metrics.SWEEPS.labels("process_given_up").inc(self._roll.given_up)
             log.warning("processes without a sign of life: what they held is free", count=self._roll.given_up)
 
     def sweep(self) -> int:
@@ -107,13 +108,16 @@ class Sweeper:
         due = self._jobs.due(room, max(for_migrations, 0), places, empty_s, has_front=self._has_front)
         if due:
             self._publish(due)
-            metrics.SWEPT.inc(len(due))
+            metrics.SWEEPS.labels("published").inc(len(due))
         return len(due)
 
     def _keep_house(self) -> None:
         if self._jobs.rewrite_after_restart():
+            metrics.SWEEPS.labels("file_rewritten").inc()
             log.info("append-only file written anew: the ledger's server was started")
         full, is_new = self._jobs.refuse_jobs_while_full()
+        if is_new:
+            metrics.SWEEPS.labels("jobs_refused" if full else "jobs_accepted_again").inc()
         if is_new and full:
             log.error("jobs are refused: a store is nearly full", store=full)
         elif is_new:

@@ -13,6 +13,7 @@ from producer.contract.outcome import Outcome
 from producer.runtime.errors import StoreUnavailable
 from worker import metrics
 from worker.bootstrap import PROCESS, this_worker
+from worker.labels import code_of
 from worker.message_filter import ACCEPTED_FOR
 from worker.model import Delivered, NotClaimed, Snooze
 
@@ -46,7 +47,7 @@ def _report(delivered: Delivered, seconds: float) -> None:
     told = log.bind(**delivered.name._asdict() if delivered.name else {}, seconds=seconds)
     match delivered.step:
         case Outcome() as outcome:
-            metrics.OUTCOMES_TOTAL.labels(str(outcome.operation), str(outcome.status)).inc()
+            metrics.OUTCOMES_TOTAL.labels(str(outcome.operation), str(outcome.status), code_of(outcome)).inc()
             metrics.JOB_SECONDS.labels(str(outcome.operation)).observe(outcome.finished_at - outcome.accepted_at)
             told.info("job finished", status=str(outcome.status), code=outcome.code, attempts=outcome.attempts)
         case Snooze() as wait:

@@ -28,6 +28,7 @@ from pydantic import SecretStr
 from producer.contract import redis_keys
 from producer.runtime.errors import StoreUnavailable
 from producer.runtime.redis_store import Script, Stores
+from worker import metrics
 from worker.errors import LoginRefused, TokenUnavailable
 from worker.iamport.answer import LIFE_MOST_S, Answer, Token
 from worker.iamport.login import LOGIN_FAILED, LOGIN_REFUSED, login_problem
@@ -148,9 +149,11 @@ class TokenCache:
     def _fetched(self) -> SharedToken:
         asked_at = self._clock()
         answer = self._login()
-        if answer.token is not None:
-            return self._kept(answer.token, asked_at)
         problem = login_problem(answer)
+        metrics.TOKEN_FETCHES.labels(problem or "fetched").inc()
+        if answer.token is not None:
+            metrics.TOKEN_FETCHED_AT.set_to_current_time()
+            return self._kept(answer.token, asked_at)
         if problem == LOGIN_REFUSED:
             self._vault.local.run(KEEP, [self._name + ":refused"], 1, REFUSED_S * 1000)
             raise LoginRefused(LOGIN_REFUSED, REFUSED_S)

@@ -20,7 +20,7 @@ from ..migrate.run import Stopped
 from ..migrate.session import Options, Session, WrongState, lies_on_a_disk, look
 from ..migrate.source import FIELDS, CutOff, SourceError
 from ..migrate.work_file import WorkFileError
-from ..settings import ProducerSettings, refuse_worker_secrets
+from ..settings import ProducerMetrics, ProducerSettings, refuse_worker_secrets
 from .shared import before_cards, open_queue, plainly, print_json, stop
 
 ENCRYPTED = {".gpg": "gpg --decrypt", ".pgp": "gpg --decrypt", ".asc": "gpg --decrypt", ".age": "age --decrypt"}
@@ -113,7 +113,9 @@ def migrate_source(
             else:
                 found = name_of(source, name)
                 with open_queue() as queue, _control(found) as control:
-                    is_good = Session(queue, control, found, options).migrate(file)
+                    session = Session(queue, control, found, options)
+                    with _monitored(session):
+                        is_good = session.migrate(file)
     except (Stopped, CutOff) as error:
         stop(str(error), USAGE if is_dry else RESUMABLE)
     except (WrongState, SourceError, WorkFileError, SettingsError, BrokerUnavailable) as error:
@@ -121,6 +123,17 @@ def migrate_source(
     except OSError as error:
         stop(f"{error.filename}: {error.strerror}", USAGE)
     sys.exit(0 if is_good else NOT_ALL)
+
+
+def _monitored(session: Session) -> contextlib.AbstractContextManager[None]:
+    settings = ProducerMetrics.from_env()
+    if settings.metrics_port is None:
+        return contextlib.nullcontext()
+    from ..migrate.metrics import registry_of  # noqa: PLC0415 — an extra, needed by those who want metrics
+    from ..runtime.monitoring import monitored  # noqa: PLC0415 — as above
+
+    registry = registry_of(lambda: session.progress)
+    return monitored(settings, registry, is_alive=lambda: True, is_ready=lambda: True)  # it can be slow, and be resumed
 
 
 @contextlib.contextmanager

@@ -18,7 +18,9 @@ from ..runtime.redaction import Redacting
 from ..settings import ProducerSettings, refuse_worker_secrets
 
 FAILED, BAD_INPUT, UNKNOWN_JOB = 1, 2, 5  # exit codes; 1 is a store, setting or missing extra
-WEB_EXTRA = frozenset({"fastapi", "h11", "httpcore", "limits", "starlette", "uvicorn"})  # what we import of it
+WEB_EXTRA = frozenset(
+    {"fastapi", "h11", "httpcore", "limits", "prometheus_client", "starlette", "uvicorn"}
+)  # what we import of it
 
 
 def stop(message: str, code: int) -> NoReturn:

@@ -7,7 +7,8 @@ import signal
 import click
 
 from ..outcome_stream import OutcomeReader, ReconciledReader
-from ..runtime.alive import alive_file
+from ..runtime.alive import AliveFile, alive_file
+from ..settings import ProducerMetrics
 from ..webhooks.delivery_queue import WebhookLedger
 from ..webhooks.settings import WebhookSettings
 from .shared import UNKNOWN_JOB, log_to_stderr, plainly, print_json, read_settings, stop
@@ -24,8 +25,10 @@ def webhooks() -> None:
 @plainly
 def webhooks_run() -> None:
     """Deliver until SIGTERM or Ctrl-C."""
-    from ..webhooks.delivery import GROUP, Deliverer  # noqa: PLC0415 — the other commands need no HTTP client
+    from ..runtime.monitoring import monitored  # noqa: PLC0415 — the other commands need no server and no HTTP client
+    from ..webhooks.delivery import GROUP, Deliverer  # noqa: PLC0415 — as above
     from ..webhooks.http import WebhookClient  # noqa: PLC0415 — as above
+    from ..webhooks.metrics import registry_of  # noqa: PLC0415 — as above
 
     ledger_url, settings = read_settings().ledger_url, WebhookSettings.from_env()
     log_to_stderr()
@@ -35,18 +38,26 @@ def webhooks_run() -> None:
         timeout_s=settings.webhook_timeout_s,
         allow_private=settings.webhook_allow_private,
     )
+    ledger, alive, reading = WebhookLedger(ledger_url), alive_file("webhooks"), AliveFile(None)
     deliverer = Deliverer(
         (OutcomeReader(ledger_url, GROUP, GROUP), ReconciledReader(ledger_url, GROUP, GROUP, block_ms=1)),
-        WebhookLedger(ledger_url),
+        ledger,
         client,
         tell=_log_failure,
         tell_trouble=log.warning,
-        alive=alive_file("webhooks").touch,
+        alive=alive.touch,
+        reading=reading.touch,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: deliverer.stop())
-    log.info("delivering")
-    deliverer.run()
+    with monitored(
+        ProducerMetrics.from_env(),
+        registry_of(ledger),
+        is_alive=lambda: alive.is_fresh,
+        is_ready=lambda: reading.is_fresh,
+    ):
+        log.info("delivering")
+        deliverer.run()
     log.info("ended")
 
 

@@ -10,6 +10,8 @@ key                                holds                                        
 ``billing:trace:{job_id}``         list of the newest 30 steps of its life, each a text:       7 days after its outcome
                                    instant, process, step and what belongs to it
 ``billing:open``                   sorted set of open job ids by ``next_at``               never
+``billing:accepted:{queue}``       sorted set of the open job ids that were accepted for   never
+                                   it, by ``accepted_at``
 ``billing:fresh:{queue}``          sorted set of ids whose message was not claimed yet, by  never
                                    when it was published; a job's first: ``accepted_at``
 ``billing:passed:{queue}``         sorted set of the newest of those that were claimed,    never
@@ -111,6 +113,7 @@ JOB = "billing:job:"
 OUTCOME = "billing:outcome:"
 TRACE = "billing:trace:"
 OPEN = "billing:open"
+ACCEPTED = "billing:accepted:"
 FRESH = "billing:fresh:"
 PASSED = "billing:passed:"
 OVERTAKEN = "billing:overtaken"

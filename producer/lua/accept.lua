@@ -3,7 +3,7 @@
 -- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:fresh:{queue}
 --       4 billing:customer:{uid}   5 billing:customer-open:{uid}   6 billing:envelope:{sha256}
 --       (4 to 6 are not used where there is no customer_uid or no envelope sealed elsewhere)   7 billing:kids
---       8 billing:order:{merchant_uid}   9 billing:order-open:{merchant_uid} (of a payment)
+--       8 billing:order:{merchant_uid}   9 billing:order-open:{merchant_uid} (of a payment)   10 billing:accepted:{queue}
 -- ARGV  1 job_id   2 digest of the request   3 deadline (seconds)   4 queue   5 kid
 --       6 operation   7 customer_uid   8 merchant_uid   9 iat   10 exp (Unix seconds; both empty without an envelope)
 --       11 billing:outcome:{job_id}   12 billing:full (neither is among the keys: those of a script must be writable)
@@ -52,4 +52,5 @@ end
 redis.call('HSET', KEYS[7], ARGV[5], accepted_at)
 redis.call('ZADD', KEYS[2], expires_at, ARGV[1])
 redis.call('ZADD', KEYS[3], accepted_at, ARGV[1])
+redis.call('ZADD', KEYS[10], accepted_at, ARGV[1])
 return {'new', tostring(sequence), accepted_at, expires_at, instant(now)}

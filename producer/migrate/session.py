@@ -117,16 +117,16 @@ class Session:
     """One process's part in a run.
 
     Args:
-        queue: where jobs go.
-        control: the migration in the ledger.
-        name: of the migration.
-        options: of the command.
+        queue, control: where jobs go, and the migration in the ledger.
+        name, options: of the migration, of the command.
+        progress: where the run is, once it has begun.
     """
 
     queue: BillingQueue
     control: Control
     name: str
     options: Options
+    progress: Progress | None = None
 
     def migrate(self, file: BinaryIO) -> bool:
         """Run to the end.
@@ -148,7 +148,7 @@ class Session:
         work = self._work_file(number)
         self._take(number)
         click.echo(warnings, err=True, nl=False)
-        progress = Progress(self.name, number, expected)
+        progress = self.progress = Progress(self.name, number, expected)
         with self._ending_well(work, progress), stopped_by_signals() as is_stopping:
             self._run(work, progress, wanted, is_stopping)
             if failed is None:

@@ -7,6 +7,7 @@ recognise their own delivery), so one that fails with its connection is sent onc
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Sequence
 from hashlib import sha1
 from importlib.resources import files
@@ -60,10 +61,11 @@ class Link:
     Args:
         url: the store's URL.
         name: what it is called in errors: ``queue``, ``ledger`` or ``vault``.
+        took: told how many seconds each :meth:`call` took.
     """
 
-    def __init__(self, url: str, name: str = "store") -> None:
-        self._url, self._name = url, name
+    def __init__(self, url: str, name: str = "store", took: Callable[[float], None] = lambda _s: None) -> None:
+        self._url, self._name, self._took = url, name, took
         pool = redis.ConnectionPool.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), **SOCKET)
         self._connection = pool.make_connection()
         self._unanswered: list[tuple[Argument, ...]] = []  # commands whose answers nobody waits for, oldest first …
@@ -76,6 +78,13 @@ class Link:
             StoreUnavailable: twice no connection, or no answer in time; or the store refuses it for the state it is in.
             redis.ResponseError: the store refuses the command for what it is.
         """
+        began = time.perf_counter()
+        try:
+            return self._call(command)
+        finally:
+            self._took(time.perf_counter() - began)
+
+    def _call(self, command: tuple[Argument, ...]) -> Any:  # noqa: ANN401 — as call
         try:
             self._write(command)
             return self._read()
@@ -181,15 +190,16 @@ class Stores:
     Args:
         url: the store's URL.
         name: what it is called in errors.
+        took: as for :class:`Link`.
     """
 
-    def __init__(self, url: str, name: str = "store") -> None:
-        self._url, self._name, self._locals = url, name, threading.local()
+    def __init__(self, url: str, name: str = "store", took: Callable[[float], None] = lambda _s: None) -> None:
+        self._url, self._name, self._took, self._locals = url, name, took, threading.local()
 
     @property
     def local(self) -> Link:
         """This thread's link."""
         link: Link | None = getattr(self._locals, "link", None)
         if link is None:
-            link = self._locals.link = Link(self._url, self._name)
+            link = self._locals.link = Link(self._url, self._name, self._took)
         return link

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from .errors import BillingError
@@ -37,6 +37,12 @@ class SettingsError(BillingError):
     def __init__(self, line: str, problems: Mapping[str, str] | None = None) -> None:
         self.problems = dict(problems or {})
         super().__init__(line)
+
+
+def _check_token(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]{16,}", value.get_secret_value()):
+        raise ValueError("must be 16 visible ASCII characters or more")
+    return value
 
 
 class EnvironmentSettings(BaseSettings):
@@ -80,6 +86,21 @@ class EnvironmentSettings(BaseSettings):
         except ValidationError as error:
             problems = rules_broken(error)
         raise SettingsError("; ".join(f"{name.upper()}: {rule}" for name, rule in problems.items()), problems)
+
+
+class MetricsSettings(EnvironmentSettings):
+    """Where a process shows its metrics and its health, if anywhere.
+
+    Args:
+        metrics_host, metrics_port: where to listen; without a port nowhere.
+        metrics_token: what whoever reads metrics must show; without one everybody may who reaches the port.
+    """
+
+    SECRETS: ClassVar[tuple[str, ...]] = ("METRICS_TOKEN",)
+
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    metrics_token: Annotated[SecretStr, AfterValidator(_check_token)] | None = None
 
 
 def _is_empty(path: Path) -> bool:

@@ -8,6 +8,7 @@ from fastapi.security import HTTPBearer
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from ..contract.card import Card
 from ..contract.envelope import ENVELOPE_LIMIT
@@ -19,6 +20,7 @@ from ..contract.outcome import NextStep, Outcome, Status
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 FORM_FIELDS_LIMIT = 30
+REFUSAL = "billing.refusal"  # of a request's scope: the code that it was refused with
 ERRORS = {
     "ticket_invalid": (401, "the ticket does not hold"),
     "api_key_invalid": (401, "the API key is not known"),
@@ -53,7 +55,19 @@ class EndpointError(Exception):
     def response(self) -> JSONResponse:
         """The answer, in JSON."""
         status, words = ERRORS[self.code]
-        return JSONResponse({"error": self.code, "message": self._message or words}, status, self._headers)
+        return _Refusal(self.code, self._message or words, status, self._headers)
+
+
+class _Refusal(JSONResponse):
+    """An answer that leaves its code in the scope, for whoever counts."""
+
+    def __init__(self, code: str, message: str, status: int, headers: dict[str, str] | None) -> None:
+        super().__init__({"error": code, "message": message}, status, headers)
+        self._code = code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[REFUSAL] = self._code
+        await super().__call__(scope, receive, send)
 
 
 EnvelopeText = Annotated[str, Field(max_length=ENVELOPE_LIMIT, description="The sealed card: a compact JWE.")]

@@ -1,5 +1,6 @@
 """The card page and its endpoint as a process of their own."""
 
+import contextlib
 import logging
 import signal
 import sys
@@ -11,8 +12,12 @@ from starlette.routing import Mount, Route, Router
 
 from ..billing_queue import BillingQueue
 from ..errors import SettingsError
+from ..runtime.alive import AliveFile, alive_file
+from ..runtime.monitoring import monitored, stores_answer
+from ..settings import ProducerMetrics
 from .connection import Connection
 from .endpoint import card_app
+from .metrics import REGISTRY, Measured
 from .middleware import Guard
 from .settings import WebSettings
 
@@ -29,7 +34,7 @@ def run_server(queue: BillingQueue, host: str, port: int, prefix: str, behind: s
         behind: proxies that are believed, comma-separated.
 
     Raises:
-        SettingsError: the prefix or the port cannot be had.
+        SettingsError: the prefix or a port cannot be had.
     """
     if not prefix.startswith("/") or prefix.endswith("/"):
         raise SettingsError("--prefix: must begin with / and not end with it")
@@ -38,7 +43,7 @@ def run_server(queue: BillingQueue, host: str, port: int, prefix: str, behind: s
         logging.getLogger(__name__).warning("%s: is not set; customers agree to a placeholder", name.upper())
     routes = [Route("/healthz", _health), Mount(prefix, card_app(queue, settings))]
     config = uvicorn.Config(
-        Guard(Router(routes, redirect_slashes=False)),
+        Measured(Guard(Router(routes, redirect_slashes=False)), prefix),
         host=host,
         port=port,
         access_log=False,  # it would hold tickets
@@ -51,12 +56,41 @@ def run_server(queue: BillingQueue, host: str, port: int, prefix: str, behind: s
         forwarded_allow_ips=behind,
         timeout_graceful_shutdown=30,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, alive_file("serve"))
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises the signal once more when it has ended
         signal.signal(number, lambda *_: sys.exit(0))
-    server.run()
+    with _monitored(queue, settings, server):
+        server.run()
     if not server.started:
         raise SettingsError("--port: cannot listen there")
+
+
+class _Server(uvicorn.Server):
+    """A server that shows that its loop goes round.
+
+    Args:
+        alive: shows it.
+    """
+
+    def __init__(self, config: uvicorn.Config, alive: AliveFile) -> None:
+        super().__init__(config)
+        self._alive = alive
+
+    async def on_tick(self, counter: int) -> bool:
+        """Go round."""
+        self._alive.touch()
+        return await super().on_tick(counter)
+
+    def is_alive(self) -> bool:
+        """True if its loop went round within a minute."""
+        return self._alive.is_fresh
+
+
+def _monitored(queue: BillingQueue, settings: WebSettings, server: _Server) -> contextlib.AbstractContextManager[None]:
+    known = queue.settings
+    stores = [known.broker_url, known.ledger_url, known.vault_url, settings.limits_url or ""]
+    metrics = ProducerMetrics.from_env()
+    return monitored(metrics, REGISTRY, is_alive=server.is_alive, is_ready=lambda: stores_answer(stores))
 
 
 async def _health(_request: Request) -> PlainTextResponse:

@@ -11,6 +11,7 @@ At least once: a crash between a post and its note posts again, with the same ``
 import random
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,6 +19,7 @@ from ..errors import BrokerUnavailable
 from ..outcome_stream import OutcomeReader
 from .delivery_queue import Due, Event, WebhookLedger
 from .http import PostResult, WebhookClient
+from .metrics import GIVEN_UP, POSTS, result_of
 
 RETRIES_AFTER_S = (5, 30, 120, 600, 1800, 3600, 7200)  # the last one again and again
 GIVEN_UP_AFTER_S = 86_400.0
@@ -46,7 +48,8 @@ class Deliverer:
         clock: Unix seconds; the ledger's by default.
         tell: called for each attempt that failed: job id, answer in a word, True if it was given up.
         tell_trouble: called when the ledger cannot be used, once for each reason.
-        alive: called each time the loop goes round.
+        alive: called each time a loop goes round.
+        reading: called each time the streams were read, here or by another one.
     """
 
     def __init__(
@@ -59,11 +62,12 @@ class Deliverer:
         tell: Callable[[str, str, bool], None] = lambda _id, _word, _given_up: None,
         tell_trouble: Callable[[str], None] = lambda _words: None,
         alive: Callable[[], None] = lambda: None,
+        reading: Callable[[], None] = lambda: None,
     ) -> None:
         self._readers, self._ledger, self._client, self._tell = readers, ledger, client, tell
         self._clock = clock or ledger.now
         self._stopping, self._owner, self._has_begun = threading.Event(), secrets.token_hex(8), False
-        self._tell_trouble, self._alive = tell_trouble, alive
+        self._tell_trouble, self._alive, self._reading = tell_trouble, alive, reading
         self._trouble: str | None = None
         self._fatal: BrokerUnavailable | None = None
 
@@ -112,8 +116,11 @@ class Deliverer:
 
     def _take_in_always(self) -> None:
         while not self._stopping.is_set():
+            self._alive()  # also while a slow receiver holds the other loop
             try:
-                if not self.take_in():
+                is_idle = not self.take_in()
+                self._reading()
+                if is_idle:
                     self._stopping.wait(IDLE_S)
                 self._trouble = None
             except BrokerUnavailable as error:
@@ -131,7 +138,9 @@ class Deliverer:
         self._stopping.wait(AWAY_S)
 
     def _deliver_one(self, due: Due) -> None:
+        began = time.perf_counter()
         result = self._client.post(due.event.id, int(self._clock()), due.event.to_json().encode())
+        POSTS.labels(result_of(result)).observe(time.perf_counter() - began)
         self._note(due, result, self._clock())
 
     def _note(self, due: Due, result: PostResult, now: float) -> None:
@@ -140,6 +149,7 @@ class Deliverer:
             self._ledger.settle(job_id, "delivered", now, result.word)
             return
         given_up = result.is_final or now - due.since >= GIVEN_UP_AFTER_S
+        GIVEN_UP.inc(int(given_up))
         again_at = now + max(retry_after_s(due.attempts + 1), result.retry_after_s)
         self._ledger.settle(job_id, "failed" if given_up else "waiting", now, result.word, again_at=again_at)
         self._tell(job_id, result.word, given_up)

@@ -138,6 +138,14 @@ class WebhookLedger:
         with self._store.reading() as ledger:
             return int(ledger.zcard(redis_keys.WEBHOOK_DUE))
 
+    def counts(self) -> tuple[int, int, float]:
+        """Lines with a delivery that waits, deliveries that were given up, and seconds that the first has been due."""
+        with self._store.reading() as ledger:
+            waiting, failed = int(ledger.zcard(redis_keys.WEBHOOK_DUE)), int(ledger.zcard(redis_keys.WEBHOOK_FAILED))
+            first: Any = ledger.zrange(redis_keys.WEBHOOK_DUE, 0, 0, withscores=True)
+        overdue_s = max(self.now() - first[0][1], 0.0) if first else 0.0
+        return waiting, failed, overdue_s
+
     def failed(self) -> Iterator[tuple[Event, float, str]]:
         """Deliveries that were given up: event, Unix seconds, and the last answer; the oldest first."""
         with self._store.reading() as ledger:

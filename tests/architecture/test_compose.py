@@ -67,10 +67,17 @@ def test_only_the_card_page_and_flower_have_a_port_and_only_on_this_machine() ->
 
 
 def test_the_card_page_has_no_way_out_and_webhooks_see_no_card() -> None:
-    assert set(SERVICES["web"]["networks"]) == {"queue", "vault", "front"}
+    assert set(SERVICES["web"]["networks"]) == {"queue", "vault", "front", "monitoring"}
     assert COMPOSE["networks"]["front"] == COMPOSE["networks"]["monitoring"]
-    assert SERVICES["webhooks"]["networks"] == ["queue", "out"]
+    assert SERVICES["webhooks"]["networks"] == ["queue", "out", "monitoring"]
     assert SERVICES["webhooks"]["volumes"] == ["./keys/listener:/keys:ro"]
+
+
+def test_metrics_are_on_one_port_of_a_network_without_a_way_out() -> None:
+    ports = {name: one["environment"]["METRICS_PORT"] for name, one in SERVICES.items() if "METRICS_PORT" in str(one)}
+
+    assert ports == dict.fromkeys(("worker", "retire", "migrate", "web", "webhooks"), "9464")
+    assert {name for name in ports if "monitoring" not in SERVICES[name]["networks"]} == {"retire"}  # it serves nothing
 
 
 def test_nobody_asks_a_name_server_but_who_has_a_way_out() -> None:

@@ -18,6 +18,9 @@ from tests.servers import server_program
 Figures = dict[str, list[float]]
 
 NOOP, POST, BARE = "cpu_ms.noop", "cpu_ms.post", "cpu_ms.post_without_env"
+METERED, COUNTING, NOT_COUNTING, SCRAPE = METRICS = (
+    *("metrics_cpu_ms.job", "metrics_cpu_ms.counting", "metrics_cpu_ms.switched off", "metrics_cpu_ms.scrape"),
+)
 PLAIN, PRODUCTION, OTHER_CPU = "cpu_ms.plain", "cpu_ms.production", "cpu_ms.other_revision"
 OTHER, USUAL, USUAL_THREADS = "per_s.other revision", "per_s.usual way", "per_s.usual way, as many threads"
 ENQUEUED_NOOPS, ENQUEUED_MANY, ENQUEUED_ONE = "per_s.apply_async of a no-op", "per_s.issue_many", "per_s.issue"
@@ -39,6 +42,10 @@ CPU_LINES = {
     PLAIN: "job, celery -A worker worker",
     PRODUCTION: "job, python -m worker run --events",
     OTHER_CPU: "job, the other revision, two processes",
+    METERED: "job, two processes, metrics served",
+    COUNTING: "  of it metrics, at most",
+    NOT_COUNTING: "  the same, metrics switched off",
+    SCRAPE: "a scrape, in a process of its own",
 }
 LIBRARIES = ("celery", "kombu", "redis", "hiredis", "requests", "urllib3", "pydantic", "joserfc", "cryptography")
 
@@ -87,6 +94,7 @@ def summary(figures: Figures) -> Figures:
         "ratio.plain": ratios(figures, PLAIN, NOOP, POST),
         "ratio.production": ratios(figures, PRODUCTION, NOOP, POST),
         "ratio.plain_to_post_without_env": ratios(figures, PLAIN, NOOP, BARE),
+        "ratio.metrics": ratios(figures, COUNTING, METERED),
         "ratio.to the other revision's jobs/s": ratios(figures, done, OTHER),
         "ratio.to the usual way's jobs/s at 200 ms": ratios(figures, slow, USUAL),
         "ratio.to the usual way's with 32 threads": ratios(figures, slow, USUAL_THREADS),
@@ -137,11 +145,13 @@ def _cpu_table(found: Figures) -> Table:
     table = _table("Worker CPU of a job, user + system", "", "ms")
     for name, words in CPU_LINES.items():
         if found.get(name):
-            table.add_row(words, *_spread(found[name], 2))
+            table.add_row(words, *_spread(found[name], 3 if name in METRICS else 2))
     table.add_section()
     table.add_row("[bold]ratio: job / (no-op + POST)", *_spread(found["ratio.plain"], 2))
     table.add_row("  in the production form", *_spread(found["ratio.production"], 2))
     table.add_row("  to a POST with trust_env=False", *_spread(found["ratio.plain_to_post_without_env"], 2))
+    if "ratio.metrics" in found:
+        table.add_row("  metrics / job, at most", *_spread(found["ratio.metrics"], 3))
     return table
 
 
@@ -151,7 +161,11 @@ def _rate_table(found: Figures) -> Table:
         table.add_row(words, *_spread(found[name], 0))
     table.add_section()
     for name, values in found.items():
-        if name.startswith("ratio.") and name not in {"ratio.plain", "ratio.production"} and "post" not in name:
+        if (
+            name.startswith("ratio.")
+            and name not in {"ratio.plain", "ratio.production", "ratio.metrics"}
+            and "post" not in name
+        ):
             table.add_row(f"ratio: {name.removeprefix('ratio.')}", *_spread(values, 2))
     return table
 

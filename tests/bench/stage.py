@@ -147,6 +147,11 @@ class Workers:
         return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     @property
+    def supervisor(self) -> int:
+        """The process that was started."""
+        return self._process.process.pid
+
+    @property
     def _pids(self) -> list[int]:
         return self._process.pids() if self.processes == 0 else self._process.pids()[-self.processes :]
 

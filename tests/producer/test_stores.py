@@ -120,6 +120,7 @@ def test_ledger_holds_only_the_keys_that_are_listed(stage: Stage, acceptance: Ac
             redis_keys.JOB + job_id_of("a"),
             redis_keys.OPEN,
             redis_keys.FRESH + "interactive",
+            redis_keys.ACCEPTED + "interactive",
             redis_keys.CUSTOMER + "gildong",
             redis_keys.CUSTOMER_OPEN + "gildong",
             redis_keys.KIDS,

@@ -26,13 +26,16 @@ from producer.errors import SettingsError
 from producer.outcome_stream import OutcomeReader, ReconciledReader
 from producer.webhooks.delivery import GIVEN_UP_AFTER_S, RETRIES_AFTER_S, Deliverer, retry_after_s
 from producer.webhooks.delivery_queue import IN_HAND_S, WebhookLedger
-from producer.webhooks.http import WebhookClient
+from producer.webhooks.http import PostResult, WebhookClient
 from producer.webhooks.network import is_public
 from producer.webhooks.settings import WebhookSettings
+from tests.ports import dead_port
 from tests.producer.stage import Stage
+from tests.servers import wait_until
 
 OLD, NEW = ("whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 SECRETS = SecretStr(f"{NEW} {OLD}")
+PATIENCE_S = 60
 
 
 class Received(NamedTuple):
@@ -500,3 +503,64 @@ def test_plain_http_is_for_private_addresses(settings_say: Callable[..., Webhook
     settings = settings_say(WEBHOOK_URL="http://10.0.0.1/hooks", WEBHOOK_ALLOW_PRIVATE="1")
 
     assert settings.webhook_url == "http://10.0.0.1/hooks"
+
+
+class SlowClient:
+    """A receiver that keeps a delivery waiting."""
+
+    def __init__(self) -> None:
+        self.is_asked, self.goes_on = threading.Event(), threading.Event()
+
+    def post(self, *_: Any) -> PostResult:
+        self.is_asked.set()
+        self.goes_on.wait(PATIENCE_S)
+        return PostResult(is_delivered=True, is_final=False, word="204")
+
+
+def test_a_receiver_that_keeps_a_delivery_waiting_makes_webhooks_neither_dead_nor_unready(scene: Scene) -> None:
+    client, signs = SlowClient(), dict.fromkeys(("alive", "reading"), 0)
+    reader = OutcomeReader(scene.stage.url(1), "webhooks", "webhooks", block_ms=1)
+
+    def count(name: str) -> None:
+        signs[name] += 1
+
+    deliverer = Deliverer(
+        (reader,),
+        scene.ledger,
+        client,  # type: ignore[arg-type]
+        alive=lambda: count("alive"),
+        reading=lambda: count("reading"),
+    )
+    scene.end("a")
+    running = threading.Thread(target=deliverer.run)
+    running.start()
+    try:
+        assert client.is_asked.wait(PATIENCE_S)
+        before = dict(signs)
+        wait_until(lambda: all(signs[name] > before[name] + 1 for name in signs), PATIENCE_S, "more signs")
+    finally:
+        client.goes_on.set()
+        deliverer.stop()
+        running.join()
+
+
+def test_a_stream_that_cannot_be_read_shows_no_sign_of_reading(scene: Scene) -> None:
+    url = f"redis://127.0.0.1:{dead_port()}/1"
+    signs: list[int] = []
+    troubles: list[str] = []
+    deliverer = Deliverer(
+        (OutcomeReader(url, "webhooks", "webhooks", block_ms=1),),
+        WebhookLedger(url),
+        WebhookClient(scene.server.url, SECRETS, timeout_s=60, allow_private=True),
+        reading=lambda: signs.append(1),
+        tell_trouble=troubles.append,
+    )
+    running = threading.Thread(target=deliverer.run)
+    running.start()
+    try:
+        wait_until(lambda: troubles, PATIENCE_S, "trouble")
+    finally:
+        deliverer.stop()
+        running.join()
+
+    assert signs == []

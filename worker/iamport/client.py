@@ -9,6 +9,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -31,6 +32,7 @@ ONETIME_FIELDS = (
     *("card_quota", "vat_amount", "tax_free", "product_type"),
 )
 UNSURE_S = 60.0  # so much this machine's clock may be ahead of i'mport's
+STATUSES = {0, *HTTPStatus}
 SPELLED = {"channel_group_id": "channelGroupId"}  # at onetime, and only there
 
 
@@ -146,7 +148,7 @@ class IamportClient:
             self._heard = (answer.date, self._boot_clock())
         elif answer.code is not None and self._heard is None:
             self._heard = (self._wall_clock() - UNSURE_S, self._boot_clock())
-        metrics.CALLS.labels(name, str(answer.status)).observe(self._clock() - began)
+        metrics.CALLS.labels(name, *_labels(answer)).observe(self._clock() - began)
         return answer
 
     def _exchange(self, request: requests.PreparedRequest, timeout: tuple[float, float], call: Call) -> Answer:
@@ -176,6 +178,14 @@ class IamportClient:
         if adapter is None:
             adapter = self._mine.adapter = WatchedAdapter()
         return adapter
+
+
+def _labels(answer: Answer) -> tuple[str, str]:
+    """The HTTP status, 0 without an answer, and i'mport's word, ``page`` where it was not i'mport's."""
+    status = str(answer.status) if answer.status in STATUSES else "other"
+    if answer.code is None:
+        return status, "page" if answer.status else "silent"
+    return status, "refused" if answer.code else "done"
 
 
 def _body(job: Job, fields: tuple[str, ...], card: Card, card_fields: frozenset[str]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from producer.contract.job import Job, SignedJob
 from producer.contract.jose import b64url
 from producer.contract.open_fields import own_data_in
 from producer.runtime.key_file import KeyFileError, WatchedFile, keys_of, read_jwk
+from worker import metrics
 from worker.errors import UnknownKid, UnknownProducer
 from worker.model import Lease, SealedRequest
 
@@ -231,6 +232,7 @@ class Opener:
         except UnknownKid:  # its key may just have come
             self._opening.look()
             card = self._opening.get().open_card(envelope, now=job.accepted_at)
+        metrics.OPENS.labels(envelope.kid).inc()  # one of ours: it opened the card
         if own_data_in(dict(job), card):
             raise Refused("card_in_open_field")
         return card

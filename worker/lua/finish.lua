@@ -11,7 +11,8 @@
 --         (Unix seconds of i'mport; empty text if that is not known)   14 paid, in_doubt or empty text
 --       15 look-ups that must find nothing before a POST counts as not applied   16 seconds between them
 --       17 when to ask i'mport again about a job that ends in doubt (seconds from now)   18 prefix of the customers' open jobs
---       19, 20 prefixes of the customers' and of the orders' finished jobs   21, 22 how many of one, and of a status, are kept
+--       19 prefix of the queues' open jobs   20, 21 prefixes of the customers' and of the orders' finished jobs
+--       22, 23 how many of one, and of a status, are kept
 -- Gives the outcome in force: this one, or the one that was written before. Empty text when another delivery has the
 -- job and must say.
 
@@ -25,7 +26,7 @@ end
 local known = redis.call('GET', KEYS[6])
 if known then return known end
 local job = redis.call('HMGET', KEYS[1], 'lease', 'customer_uid', 'sequence', 'sent_at', 'doubtful', 'look_ups',
-  'attempts', 'merchant_uid')
+  'attempts', 'merchant_uid', 'queue')
 local is_holder, is_last = job[1] == ARGV[2], (tonumber(job[7]) or 0) <= tonumber(ARGV[7])
 if not (is_holder or ARGV[6] == 'anybody' or (ARGV[6] == 'last' and is_last)) then return '' end
 
@@ -35,6 +36,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[5])
 note('ends ' .. string.match(KEYS[7], '[^:]*$'))
 redis.call('EXPIRE', KEYS[8], ARGV[5])
 redis.call('ZREM', KEYS[2], ARGV[1])
+if job[9] then redis.call('ZREM', ARGV[19] .. job[9], ARGV[1]) end
 
 if ARGV[14] == 'in_doubt' and tonumber(ARGV[7]) > 0 then
   redis.call('ZADD', KEYS[5], instant(now + tonumber(ARGV[17])), ARGV[1])
@@ -44,10 +46,10 @@ local function keep_id(list, most)
   redis.call('LPUSH', list, ARGV[1])
   redis.call('LTRIM', list, 0, most - 1)
 end
-keep_id(KEYS[7], tonumber(ARGV[22]))
-for key, of in pairs({[ARGV[19]] = job[2], [ARGV[20]] = job[8]}) do
+keep_id(KEYS[7], tonumber(ARGV[23]))
+for key, of in pairs({[ARGV[20]] = job[2], [ARGV[21]] = job[8]}) do
   if of and of ~= '' then
-    keep_id(key .. of, tonumber(ARGV[21]))
+    keep_id(key .. of, tonumber(ARGV[22]))
     redis.call('EXPIRE', key .. of, ARGV[5])
   end
 end
