@@ -1,6 +1,7 @@
 """What metrics cost a job. Two runs of the same workers differ by more than that, so it is not the difference of runs.
 
-What workers counted for a job is read from their metrics, and counted again by as many threads that do nothing else.
+What workers counted for a job is read from their metrics, and counted again by itself. In one thread: the lock of all
+counts is held for a hundredth of a job, and threads that do nothing but count would wait for it as no worker's do.
 """
 
 import json
@@ -16,29 +17,23 @@ from prometheus_client.parser import text_string_to_metric_families
 from producer import BillingQueue
 from producer.runtime.lockdown import ALLOCATOR
 from tests.bench.measurement import enqueue, finished, production, resume_and_wait, wait_for, warm_up_and_pause
-from tests.bench.stage import THREADS, Stage, cpu_s_of
+from tests.bench.stage import Stage, cpu_s_of
 from tests.ports import free_port
 from tests.servers import ROOT, environment
 from worker import metrics
 from worker.metrics import OFF, SWITCH
 
-SCRAPES, COUNTED_AGAIN, LEAST = 50, 2000, 7
+SCRAPES, COUNTED_AGAIN, LEAST = 50, 20_000, 7
 AGAIN = f"""
-import json, sys, threading, time
+import json, sys, time
 from worker import metrics
 counts = [(getattr(metrics, name), labels, kind) for name, labels, kind in json.load(sys.stdin)]
-
-def count():
-    for _ in range({COUNTED_AGAIN}):
-        for metric, labels, kind in counts:
-            one = metric.labels(*labels) if labels else metric
-            one.observe(0.1) if kind == "histogram" else one.inc()
-
-threads = [threading.Thread(target=count) for _ in range({THREADS})]
 began = time.process_time()
-for one in threads: one.start()
-for one in threads: one.join()
-print((time.process_time() - began) / {COUNTED_AGAIN * THREADS})
+for _ in range({COUNTED_AGAIN}):
+    for metric, labels, kind in counts:
+        one = metric.labels(*labels) if labels else metric
+        one.observe(0.1) if kind == "histogram" else one.inc()
+print((time.process_time() - began) / {COUNTED_AGAIN})
 """
 
 Samples = dict[tuple[str, ...], float]
@@ -49,7 +44,7 @@ class Cost(NamedTuple):
 
     Args:
         job_ms: CPU of a job, in workers that count.
-        counting_ms: of it for counting, at most.
+        counting_ms: of it for counting.
         off_ms: the same where metrics are off.
         scrape_ms: CPU of a scrape, in the process that serves it.
     """
@@ -118,7 +113,7 @@ def per_job(before: Samples, after: Samples, jobs: int) -> list[tuple[str, list[
 
 
 def count_again(counted: list[tuple[str, list[str], str]], **settings: str) -> float:
-    """CPU seconds of counting for one job, under the workers' allocator and among as many threads."""
+    """CPU seconds of counting for one job, under the workers' allocator."""
     with environment({**ALLOCATOR, "PYTHONPATH": str(ROOT), **settings}):
         done = subprocess.run(
             [sys.executable, "-c", AGAIN],
