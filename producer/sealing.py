@@ -212,7 +212,7 @@ def _former_key(jwk: dict[str, Any]) -> tuple[str, tuple[OKPKey, float]]:
     try:
         if jwk["crv"] == "Ed25519" and "d" not in jwk:
             key = OKPKey.import_key({name: jwk[name] for name in ("kty", "crv", "x")})
-            return jwk["kid"], (key, float(jwk["exp"]))
-    except (JoseError, ValueError, TypeError, KeyError):
+            return jwk["kid"], (key, float(int(jwk["exp"])))  # which refuses infinity, too
+    except (JoseError, ValueError, TypeError, KeyError, OverflowError):
         pass
     raise KeyFileError("SIGNING_KEY_FILE: holds a former key that is not a public Ed25519 key with an exp")

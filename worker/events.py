@@ -11,6 +11,7 @@ import structlog
 
 from producer.contract.job import TASK_NAME
 from producer.contract.outcome import Outcome, Status
+from producer.runtime.redaction import redact
 from worker.model import Delivered, NotClaimed, Snooze
 
 log = structlog.get_logger()
@@ -38,7 +39,7 @@ class TaskEvents:
         if dispatcher is None or not dispatcher.enabled:
             return
         name = delivered.name
-        known = {"uuid": job_id, "name": TASK_NAME, "args": str(name), "kwargs": "", "runtime": runtime_s}
+        known = {"uuid": job_id, "name": TASK_NAME, "args": redact(str(name)), "kwargs": "", "runtime": runtime_s}
         known |= {"received": name.accepted_at} if name else {}  # Flower's list is sorted by it
         try:
             self._send(dispatcher, known, delivered.step)

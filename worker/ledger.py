@@ -5,6 +5,7 @@ Keys: see :mod:`producer.contract.redis_keys`. Must never be given anything of a
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from producer.contract import redis_keys
 from producer.contract.job import RECOVERY
@@ -254,13 +255,17 @@ def _doubtful(text: list[str]) -> Doubtful:
     job_id, operation, customer_uid, merchant_uid, first_sent_at, asked = text
     return Doubtful(
         *(job_id, operation, customer_uid or None, merchant_uid or None),
-        *(_instant(first_sent_at), int(asked or 0)),
+        *(_instant(first_sent_at), int(asked) if asked.isdecimal() else 0),
     )
 
 
 def _judged(text: str) -> Judged | None:
-    return Judged.from_json(text) if text else None
+    with suppress(ValueError, KeyError, TypeError):  # a producer may have added it
+        return Judged.from_json(text)
+    return None
 
 
 def _instant(text: str) -> float | None:
-    return float(text) if text else None
+    with suppress(ValueError):
+        return float(text)
+    return None

@@ -96,7 +96,7 @@ class OpenJobs:
         keys += [prefix + queue for prefix in (redis_keys.FRESH, redis_keys.PASSED) for queue in QUEUES]
         numbers = (most, most_migration, int(has_front), places, SETTLE_S, EMPTY_S, GUARD_S)
         answer = self._stores.local.run(DUE, keys, *numbers, redis_keys.JOB, redis_keys.TRACE, *empty_s, *QUEUES)
-        names = [item.decode() for item in answer]
+        names = [item.decode(errors="replace") for item in answer]  # producers name ids and queues
         return [Due(*names[at : at + 3]) for at in range(0, len(names), 3)]
 
     def refuse_jobs_while_full(self) -> tuple[str, bool]:

@@ -2,8 +2,9 @@
 
 ::
 
-    DIR/redis/ledger.acl    users of the server of queue and ledger: worker, producer, migrator, flower, listener
-                            (webhooks), limits (the card page's counts), operator (jobs and what is asked about them)
+    DIR/redis/ledger.acl    users of the server of queue and ledger: worker, producer, migrator, flower, listener (a
+                            backend's reader of outcomes), webhooks, limits (the card page's counts), operator (jobs
+                            and what is asked about them)
     DIR/redis/vault.acl     users of the vault: worker, producer, migrator, operator
     both                    health (may ask whether the server answers, without a password), doctor (reads settings,
                             users and figures, no data), admin (everything, for you alone)
@@ -95,6 +96,15 @@ PRODUCER = Role(
         Right(f"%R~{redis_keys.FULL} %R~{redis_keys.OUTCOME}* %R~{redis_keys.RESULT}*", "get mget exists"),
     ),
 )
+LISTENER = Role(
+    f"{CONNECT} {SCRIPTS}",
+    (
+        Right(
+            f"{redis_keys.OUTCOMES} {redis_keys.RECONCILED}",
+            "xreadgroup xgroup|create xack xautoclaim xpending xclaim",
+        ),
+    ),
+)
 LEDGER = {
     "worker": Role(
         f"{CONNECT} {SCRIPTS} &/0.celeryev/* &{redis_keys.RESULT}* +publish +info +bgrewriteaof",
@@ -137,13 +147,10 @@ LEDGER = {
     "limits": Role(
         f"{CONNECT} {SCRIPTS}", (Right(_each(redis_keys.LIMITS), "get set exists incrby expire pttl rename"),)
     ),
-    "listener": Role(
-        f"{CONNECT} {SCRIPTS}",
-        (
-            Right(
-                f"{redis_keys.OUTCOMES} {redis_keys.RECONCILED}",
-                "xreadgroup xgroup|create xack xautoclaim xpending xclaim",
-            ),
+    "listener": LISTENER,
+    "webhooks": LISTENER._replace(
+        rights=(
+            *LISTENER.rights,
             Right(redis_keys.WEBHOOK_INTAKE, "get set expire"),
             Right(f"{redis_keys.WEBHOOK_DUE} {redis_keys.WEBHOOK_FAILED}", "zadd zrem zrange zrangebyscore zcard"),
             Right(_each(redis_keys.WEBHOOK), "expire hset hget hmget hincrby rpush lrem lindex"),
@@ -200,7 +207,7 @@ VAULT = {
 }
 
 
-NOT_FOR = {("flower", "ledger"), ("listener", "broker"), ("limits", "broker"), ("operator", "broker")}
+NOT_FOR = {("flower", "ledger"), *((user, "broker") for user in ("listener", "webhooks", "limits", "operator"))}
 BOTH = {
     "doctor": Role(
         f"{CONNECT} +time +info +config|get +acl|getuser +acl|dryrun", (Right(f"%R~{redis_keys.SWEEPER}", "exists"),)

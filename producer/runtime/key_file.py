@@ -38,7 +38,7 @@ def read_jwk(setting: str, path: Path, *, private: bool) -> dict[str, Any]:
     problem = "does not hold a JSON object"
     try:
         with path.open("rb") as file:
-            if private and _is_open_to_others(os.fstat(file.fileno())):
+            if private and _is_open_to_others(file.fileno()):
                 raise KeyFileError(f"{setting}: the file can be read by others; chmod 600 it")
             found = json.loads(file.read(KEY_FILE_LIMIT))
     except OSError as error:
@@ -50,9 +50,17 @@ def read_jwk(setting: str, path: Path, *, private: bool) -> dict[str, Any]:
     return found
 
 
-def _is_open_to_others(status: os.stat_result) -> bool:
+def _is_open_to_others(file: int) -> bool:
+    status = os.fstat(file)
     shared = stat.S_IMODE(status.st_mode) & 0o077
-    return shared != 0 and not (shared == 0o040 and _is_ours_alone(status.st_gid))
+    return shared != 0 and not (shared == 0o040 and _is_ours_alone(status.st_gid) and not _has_access_list(file))
+
+
+def _has_access_list(file: int) -> bool:
+    """True if a list says who else may read: then the mode's group bits are only its mask."""
+    with contextlib.suppress(OSError, AttributeError):  # a file system without, or no Linux
+        return bool(os.getxattr(file, "system.posix_acl_access"))
+    return False
 
 
 def _is_ours_alone(gid: int) -> bool:

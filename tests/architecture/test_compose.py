@@ -70,7 +70,7 @@ def test_the_card_page_has_no_way_out_and_webhooks_see_no_card() -> None:
     assert set(SERVICES["web"]["networks"]) == {"queue", "vault", "front", "monitoring"}
     assert COMPOSE["networks"]["front"] == COMPOSE["networks"]["monitoring"]
     assert SERVICES["webhooks"]["networks"] == ["queue", "out", "monitoring"]
-    assert SERVICES["webhooks"]["volumes"] == ["./keys/listener:/keys:ro"]
+    assert SERVICES["webhooks"]["volumes"] == ["./keys/webhooks:/keys:ro"]
 
 
 def test_metrics_are_on_one_port_of_a_network_without_a_way_out() -> None:

@@ -132,7 +132,7 @@ class Proof:
         """The quickstart's words about webhooks, with a receiver in a container of the network ``out``."""
         secret = "whsec_" + base64.b64encode(os.urandom(32)).decode()
         likewise = next(one for one in chain(*documents.blocks(self._text)) if "flower/basic_auth" in one)
-        likewise = likewise.replace("flower/basic_auth", "listener/webhook_secrets")
+        likewise = likewise.replace("flower/basic_auth", "webhooks/webhook_secrets")
         self._project.run("sh", "-c", likewise.replace("user:password", secret))
         with (self._project.folder / ".env.producer").open("a") as settings:
             settings.write("WEBHOOK_URL=http://receiver:9000/\nWEBHOOK_ALLOW_PRIVATE=1\n")

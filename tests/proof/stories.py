@@ -179,7 +179,7 @@ def without_web(proof: Proof) -> None:
     half.run("python -", proof.producer("listener"), given=READ_ONE.encode(), says="heard", shown="OutcomeReader")
     half.run("python -m producer ticket --customer-uid gildong", environ)
     half.run("python -m producer api-key shop", {**environ, "API_KEYS_FILE": "api_keys.json"}, says="bk_")
-    half.run("python -m producer webhooks list", proof.producer("listener"))
+    half.run("python -m producer webhooks list", proof.producer("webhooks"))
     half.run("python -m producer serve", environ, code=1, says='serve needs the extra "web"')
     half.run("python -m producer webhooks run", environ, code=1, says='webhooks run needs the extra "web"')
 
@@ -226,7 +226,7 @@ def webhooks(proof: Proof, job_id: str) -> None:
     with receiver() as (url, heard):
         secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
         settings = {"WEBHOOK_URL": url, "WEBHOOK_SECRETS": secret, "WEBHOOK_ALLOW_PRIVATE": "1"}
-        environ = proof.producer("listener", **settings)
+        environ = proof.producer("webhooks", **settings)
         with half.running("python -m producer webhooks run", environ, ready=lambda log: "delivering" in log):
             wait_until(lambda: job_id in heard, timeout_s=TIMEOUT_S, what="a webhook")
             half.run("python -m producer webhooks list", environ, says="waiting")

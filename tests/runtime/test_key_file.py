@@ -2,6 +2,8 @@ import grp
 import json
 import os
 import pwd
+import stat
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +126,28 @@ def test_private_file_of_a_group_that_another_user_is_in_is_refused(
     other = (("deploy", 4711, machine.gid if has_other else machine.gid + 1),)
     machine.has(groups=[machine.gid], members=members, users=other)
     watched.path.chmod(0o640)
+
+    with pytest.raises(KeyFileError, match="can be read by others"):
+        read_jwk(SETTING, watched.path, private=True)
+
+
+def test_private_file_whose_access_list_names_another_user_is_refused(watched: Watched, machine: Machine) -> None:
+    entries = (
+        (0x01, 6, 0xFFFFFFFF),
+        (0x02, 4, 12345),
+        (0x04, 4, 0xFFFFFFFF),
+        (0x10, 4, 0xFFFFFFFF),
+        (0x20, 0, 0xFFFFFFFF),
+    )
+    listed = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    machine.has(groups=[machine.gid])
+    watched.path.chmod(0o640)
+    assert read_jwk(SETTING, watched.path, private=True)
+    try:
+        os.setxattr(watched.path, "system.posix_acl_access", listed)
+    except (OSError, AttributeError):
+        pytest.skip("no access lists here")
+    assert stat.S_IMODE(watched.path.stat().st_mode) == 0o640  # though the group has no part in it
 
     with pytest.raises(KeyFileError, match="can be read by others"):
         read_jwk(SETTING, watched.path, private=True)

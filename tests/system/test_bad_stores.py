@@ -86,7 +86,7 @@ def test_the_doctor_names_a_store_that_cannot_be_used(stack: Stack, store: str, 
     [
         *((WORKER, "worker", name) for name in ("wrong password", "default user")),
         *((PRODUCER, "producer", name) for name in BAD),
-        *((WEBHOOKS, "listener", name) for name in ("wrong password", "default user")),
+        *((WEBHOOKS, "webhooks", name) for name in ("wrong password", "default user")),
     ],
 )
 def test_whoever_uses_a_ledger_that_refuses_them_says_so_in_one_line_and_ends(

@@ -104,7 +104,7 @@ def test_webhooks_count_what_became_of_each_delivery_and_a_receiver_that_fails_m
     port = free_port()
     with receiver() as (url, answer):
         environ = {
-            **stack.stores("listener"),
+            **stack.stores("webhooks"),
             "WEBHOOK_URL": url,
             "WEBHOOK_SECRETS": SECRET,
             "WEBHOOK_ALLOW_PRIVATE": "1",

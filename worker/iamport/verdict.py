@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import NamedTuple, Self
 
+from producer.runtime.redaction import scrub
 from worker.iamport import codes, gateways
 from worker.iamport.answer import Annotation, Answer
 from worker.iamport.codes import Verdict
@@ -35,7 +36,7 @@ class Judged(NamedTuple):
     def from_json(cls, text: str) -> Self:
         """Read what :meth:`to_json` wrote."""
         verdict, code, message, pg_code = json.loads(text)
-        return cls(Verdict[verdict], code, message, pg_code)
+        return cls(Verdict[verdict], code, scrub(message), pg_code)
 
 
 NOTHING = Judged(Verdict.UNANSWERED)

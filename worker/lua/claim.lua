@@ -26,6 +26,13 @@ local names = {'operation', 'customer_uid', 'merchant_uid', 'sequence', 'accepte
   'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'queue', 'given_up'}
 local job = {}
 for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do job[names[i]] = value or nil end
+local function read(form, fields) -- a producer may have added what no script of ours writes: it counts as absent
+  for _, field in ipairs(fields) do
+    if job[field] and not string.find(job[field], form) then job[field] = nil end
+  end
+end
+read('^%-?%d+$', {'sequence', 'attempts', 'claims', 'look_ups', 'transients'})
+read('^%d+%.?%d*$', {'accepted_at', 'expires_at', 'sent_at', 'first_sent_at', 'leased_from', 'leased_until', 'waits_from', 'next_at'})
 
 -- Its message has come, and tells how far its queue is.
 local function arrived(queue)
@@ -45,12 +52,13 @@ local function with_name(word, last)
     job.accepted_at or '0', last}
 end
 if outcome then return with_name('finished', outcome) end
-if not (job.operation and job.queue and tonumber(job.sequence) and tonumber(job.accepted_at) and tonumber(job.expires_at)
-    and tonumber(job.attempts)) then return {'unknown'} end -- or no record that a producer's script wrote
+if not (job.operation and job.queue and job.sequence and job.accepted_at and job.expires_at and job.attempts) then
+  return {'unknown'} -- or no record that a producer's script wrote
+end
 
--- A span that begins after now was written before the clock stepped back: it is over.
+-- A span that begins after now was written before the clock stepped back: it is over. None of ours is longer than a week.
 local function within(from, until_)
-  return (tonumber(from) or 0) <= now and now < (tonumber(until_) or 0)
+  return (tonumber(from) or 0) <= now and now < (tonumber(until_) or 0) and tonumber(until_) - now < 700000
 end
 
 local mine = job.lease == ARGV[2]
@@ -115,7 +123,13 @@ end
 if job.merchant_uid ~= '' then
   local known = redis.call('HMGET', ARGV[9] .. job.merchant_uid, 'ended', 'until')
   order_ended, known_until = known[1] or '', known[2] or ''
-  if order_ended == '' and not is_free and not is_first_of_its_order(ARGV[1], job.merchant_uid) then wait_for(30) end
+  if order_ended == '' and not is_free then
+    if not is_first_of_its_order(ARGV[1], job.merchant_uid) then wait_for(30) end
+    for _, id in ipairs(redis.call('ZRANGE', ARGV[10] .. job.merchant_uid, 0, 19)) do -- in flight or in doubt, whatever its place
+      local other = id ~= ARGV[1] and redis.call('HMGET', ARGV[7] .. id, 'lease', 'leased_from', 'leased_until', 'sent_at', 'doubtful')
+      if other and (other[4] or other[5] or (other[1] and within(other[2], other[3]))) then wait_for(15) end
+    end
+  end
 end
 
 -- A pause stops what would be POSTed, and not what ends here anyway.

@@ -73,18 +73,28 @@ local function publish_comeback(id)
   if has_front then batch[#batch + 1] = id else publish(id, name(migration)) end
 end
 
+-- Producers write open and fresh: what they put further ahead than a job can live, or a message be on its way, is due now.
+for key = 1, 5 + queues do
+  if key == 1 or key > 5 then
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[key], instant(now + (key == 1 and 700000 or 60)), '+inf', 'LIMIT', 0, 100)) do
+      redis.call('ZADD', KEYS[key], instant(now), id)
+    end
+  end
+end
+
 -- Whose time has come. Migrations leave room to customers, except for a doubt, and for what is over.
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', instant(now), 'WITHSCORES', 'LIMIT', 0, 1000)
 for i = 1, #due, 2 do
   local id = due[i]
   local job = redis.call('HMGET', record .. id, 'queue', 'expires_at', 'operation', 'sent_at', 'doubtful', 'given_up')
   local expires_at = tonumber(job[2]) or 0
+  local is_record = job[3] and math.abs(expires_at) < 1e12 -- and not nan, which no comparison holds for
   local is_over = now >= expires_at or job[6]
   local is_comeback = job[1] == name(migration) and not is_over and not job[4] and not job[5]
-  if not job[3] then
+  if not is_record then
     redis.call('ZREM', KEYS[1], id) -- there is no such job
   elseif is_comeback or room > 0 then
-    redis.call('ZADD', KEYS[1], is_over and instant(now + tonumber(ARGV[7])) or job[2], id)
+    redis.call('ZADD', KEYS[1], instant(is_over and now + tonumber(ARGV[7]) or expires_at), id)
     for q = 1, queues do redis.call('ZREM', KEYS[5 + q], id) end
     if is_comeback then
       redis.call('ZADD', KEYS[4], due[i + 1], id)
