@@ -64,7 +64,7 @@ _HEX, _SLASH = "[0-9A-Fa-f]", r"(?<!\\)\\++\0*"
 _MARK = re.compile(r"[\\%&]")
 _ESCAPE = re.compile(
     rf"{_SLASH}U{_HEX}{{8}}|{_SLASH}u[Dd][89ABab]{_HEX}{{2}}\\++\0*u[Dd][C-Fc-f]{_HEX}{{2}}|{_SLASH}u{_HEX}{{4}}"
-    rf"|{_SLASH}[nrt]|&\0*(?:#[0-9]{{1,7}}|#[Xx]{_HEX}{{1,6}}|[A-Za-z]{{2,8}});"
+    rf"|{_SLASH}[nrt\"'/]|&\0*(?:#[0-9]{{1,7}}|#[Xx]{_HEX}{{1,6}}|[A-Za-z]{{2,8}});"
 )
 _SIGN = rf"(?:%\0*|{_SLASH}x)"
 _NEXT = rf"{_SIGN}[89ABab]{_HEX}"

@@ -135,6 +135,7 @@ def _in_uuid(rng: Random, digits: str) -> Hidden:
 
 SPELLINGS: dict[str, Spelling] = {
     "plain": lambda _rng, digits: digits,
+    "a list in JSON in JSON": lambda rng, digits: json.dumps(json.dumps(_groups(rng, digits)))[1:-1],
     **{
         name: _grouped(separator)
         for name, separator in {
