@@ -72,6 +72,15 @@ def test_no_field_that_a_producer_adds_keeps_a_job_open_for_ever(
     assert queue.wait(job.job_id, 60).status in {"issued", "in_doubt"}
 
 
+def test_a_record_that_is_none_of_ours_is_not_swept_for_ever(stack: Stack, thief: Any) -> None:
+    forge(thief, FORGED, expires_at="1.0", accepted_at="1.0", attempts="0", sequence="0x1")
+
+    stack.worker()
+
+    admin = stack.queue.client(1)
+    wait_until(lambda: admin.zscore(redis_keys.OPEN, FORGED) is None, 60, "its end")
+
+
 def test_a_job_whose_places_a_producer_moves_is_swept_all_the_same(
     stack: Stack, queue: BillingQueue, thief: Any
 ) -> None:

@@ -53,7 +53,8 @@ local function with_name(word, last)
 end
 if outcome then return with_name('finished', outcome) end
 if not (job.operation and job.queue and job.sequence and job.accepted_at and job.expires_at and job.attempts) then
-  return {'unknown'} -- or no record that a producer's script wrote
+  redis.call('ZREM', KEYS[2], ARGV[1]) -- or no record that a producer's script wrote: no sweep brings it again
+  return {'unknown'}
 end
 
 -- A span that begins after now was written before the clock stepped back: it is over. None of ours is longer than a week.
