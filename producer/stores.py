@@ -4,8 +4,6 @@ Knows Redis; knows no key and no card. Every call is one round trip, and says of
 """
 
 from collections.abc import Sequence
-from hashlib import sha1
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 import redis
@@ -16,11 +14,11 @@ from .contract.errors import Refused
 from .contract.job import Request
 from .contract.outcome import Outcome
 from .errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
+from .runtime.redis_store import Script
 from .runtime.store_errors import place
 from .store import CLIENT_FAILURES, Store
 
-ACCEPT = files(__package__).joinpath("lua/accept.lua").read_bytes()
-ACCEPT_SHA = sha1(ACCEPT).hexdigest()  # noqa: S324 — how EVALSHA names a script
+ACCEPT = Script(__package__, "accept")
 
 FULL_WORDS = "is nearly full: jobs are accepted again when workers have made room (see maxmemory)"
 
@@ -69,10 +67,10 @@ class Acceptance:
             BrokerUnavailable: with ``accepted`` False or None.
         """
         key = asked[0].idempotency_key
-        commands = [("EVALSHA", ACCEPT_SHA, 10, *_accept_arguments(one)) for one in asked]
+        commands = [("EVALSHA", ACCEPT.sha, 12, *_accept_arguments(one)) for one in asked]
         replies = self._exchange(self._ledger, "accept", key, commands)
         if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
-            self._exchange(self._ledger, "accept", key, [("SCRIPT", "LOAD", ACCEPT)])
+            self._exchange(self._ledger, "accept", key, [("SCRIPT", "LOAD", ACCEPT.source)])
             replies = self._exchange(self._ledger, "accept", key, commands)  # recognises those that it accepted
         return [self._read_acceptance(one, reply) for one, reply in zip(asked, replies, strict=True)]
 
@@ -163,13 +161,14 @@ def outcomes_of(ledger: Store, job_ids: Sequence[str]) -> dict[str, Outcome | No
     """
     with ledger.reading() as client, client.pipeline(transaction=False) as pipe:
         for job_id in job_ids:
-            pipe.hexists(redis_keys.JOB + job_id, "digest")
+            pipe.exists(redis_keys.REQUEST + job_id)  # first: it goes once there is a record
+            pipe.exists(redis_keys.JOB + job_id)
             pipe.get(redis_keys.OUTCOME + job_id)
         found = iter(pipe.execute())
     return {
         job_id: None if outcome is None else Outcome.from_json(outcome)
-        for job_id, is_known, outcome in zip(job_ids, found, found, strict=True)
-        if is_known
+        for job_id, is_asked, is_recorded, outcome in zip(job_ids, found, found, found, strict=True)
+        if is_asked or is_recorded
     }
 
 
@@ -184,7 +183,7 @@ def _accept_arguments(asked: NewJob) -> tuple[Any, ...]:
     request, envelope = asked.request, asked.envelope
     uid = request.customer_uid or ""
     return (
-        redis_keys.JOB + asked.job_id,
+        redis_keys.REQUEST + asked.job_id,
         redis_keys.OPEN,
         redis_keys.FRESH + asked.queue,
         redis_keys.CUSTOMER + uid,  # never an empty text: Redis users may be given rights to prefixes only
@@ -194,6 +193,8 @@ def _accept_arguments(asked: NewJob) -> tuple[Any, ...]:
         redis_keys.ORDER + (request.merchant_uid or ""),
         redis_keys.ORDER_OPEN + (request.merchant_uid or ""),
         redis_keys.ACCEPTED + asked.queue,
+        redis_keys.CUSTOMER_SEQUENCE + uid,
+        redis_keys.ORDER_SEQUENCE + (request.merchant_uid or ""),
         asked.job_id,
         request.digest(),
         repr(asked.deadline_s),
@@ -206,4 +207,5 @@ def _accept_arguments(asked: NewJob) -> tuple[Any, ...]:
         envelope.exp if envelope else "",
         redis_keys.OUTCOME + asked.job_id,
         redis_keys.FULL,
+        redis_keys.JOB + asked.job_id,
     )

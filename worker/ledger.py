@@ -5,7 +5,6 @@ Keys: see :mod:`producer.contract.redis_keys`. Must never be given anything of a
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 from producer.contract import redis_keys
 from producer.contract.job import RECOVERY
@@ -71,7 +70,7 @@ class Ledger:
         """
         prefixes = (redis_keys.FRESH, redis_keys.PASSED, redis_keys.CUSTOMER, redis_keys.JOB)
         orders = (redis_keys.ORDER, redis_keys.ORDER_OPEN)
-        others = (RECOVERY, redis_keys.CUSTOMER_OPEN, redis_keys.PAUSE, redis_keys.PAUSED)
+        others = (RECOVERY, redis_keys.CUSTOMER_OPEN, redis_keys.PAUSE, redis_keys.PAUSED, redis_keys.REQUEST)
         keys = [redis_keys.JOB + job_id, redis_keys.OPEN, redis_keys.FRONT, redis_keys.OUTCOME + job_id]
         keys.append(redis_keys.TRACE + job_id)
         every_s = self._doubt_s / LOOK_UPS
@@ -157,6 +156,7 @@ class Ledger:
             *(LOOK_UPS + early_look_ups(self._doubt_s / LOOK_UPS), self._doubt_s / LOOK_UPS),
             *(ASKED_AFTER_S[0], redis_keys.CUSTOMER_OPEN, redis_keys.ACCEPTED),
             *(redis_keys.CUSTOMER_ENDED, redis_keys.ORDER_ENDED, redis_keys.ENDED_OF_ONE, redis_keys.ENDED_OF_STATUS),
+            *(redis_keys.CUSTOMER_SEQUENCE, redis_keys.ORDER_SEQUENCE, redis_keys.REQUEST),
         )
         if not in_force:
             return None
@@ -240,7 +240,7 @@ def _lease(job_id: str, delivery: str, text: list[str], every_s: float, held_sin
         is_doubtful=bool(known["doubtful"]),
         look_ups=int(known["look_ups"] or 0),
         look_up_every_s=every_s,
-        answer=_judged(known["answer"]),
+        answer=Judged.from_json(known["answer"]) if known["answer"] else None,
         newer_applied=bool(known["newer_applied"]),
         known_until=int(known["known_until"] or 0),
         order_ended=known["order_ended"],
@@ -253,19 +253,9 @@ def _lease(job_id: str, delivery: str, text: list[str], every_s: float, held_sin
 
 def _doubtful(text: list[str]) -> Doubtful:
     job_id, operation, customer_uid, merchant_uid, first_sent_at, asked = text
-    return Doubtful(
-        *(job_id, operation, customer_uid or None, merchant_uid or None),
-        *(_instant(first_sent_at), int(asked) if asked.isdecimal() else 0),
-    )
-
-
-def _judged(text: str) -> Judged | None:
-    with suppress(ValueError, KeyError, TypeError):  # a producer may have added it
-        return Judged.from_json(text)
-    return None
+    uids = (customer_uid or None, merchant_uid or None)
+    return Doubtful(job_id, operation, *uids, _instant(first_sent_at), int(asked or 0))
 
 
 def _instant(text: str) -> float | None:
-    with suppress(ValueError):
-        return float(text)
-    return None
+    return float(text) if text else None

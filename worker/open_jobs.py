@@ -78,7 +78,8 @@ class OpenJobs:
     def carry_out_asked(self) -> None:
         """Do what operators asked for, and wake what waited for a pause that is over; see ``asked.lua``."""
         keys = [redis_keys.ASKED, redis_keys.OPEN, redis_keys.PAUSED]
-        self._stores.local.run(ASKED, keys, redis_keys.JOB, redis_keys.PAUSE, WOKEN_AT_ONCE, redis_keys.TRACE)
+        prefixes = (redis_keys.TRACE, redis_keys.REQUEST)
+        self._stores.local.run(ASKED, keys, redis_keys.JOB, redis_keys.PAUSE, WOKEN_AT_ONCE, *prefixes)
 
     def due(
         self, most: int, most_migration: int, places: int, empty_s: Sequence[float], *, has_front: bool
@@ -95,7 +96,8 @@ class OpenJobs:
         keys = [redis_keys.OPEN, redis_keys.SWEPT, redis_keys.OVERTAKEN, redis_keys.COMEBACKS, redis_keys.FRONT]
         keys += [prefix + queue for prefix in (redis_keys.FRESH, redis_keys.PASSED) for queue in QUEUES]
         numbers = (most, most_migration, int(has_front), places, SETTLE_S, EMPTY_S, GUARD_S)
-        answer = self._stores.local.run(DUE, keys, *numbers, redis_keys.JOB, redis_keys.TRACE, *empty_s, *QUEUES)
+        prefixes = (redis_keys.JOB, redis_keys.TRACE, redis_keys.REQUEST)
+        answer = self._stores.local.run(DUE, keys, *numbers, *prefixes, *empty_s, *QUEUES)
         names = [item.decode(errors="replace") for item in answer]  # producers name ids and queues
         return [Due(*names[at : at + 3]) for at in range(0, len(names), 3)]
 

@@ -80,7 +80,8 @@ def _each(*prefixes: str) -> str:
 
 OPEN_SETS = _each(redis_keys.ACCEPTED, redis_keys.FRESH, redis_keys.CUSTOMER_OPEN, redis_keys.ORDER_OPEN)
 ENDED_LISTS = _each(redis_keys.CUSTOMER_ENDED, redis_keys.ORDER_ENDED, redis_keys.ENDED)
-SEQUENCES = _each(redis_keys.CUSTOMER, redis_keys.ORDER)
+CUSTOMERS = _each(redis_keys.CUSTOMER, redis_keys.ORDER)
+SEQUENCES = _each(redis_keys.CUSTOMER_SEQUENCE, redis_keys.ORDER_SEQUENCE)
 
 # %R~: a merchant's own Celery may wait for a result with AsyncResult.
 PRODUCER = Role(
@@ -88,8 +89,10 @@ PRODUCER = Role(
     (
         Right("interactive migration", "lpush llen"),
         Right("_kombu.binding*", "sadd"),
-        Right(_each(redis_keys.JOB), "hget hmget hexists hsetnx"),
-        Right(SEQUENCES, "hincrby persist"),
+        Right(_each(redis_keys.REQUEST), "get exists setnx"),
+        Right(f"%R~{redis_keys.JOB}*", "hmget exists"),
+        Right(SEQUENCES, "incr persist"),
+        Right(CUSTOMERS, "hget persist"),
         Right(f"{redis_keys.OPEN} {OPEN_SETS}", "zadd"),
         Right(_each(redis_keys.ENVELOPE), "get exists setnx expireat"),
         Right(redis_keys.KIDS, "hset"),
@@ -111,7 +114,9 @@ LEDGER = {
         (
             Right("recovery interactive migration", "lpush rpush rpop brpop llen del"),
             Right("_kombu.binding*", "sadd srem smembers exists"),
-            Right(_each(redis_keys.JOB), "hget hmget hset hsetnx hdel hincrby exists expire"),
+            Right(_each(redis_keys.REQUEST), "get del"),
+            Right(_each(redis_keys.JOB), "hget hmget hset hsetnx hdel hincrby hexists exists expire"),
+            Right(SEQUENCES, "get expire"),
             Right(_each(redis_keys.OUTCOME), "get setex"),
             Right(_each(redis_keys.RESULT), "get mget setex"),
             Right(
@@ -121,7 +126,7 @@ LEDGER = {
                 "zadd zrem zrange zrangebyscore zremrangebyrank zscore zcard exists del",
             ),
             Right(
-                f"{SEQUENCES} {redis_keys.ALIVE} {redis_keys.LISTENED} {redis_keys.OVERTAKEN} {redis_keys.KIDS} "
+                f"{CUSTOMERS} {redis_keys.ALIVE} {redis_keys.LISTENED} {redis_keys.OVERTAKEN} {redis_keys.KIDS} "
                 f"{redis_keys.ASKED}",
                 "hget hmget hgetall hexists hset hdel expire del",
             ),
@@ -159,6 +164,7 @@ LEDGER = {
     "operator": Role(
         f"{CONNECT} {SCRIPTS}",
         (
+            Right(f"%R~{redis_keys.REQUEST}*", "get"),
             Right(f"%R~{redis_keys.JOB}*", "hmget"),
             Right(f"%R~{redis_keys.OUTCOME}*", "get"),
             Right(" ".join(f"%R~{key}" for key in f"{redis_keys.OPEN} {OPEN_SETS}".split()), "zrange zcard zcount"),

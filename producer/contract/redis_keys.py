@@ -5,7 +5,9 @@ Ledger (persists; no card data, sealed or not):
 =================================  ======================================================  =========================
 key                                holds                                                   expires
 =================================  ======================================================  =========================
-``billing:job:{job_id}``           hash, the job record; fields below                      7 days after its outcome
+``billing:request:{job_id}``       what a producer asked for, JSON; see ``request.lua``    until there is a record
+``billing:job:{job_id}``           hash, the job record; fields below; only workers may      7 days after its outcome
+                                   write it
 ``billing:outcome:{job_id}``       the outcome, JSON; only workers may write it            7 days
 ``billing:trace:{job_id}``         list of the newest 30 steps of its life, each a text:       7 days after its outcome
                                    instant, process, step and what belongs to it
@@ -24,16 +26,19 @@ key                                holds                                        
                                    places
 ``billing:listened``               hash: ``from at``, how long the ledger has heard signs  never
                                    without a break
-``billing:customer:{uid}``         hash: ``sequence``, the newest one given; ``applied``,  7 days after the last use
-                                   the newest one whose card came into force, and
+``billing:customer:{uid}``         hash: ``applied``, the newest sequence whose card came  7 days after the last use
+                                   into force, and
                                    ``key_updated``, its time at i'mport; ``doubt_left
                                    doubt_from doubt_next``, while what a job in doubt
                                    sent may land yet; ``busy``, its jobs that are in
                                    flight or in doubt
+``billing:customer-sequence:{uid}``  how many were given; what was counted before there was  7 days after the last use
+                                   this key lies in the hash, as ``sequence``
 ``billing:customer-open:{uid}``    sorted set of its open job ids by sequence              with the last of them
-``billing:order:{merchant_uid}``   hash: ``sequence``; ``ended``, paid or in_doubt, once   7 days after the last use
+``billing:order:{merchant_uid}``   hash: ``ended``, paid or in_doubt, once                 7 days after the last use
                                    a payment of the order ended so; ``until``, i'mport's
                                    instant up to which its records are not of later jobs
+``billing:order-sequence:{m…uid}``  the same as of a customer                                 7 days after the last use
 ``billing:order-open:{m…uid}``     sorted set of its open job ids by sequence              with the last of them
 ``billing:customer-ended:{uid}``   list of the ids of its newest 20 finished jobs            7 days after the last
 ``billing:order-ended:{m…uid}``    the same of an order                                      7 days after the last
@@ -109,6 +114,7 @@ Fields of the record (instants in Unix seconds of the ledger's clock):
     how often i'mport was asked about it after it ended in doubt
 """
 
+REQUEST = "billing:request:"
 JOB = "billing:job:"
 OUTCOME = "billing:outcome:"
 TRACE = "billing:trace:"
@@ -122,8 +128,10 @@ FRONT = "billing:front"
 ALIVE = "billing:alive"
 LISTENED = "billing:listened"
 CUSTOMER = "billing:customer:"
+CUSTOMER_SEQUENCE = "billing:customer-sequence:"
 CUSTOMER_OPEN = "billing:customer-open:"
 ORDER = "billing:order:"
+ORDER_SEQUENCE = "billing:order-sequence:"
 ORDER_OPEN = "billing:order-open:"
 CUSTOMER_ENDED = "billing:customer-ended:"
 ORDER_ENDED = "billing:order-ended:"

@@ -1,20 +1,28 @@
 -- Accept a job, or recognise one: idempotency, sequence, record, place in the set of open jobs.
 --
--- KEYS  1 billing:job:{job_id}   2 billing:open   3 billing:fresh:{queue}
+-- KEYS  1 billing:request:{job_id}   2 billing:open   3 billing:fresh:{queue}
 --       4 billing:customer:{uid}   5 billing:customer-open:{uid}   6 billing:envelope:{sha256}
 --       (4 to 6 are not used where there is no customer_uid or no envelope sealed elsewhere)   7 billing:kids
 --       8 billing:order:{merchant_uid}   9 billing:order-open:{merchant_uid} (of a payment)   10 billing:accepted:{queue}
+--       11 billing:customer-sequence:{uid}   12 billing:order-sequence:{merchant_uid}
 -- ARGV  1 job_id   2 digest of the request   3 deadline (seconds)   4 queue   5 kid
 --       6 operation   7 customer_uid   8 merchant_uid   9 iat   10 exp (Unix seconds; both empty without an envelope)
---       11 billing:outcome:{job_id}   12 billing:full (neither is among the keys: those of a script must be writable)
+--       11 billing:outcome:{job_id}   12 billing:full   13 billing:job:{job_id} (not among the keys: those of a script must
+--       be writable)
 -- Gives {word, sequence, accepted_at, expires_at, now} with the word new, open or finished (instants as text, Unix
 -- seconds), {full, store}, or {refusal}: conflict, replayed, not_yet_valid, envelope_expired. A refusal changes nothing.
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-local function instant(t) return string.format('%.6f', t) end
+-- include clock
+-- include request
 
-local known = redis.call('HMGET', KEYS[1], 'digest', 'sequence', 'accepted_at', 'expires_at', 'envelope')
+-- Until a worker made a record of it, what is known of a job is what was asked for.
+local known = redis.call('HMGET', ARGV[13], 'digest', 'sequence', 'accepted_at', 'expires_at', 'envelope')
+local text = not known[1] and redis.call('GET', KEYS[1])
+if text then
+  local asked = read_request(text)
+  if not asked then return {'conflict'} end
+  known = {asked.digest, asked.sequence, asked.accepted_at, asked.expires_at, asked.envelope}
+end
 if known[1] and known[1] ~= ARGV[2] then return {'conflict'} end
 if known[1] and redis.call('EXISTS', ARGV[11]) == 1 then return {'finished', known[2], known[3], known[4], instant(now)} end
 local full = redis.call('GET', ARGV[12])
@@ -27,28 +35,30 @@ if ARGV[9] ~= '' and known[5] ~= KEYS[6] and redis.call('GET', KEYS[6]) ~= ARGV[
   if now > tonumber(ARGV[10]) then return {'envelope_expired'} end
   redis.call('SETNX', KEYS[6], ARGV[1]) -- not SET: whoever may SET may replace a queue by a text
   redis.call('EXPIREAT', KEYS[6], math.ceil(tonumber(ARGV[10])) + 1)
-  redis.call('HSETNX', KEYS[1], 'envelope', KEYS[6])
 end
 
 if known[1] then redis.call('HSET', KEYS[7], ARGV[5], instant(now)) end -- a card may just have been sealed to it
 if known[1] then return {'open', known[2], known[3], known[4], instant(now)} end
 
+-- Counters are keys of their own, which producers can only raise; what they counted to before that lies in the hashes.
+local function next_of(hash, counter)
+  local count = redis.call('INCR', counter) -- first: a full store refuses a script at its first write, if that needs room
+  redis.call('PERSIST', counter)
+  redis.call('PERSIST', hash)
+  return count + tonumber(redis.call('HGET', hash, 'sequence') or 0)
+end
 local sequence = 0
 if ARGV[7] ~= '' then
-  sequence = redis.call('HINCRBY', KEYS[4], 'sequence', 1)
-  redis.call('PERSIST', KEYS[4])
+  sequence = next_of(KEYS[4], KEYS[11])
   redis.call('ZADD', KEYS[5], sequence, ARGV[1])
 end
 if ARGV[8] ~= '' then -- payments of one order go one after another
-  redis.call('ZADD', KEYS[9], redis.call('HINCRBY', KEYS[8], 'sequence', 1), ARGV[1])
-  redis.call('PERSIST', KEYS[8])
+  redis.call('ZADD', KEYS[9], next_of(KEYS[8], KEYS[12]), ARGV[1])
 end
 local accepted_at, expires_at = instant(now), instant(now + tonumber(ARGV[3]))
-for name, value in pairs({digest = ARGV[2], operation = ARGV[6], customer_uid = ARGV[7], merchant_uid = ARGV[8],
-    queue = ARGV[4], kid = ARGV[5], sequence = sequence, accepted_at = accepted_at, expires_at = expires_at,
-    attempts = 0, claims = 0}) do
-  redis.call('HSETNX', KEYS[1], name, value) -- not HSET: whoever may HSET may change a record
-end
+redis.call('SETNX', KEYS[1], cjson.encode({digest = ARGV[2], operation = ARGV[6], customer_uid = ARGV[7],
+  merchant_uid = ARGV[8], queue = ARGV[4], kid = ARGV[5], sequence = tostring(sequence), accepted_at = accepted_at,
+  expires_at = expires_at, envelope = ARGV[9] ~= '' and KEYS[6] or ''}))
 redis.call('HSET', KEYS[7], ARGV[5], accepted_at)
 redis.call('ZADD', KEYS[2], expires_at, ARGV[1])
 redis.call('ZADD', KEYS[3], accepted_at, ARGV[1])

@@ -6,6 +6,7 @@ recognise their own delivery), so one that fails with its connection is sent onc
 """
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -47,12 +48,24 @@ def instant(time: Sequence[bytes | int]) -> float:
     return float(seconds) + float(microseconds) / 1e6
 
 
+INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
+
+
 class Script:
-    """A Lua script: ``lua/NAME.lua`` of a package."""
+    """A Lua script: ``lua/NAME.lua`` of a package.
+
+    A line ``-- include NAME`` stands for that file, of the same package or of this one.
+    """
 
     def __init__(self, package: str, name: str) -> None:
-        self.source = files(package).joinpath(f"lua/{name}.lua").read_bytes()
+        self.source = _lua(package, name).encode()
         self.sha = sha1(self.source).hexdigest()  # noqa: S324 — how EVALSHA names a script
+
+
+def _lua(package: str, name: str) -> str:
+    own, shared = (files(one).joinpath(f"lua/{name}.lua") for one in (package, __package__))
+    text = (own if own.is_file() else shared).read_text("utf-8")
+    return INCLUDE.sub(lambda line: _lua(package, line[1]).rstrip("\n"), text)
 
 
 class Link:

@@ -13,6 +13,7 @@ from worker import ledger, open_jobs, rate_limit
 
 KEY = "model:time"
 SCRIPTS = (
+    stores.ACCEPT,
     ledger.CLAIM,
     ledger.SENT,
     ledger.HOLD,
@@ -32,21 +33,14 @@ def scripts_on_model_time() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for script in SCRIPTS:
             _retime(patch, script)
-        accept = _retimed(stores.ACCEPT)
-        patch.setattr(stores, "ACCEPT", accept)
-        patch.setattr(stores, "ACCEPT_SHA", sha1(accept).hexdigest())
         yield
 
 
 def _retime(patch: pytest.MonkeyPatch, script: Script) -> None:
-    source = _retimed(script.source)
+    assert script.source.count(b"redis.call('TIME')") == 1
+    source = script.source.replace(b"redis.call('TIME')", b"redis.call('LRANGE', '%s', 0, 1)" % KEY.encode())
     patch.setattr(script, "source", source)
     patch.setattr(script, "sha", sha1(source).hexdigest())
-
-
-def _retimed(source: bytes) -> bytes:
-    assert source.count(b"redis.call('TIME')") == 1
-    return source.replace(b"redis.call('TIME')", b"redis.call('LRANGE', '%s', 0, 1)" % KEY.encode())
 
 
 class Clock:

@@ -298,7 +298,8 @@ class World:
         for key, value in self._kept.items():
             self.ledger_store.restore(key, 0, value)
         self.clock.set(self.clock.now)
-        gone = [one for one in self.asked if not self.ledger_store.exists(redis_keys.JOB + one)]
+        kept = self.ledger_store.exists
+        gone = [one for one in self.asked if not kept(redis_keys.REQUEST + one, redis_keys.JOB + one)]
         for job_id in gone:
             self.forgotten[job_id] = self.asked.pop(job_id)
 

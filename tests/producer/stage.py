@@ -145,14 +145,14 @@ class Stage:
             client.script_flush()
 
     def record(self, job_id: str) -> dict[str, str]:
-        found: dict[str, str] = self.ledger.hgetall(redis_keys.JOB + job_id)
+        found: dict[str, str] = json.loads(self.ledger.get(redis_keys.REQUEST + job_id) or "{}")
         return found
 
     def open_jobs(self) -> dict[str, float]:
         return dict(self.ledger.zrange(redis_keys.OPEN, 0, -1, withscores=True))
 
     def records(self) -> list[str]:
-        return sorted(key.removeprefix(redis_keys.JOB) for key in self.ledger.keys(redis_keys.JOB + "*"))
+        return sorted(key.removeprefix(redis_keys.REQUEST) for key in self.ledger.keys(redis_keys.REQUEST + "*"))
 
     def sealed_ids(self) -> list[str]:
         return sorted(key.removeprefix(redis_keys.SEALED) for key in self.vault.keys(redis_keys.SEALED + "*"))

@@ -33,8 +33,7 @@ def test_accepted_job_has_record_sealed_request_and_message(stage: Stage, queue:
         "sequence": "1",
         "accepted_at": f"{job.accepted_at:.6f}",
         "expires_at": f"{job.expires_at:.6f}",
-        "attempts": "0",
-        "claims": "0",
+        "envelope": "",
     }
     assert stage.open_jobs() == {job.job_id: pytest.approx(job.expires_at, abs=1e-5)}
     assert stage.sealed_ids() == [job.job_id]
@@ -129,7 +128,7 @@ def test_sequence_grows_for_each_customer_uid(stage: Stage, queue: BillingQueue,
     sequences = [queue.issue(customer_uid=uid, card=card).sequence for uid in ("a", "b", "a", "b", "a")]
 
     assert sequences == [1, 1, 2, 2, 3]
-    assert stage.ledger.hgetall(redis_keys.CUSTOMER + "a") == {"sequence": "3"}
+    assert stage.ledger.get(redis_keys.CUSTOMER_SEQUENCE + "a") == "3"
 
 
 def test_open_jobs_of_a_customer_uid_are_known_in_order(stage: Stage, queue: BillingQueue, card: Card) -> None:
@@ -174,7 +173,7 @@ def test_payment_without_customer_uid_takes_no_place_in_an_order(stage: Stage, q
     jobs = [queue.onetime(merchant_uid=f"order-{i}", amount=100, name="tea", card=card) for i in range(2)]
 
     assert [job.sequence for job in jobs] == [0, 0]
-    assert stage.ledger.keys(redis_keys.CUSTOMER + "*") == []
+    assert stage.ledger.keys(redis_keys.CUSTOMER_SEQUENCE + "*") == []
 
 
 def test_sequences_hold_when_many_threads_enqueue(stage: Stage, queue: BillingQueue, card: Card) -> None:

@@ -64,7 +64,7 @@ def test_other_content_under_the_same_key_is_a_conflict(
     assert caught.value.idempotency_key == "k"
     assert stage.records() == [first.job_id]
     assert stage.published() == [first.job_id]
-    assert not stage.ledger.exists(redis_keys.CUSTOMER + "other")
+    assert not stage.ledger.exists(redis_keys.CUSTOMER_SEQUENCE + "other")
 
 
 def test_payment_under_the_key_of_an_issuance_is_a_conflict(queue: BillingQueue, card: Card) -> None:

@@ -52,7 +52,7 @@ def test_envelope_is_not_accepted_twice(stage: Stage, queue: BillingQueue, card:
 
     assert caught.value.code == "replayed"
     assert stage.records() == stage.sealed_ids() == stage.published() == [first.job_id]
-    assert stage.ledger.hget(redis_keys.CUSTOMER + "gildong", "sequence") == "1"
+    assert stage.ledger.get(redis_keys.CUSTOMER_SEQUENCE + "gildong") == "1"
 
 
 def test_envelope_is_not_accepted_again_after_its_job_is_finished(

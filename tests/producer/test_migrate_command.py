@@ -35,7 +35,7 @@ def end_open_jobs(stage: Stage, is_over: threading.Event) -> None:
     client = stage.ledger
     while not is_over.wait(0.005):
         for job_id in client.zrange(redis_keys.OPEN, 0, -1):
-            uid = client.hget(redis_keys.JOB + job_id, "customer_uid")
+            uid = stage.record(job_id)["customer_uid"]
             ended = Outcome(
                 job_id=job_id,
                 status=Status.DECLINED if uid.startswith("poor") else Status.ISSUED,
@@ -392,7 +392,7 @@ def test_a_signal_is_exit_code_3_and_going_on_sends_nothing_twice(
     assert stopped == ["m.csv", "m.report.csv.partial"]
     assert "run 1, stopped" in status.stdout
     assert second.exit_code == 0, second.output
-    assert [stage.ledger.hget(f"{redis_keys.CUSTOMER}{uid}", "sequence") for uid in "ab"] == ["1", "1"]
+    assert [stage.ledger.get(f"{redis_keys.CUSTOMER_SEQUENCE}{uid}") for uid in "ab"] == ["1", "1"]
 
 
 def test_a_second_signal_is_left_to_the_system() -> None:

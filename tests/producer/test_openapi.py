@@ -237,8 +237,8 @@ def test_every_answer_that_is_described_for_a_job_is_given(api: Api, stage: Stag
     }
     api.end(job_id, Status.ISSUED)
     answers[200] = tell(job_id, ticket)
-    stage.ledger.delete(redis_keys.JOB + job_id)
-    stage.ledger.set(redis_keys.JOB + job_id, "no record")  # which the ledger answers with an error
+    stage.ledger.delete(redis_keys.OUTCOME + job_id)
+    stage.ledger.hset(redis_keys.OUTCOME + job_id, "no", "outcome")  # which the ledger answers with an error
     answers[503] = tell(job_id, ticket, is_down=True)
 
     assert answers == {status: status for status in answers}

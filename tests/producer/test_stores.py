@@ -6,7 +6,7 @@ from producer import BrokerUnavailable, Card, IdempotencyConflict, Job, UnknownJ
 from producer.contract import redis_keys
 from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.job import Request
-from producer.stores import ACCEPT_SHA, Acceptance, Accepted, NewJob
+from producer.stores import ACCEPT, Acceptance, Accepted, NewJob
 from tests.ports import dead_port
 from tests.producer.stage import Stage
 
@@ -81,7 +81,7 @@ def test_ledger_that_forgot_the_script_learns_it_again(stage: Stage, acceptance:
     accepted = accept(acceptance, asked("b"))
 
     assert accepted.sequence == 2
-    assert stage.ledger.script_exists(ACCEPT_SHA) == [True]
+    assert stage.ledger.script_exists(ACCEPT.sha) == [True]
 
 
 def test_many_are_one_round_trip(stage: Stage, acceptance: Acceptance) -> None:
@@ -96,18 +96,27 @@ def test_many_are_one_round_trip(stage: Stage, acceptance: Acceptance) -> None:
 
 def test_customer_who_comes_back_is_no_longer_forgotten(stage: Stage, acceptance: Acceptance) -> None:
     accept(acceptance, asked("a"))
-    stage.ledger.expire(redis_keys.CUSTOMER + "gildong", 60)
+    names = [redis_keys.CUSTOMER + "gildong", redis_keys.CUSTOMER_SEQUENCE + "gildong"]
+    stage.ledger.hset(names[0], "applied", 1)
+    for name in names:
+        stage.ledger.expire(name, 60)
 
     accepted = accept(acceptance, asked("b"))
 
     assert accepted.sequence == 2
-    assert stage.ledger.ttl(redis_keys.CUSTOMER + "gildong") == -1
+    assert [stage.ledger.ttl(name) for name in names] == [-1, -1]
+
+
+def test_sequences_go_on_where_earlier_versions_counted_them(stage: Stage, acceptance: Acceptance) -> None:
+    stage.ledger.hset(redis_keys.CUSTOMER + "gildong", mapping={"sequence": 7, "applied": 6})
+
+    assert [accept(acceptance, asked(key)).sequence for key in "ab"] == [8, 9]
 
 
 def test_open_record_does_not_expire(stage: Stage, acceptance: Acceptance) -> None:
     accept(acceptance, asked("a"))
 
-    assert stage.ledger.ttl(redis_keys.JOB + job_id_of("a")) == -1
+    assert stage.ledger.ttl(redis_keys.REQUEST + job_id_of("a")) == -1
 
 
 def test_ledger_holds_only_the_keys_that_are_listed(stage: Stage, acceptance: Acceptance) -> None:
@@ -117,11 +126,11 @@ def test_ledger_holds_only_the_keys_that_are_listed(stage: Stage, acceptance: Ac
 
     assert keys == sorted(
         [
-            redis_keys.JOB + job_id_of("a"),
+            redis_keys.REQUEST + job_id_of("a"),
             redis_keys.OPEN,
             redis_keys.FRESH + "interactive",
             redis_keys.ACCEPTED + "interactive",
-            redis_keys.CUSTOMER + "gildong",
+            redis_keys.CUSTOMER_SEQUENCE + "gildong",
             redis_keys.CUSTOMER_OPEN + "gildong",
             redis_keys.KIDS,
         ]

@@ -67,7 +67,7 @@ class ThreeStores(Stack):
 
     def records(self) -> list[str]:
         return sorted(
-            name.decode().removeprefix(redis_keys.JOB) for name in self.ledger_client.keys(redis_keys.JOB + "*")
+            name.decode().removeprefix(redis_keys.REQUEST) for name in self.ledger_client.keys(redis_keys.REQUEST + "*")
         )
 
     def sealed(self) -> list[str]:

@@ -1,5 +1,6 @@
 """A producer's password in the wrong hands: what it writes stops nobody else's job, and makes none wait for ever."""
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,8 @@ import redis
 
 from producer import BillingQueue, Card
 from producer.contract import redis_keys
-from producer.contract.identifiers import job_id_of
+from producer.contract.identifiers import Operation, job_id_of
+from producer.contract.job import Request
 from tests.fake_iamport import CARDS
 from tests.fake_iamport.faults import Fault
 from tests.servers import wait_until
@@ -25,9 +27,10 @@ def thief(stack: Stack) -> Iterator[Any]:
 
 
 def forge(thief: Any, job_id: str | bytes, **fields: str) -> None:
-    key = redis_keys.JOB.encode() + (job_id if isinstance(job_id, bytes) else job_id.encode())
-    for name, value in {"operation": "issue", "queue": "migration", **fields}.items():
-        thief.hsetnx(key, name, value)
+    key = redis_keys.REQUEST.encode() + (job_id if isinstance(job_id, bytes) else job_id.encode())
+    names = {"operation": "issue", "customer_uid": "gildong", "merchant_uid": "", "envelope": "", "queue": "migration"}
+    others = {"kid": "k", "digest": "0", "sequence": "1", "accepted_at": "1.0", "expires_at": "1.0"}
+    thief.setnx(key, json.dumps({**names, **others, **fields}))
     thief.zadd(redis_keys.OPEN, {job_id: 0})
 
 
@@ -35,14 +38,15 @@ def card(name: str) -> Card:
     return Card(**CARDS[name].fields())
 
 
-@pytest.mark.parametrize("expires_at", ["nan", " 99999999999", "0xFFFFFFFFFF", "inf", "-inf", "x"])
+@pytest.mark.parametrize("expires_at", ["nan", " 99999999999", "0xFFFFFFFFFF", "inf", "-inf", "99999999999.0"])
 def test_no_record_that_a_producer_makes_up_stops_the_sweeper(
     stack: Stack, queue: BillingQueue, thief: Any, expires_at: str
 ) -> None:
     forge(thief, FORGED, expires_at=expires_at)
     forge(thief, b"\xff0", expires_at="0")
-    thief.hsetnx(redis_keys.JOB + job_id_of("another"), "queue", b"\xff")
-    forge(thief, job_id_of("another"), expires_at="0")
+    for number, text in enumerate([b"\xff", b"[" * 5000, b"{}", b"[]", b"9" * 5000, b'{"queue": 1}']):
+        thief.setnx(redis_keys.REQUEST + job_id_of(f"another {number}"), text)
+        forge(thief, job_id_of(f"another {number}"))
     stack.worker()
 
     job = queue.issue(customer_uid="gildong", card=card("lost_answer"))  # which needs the sweeper to come back
@@ -50,30 +54,43 @@ def test_no_record_that_a_producer_makes_up_stops_the_sweeper(
     assert queue.wait(job.job_id, 60).status == "issued"
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"lease": "x:1", "leased_from": "0", "leased_until": "inf"},
-        {"lease": "x:1", "leased_from": "0", "leased_until": "9999999999999"},
-        {"waits_from": "0", "next_at": "1e300"},
-        {"look_ups": "1.5"},
-        {"transients": "abc", "sent_at": "nan"},
-    ],
-    ids=lambda fields: next(iter(fields)),
-)
-def test_no_field_that_a_producer_adds_keeps_a_job_open_for_ever(
-    stack: Stack, queue: BillingQueue, thief: Any, fields: dict[str, str]
-) -> None:
+def test_what_a_producer_asked_for_is_changed_by_nobody(stack: Stack, queue: BillingQueue, thief: Any) -> None:
     job = queue.issue(customer_uid="gildong", card=card("visa"))
-    for name, value in fields.items():
-        thief.hsetnx(redis_keys.JOB + job.job_id, name, value)
+    forge(thief, job.job_id, customer_uid="another", sent_at="1.0", answer="{}", doubtful="1")
+    for command in (
+        ("HSETNX", redis_keys.JOB + job.job_id, "sent_at", "1.0"),
+        ("HINCRBY", redis_keys.CUSTOMER + "gildong", "applied", -2),
+        ("DECR", redis_keys.CUSTOMER_SEQUENCE + "gildong"),
+    ):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            thief.execute_command(*command)
     stack.worker()
 
-    assert queue.wait(job.job_id, 60).status in {"issued", "in_doubt"}
+    outcome = queue.wait(job.job_id, 60)
+
+    assert (outcome.status, outcome.customer_uid, outcome.attempts) == ("issued", "gildong", 1)
+    forge(thief, job.job_id, customer_uid="another")  # there is a record: this one counts for nothing
+    assert queue.outcome(job.job_id) == outcome
 
 
-def test_a_record_that_is_none_of_ours_is_not_swept_for_ever(stack: Stack, thief: Any) -> None:
-    forge(thief, FORGED, expires_at="1.0", accepted_at="1.0", attempts="0", sequence="0x1")
+def test_a_sequence_that_a_producer_makes_up_supersedes_no_later_job(
+    stack: Stack, queue: BillingQueue, thief: Any
+) -> None:
+    digest = Request(operation=Operation.ISSUE, customer_uid="gildong").digest()
+    now = time.time()
+    times = {"accepted_at": f"{now:.6f}", "expires_at": f"{now + 900:.6f}"}
+    forge(thief, job_id_of("guessed"), digest=digest, sequence="999999999", queue="interactive", **times)
+    stack.worker()
+
+    first = queue.issue(customer_uid="gildong", card=card("visa"), idempotency_key="guessed")
+    assert queue.wait(first.job_id, 60).status in {"issued", "invalid"}
+    later = queue.issue(customer_uid="gildong", card=card("mastercard"))
+
+    assert queue.wait(later.job_id, 60).status == "issued"
+
+
+def test_a_request_that_is_none_of_ours_is_not_swept_for_ever(stack: Stack, thief: Any) -> None:
+    forge(thief, FORGED, sequence="0x1")
 
     stack.worker()
 

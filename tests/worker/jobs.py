@@ -1,5 +1,6 @@
 """Jobs that a real ledger accepted, and what a worker asks it about them."""
 
+import json
 from collections.abc import Sequence
 
 from producer.contract import redis_keys
@@ -45,8 +46,12 @@ def now(store: RedisServer) -> float:
 
 
 def change(store: RedisServer, job_id: str, **fields: float | str) -> None:
-    """Write into a job's record."""
-    store.client(1).hset(redis_keys.JOB + job_id, mapping={name: str(value) for name, value in fields.items()})
+    """Write into a job's record, as if a worker had made one."""
+    db, key = store.client(1), redis_keys.JOB + job_id
+    asked = db.getdel(redis_keys.REQUEST + job_id)
+    if asked:
+        db.hset(key, mapping={**json.loads(asked), "attempts": 0, "claims": 0})
+    db.hset(key, mapping={name: str(value) for name, value in fields.items()})
 
 
 def field(store: RedisServer, job_id: str, name: str) -> float:

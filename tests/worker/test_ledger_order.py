@@ -284,7 +284,7 @@ def test_other_orders_do_not_wait(store: RedisServer, ledger: Ledger) -> None:
 def test_an_order_is_forgotten_7_days_after_its_last_payment_and_not_while_one_is_open(
     store: RedisServer, ledger: Ledger
 ) -> None:
-    db, name = store.client(1), redis_keys.ORDER + "order-1"
+    db, name = store.client(1), redis_keys.ORDER_SEQUENCE + "order-1"
     lease = claimed(ledger, pay(store, "1"))
     ledger.finish(lease, ended(lease, Status.DECLINED))
     assert 7 * 86400 - 60 < db.ttl(name) <= 7 * 86400

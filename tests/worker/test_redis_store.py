@@ -7,7 +7,7 @@ from producer.runtime.redis_store import Link, Script, Stores
 from tests.servers import RedisServer
 from tests.worker.cycles import left_in_cycles
 
-ARGUMENTS = ("x", "d", 1, "f:", "p:", "u:", "j:", 120, "o:", "oo:", "recovery", "uo:")  # of claim.lua
+ARGUMENTS = ("x", "d", 1, "f:", "p:", "u:", "j:", 120, "o:", "oo:", "recovery", "uo:", "pause", "paused", "r:")  # claim
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from producer.runtime.key_file import keys_of, kid_of, read_jwk
 from producer.runtime.redis_store import Link
 from worker.errors import WorkerError
 from worker.keys import generate as keygen
+from worker.records import read_records
 
 PUBLISHED_S = 600  # how long a published key set may be cached
 QUIET_S = LIFE_LIMIT_S + PUBLISHED_S
@@ -96,5 +97,5 @@ def _left(since: float, now: float) -> str:
 
 
 def _open_jobs(link: Link, kid: str) -> int:
-    ids = (one.decode() for one in link.call("ZRANGE", redis_keys.OPEN, 0, -1))
-    return sum(link.call("HGET", redis_keys.JOB + job_id, "kid") == kid.encode() for job_id in ids)
+    ids = [one.decode() for one in link.call("ZRANGE", redis_keys.OPEN, 0, -1)]
+    return sum(record.get("kid") == kid for record in read_records(link, ids, ["kid"]))

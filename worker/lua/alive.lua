@@ -8,9 +8,8 @@
 --       a lease may end   7 prefix of the records   8 prefix of the traces   9 … the queues
 -- Gives {1 if this process sweeps now, else 0; places of all living processes; processes that were given up}.
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-local function instant(t) return string.format('%.6f', t) end
+-- include clock
+-- include trace
 
 -- A ledger that was away, or whose clock stepped, could hear nobody: it listens for a whole time-out first.
 local listened = redis.call('HMGET', KEYS[2], 'from', 'at')
@@ -41,8 +40,7 @@ if count > 0 then
     if process and not living[process] then
       redis.call('HSET', ARGV[7] .. id, 'leased_until', instant(now))
       redis.call('ZADD', KEYS[4], instant(now), id)
-      local trace = ARGV[8] .. id
-      if redis.call('RPUSH', trace, string.format('%.3f %s dead', now, process)) > 30 then redis.call('LTRIM', trace, -30, -1) end
+      trace(ARGV[8] .. id, process, 'dead')
     end
   end
   for q = 6, #KEYS do -- what it had popped and not claimed was overtaken by what others claimed since

@@ -4,12 +4,13 @@
 -- KEYS  1 billing:asked   2 billing:open   3 billing:paused
 -- ARGV  1 prefix of the records   2 billing:pause (not among the keys: those of a script must be writable)
 --       3 how many jobs of a pause that is over are woken at once   4 prefix of the traces
+--       5 prefix of the requests
 --
 -- What is in flight is left alone until it is not. A look-up that comes early for it counts as none.
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-local function instant(t) return string.format('%.6f', t) end
+-- include clock
+-- include trace
+-- include adopt
 local function within(from, until_)
   return (tonumber(from) or 0) <= now and now < (tonumber(until_) or 0)
 end
@@ -26,11 +27,11 @@ for i = 1, #asked, 2 do
   if not is_open or not (job[1] and within(job[2], job[3])) then
     redis.call('HDEL', KEYS[1], id)
     if is_open then
+      adopt(id, ARGV[5], ARGV[1])
       if asked[i + 1] == 'expire' then redis.call('HSET', ARGV[1] .. id, 'given_up', 1)
       elseif job[4] then redis.call('HINCRBY', ARGV[1] .. id, 'look_ups', -1) end
       wake(id)
-      local trace = ARGV[4] .. id
-      if redis.call('RPUSH', trace, string.format('%.3f - %s', now, asked[i + 1])) > 30 then redis.call('LTRIM', trace, -30, -1) end
+      trace(ARGV[4] .. id, '-', asked[i + 1])
     end
   end
 end

@@ -7,32 +7,29 @@
 --       6 prefix of the customers' keys   7 prefix of the records   8 seconds between two look-ups that count
 --       9 prefix of the orders' keys   10 prefix of the orders' open jobs   11 the queue `recovery`
 --       12 prefix of the customers' open jobs   13 billing:pause (not among the keys: those of a script must be writable)
---       14 billing:paused
+--       14 billing:paused   15 prefix of the requests
 -- Gives {word, …}: unknown; waiting (not due, or in another delivery's hands); finished, then operation, customer_uid,
 -- merchant_uid, sequence, accepted_at and outcome; order or paused (it waits from now on), then the same and for how long; or
 -- claimed, then now, the fields of the record that are listed first below, newer_applied, known_until, order_ended, given_up
 -- (instants as text, Unix seconds; empty text where there is none). A repeat by the same delivery gives the same lease.
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-local function instant(t) return string.format('%.6f', t) end
-local function note(step)
-  local line = string.format('%.3f %s ', now, string.match(ARGV[2], '^[^:]*')) .. step
-  if redis.call('RPUSH', KEYS[5], line) > 30 then redis.call('LTRIM', KEYS[5], -30, -1) end
-end
+-- include clock
+-- include trace
+-- include adopt
+local function note(step) trace(KEYS[5], string.match(ARGV[2], '^[^:]*'), step) end
 
 local names = {'operation', 'customer_uid', 'merchant_uid', 'sequence', 'accepted_at', 'expires_at', 'attempts', 'claims',
   'sent_at', 'reason', 'kid', 'first_sent_at', 'doubtful', 'look_ups', 'answer', 'transients', 'digest',
   'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'queue', 'given_up'}
 local job = {}
-for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do job[names[i]] = value or nil end
-local function read(form, fields) -- a producer may have added what no script of ours writes: it counts as absent
-  for _, field in ipairs(fields) do
-    if job[field] and not string.find(job[field], form) then job[field] = nil end
-  end
+local function read()
+  for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do job[names[i]] = value or nil end
 end
-read('^%-?%d+$', {'sequence', 'attempts', 'claims', 'look_ups', 'transients'})
-read('^%d+%.?%d*$', {'accepted_at', 'expires_at', 'sent_at', 'first_sent_at', 'leased_from', 'leased_until', 'waits_from', 'next_at'})
+read()
+if not job.operation then
+  adopt(ARGV[1], ARGV[15], ARGV[7])
+  read()
+end
 
 -- Its message has come, and tells how far its queue is.
 local function arrived(queue)
@@ -52,8 +49,8 @@ local function with_name(word, last)
     job.accepted_at or '0', last}
 end
 if outcome then return with_name('finished', outcome) end
-if not (job.operation and job.queue and job.sequence and job.accepted_at and job.expires_at and job.attempts) then
-  redis.call('ZREM', KEYS[2], ARGV[1]) -- or no record that a producer's script wrote: no sweep brings it again
+if not job.operation then
+  redis.call('ZREM', KEYS[2], ARGV[1]) -- no sweep brings it again
   return {'unknown'}
 end
 
@@ -112,6 +109,7 @@ if job.customer_uid ~= '' then
     -- The newest goes first; that is a matter of speed, so a look at a few will do.
     if wait_until == 0 and not job.doubtful then
       for _, id in ipairs(redis.call('ZRANGE', ARGV[12] .. job.customer_uid, '+inf', '(' .. job.sequence, 'BYSCORE', 'REV', 'LIMIT', 0, 20)) do
+        adopt(id, ARGV[15], ARGV[7])
         if is_first_of_its_order(id, redis.call('HGET', ARGV[7] .. id, 'merchant_uid')) then
           wait_for(30)
           break

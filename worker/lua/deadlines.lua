@@ -7,6 +7,7 @@ local found = redis.call('ZRANGE', ARGV[1], '-inf', ARGV[3], 'BYSCORE', 'LIMIT',
 local count = 0
 for _, id in ipairs(found) do
   local job = redis.call('HMGET', ARGV[2] .. id, 'expires_at', 'sent_at')
-  if job[1] and tonumber(job[1]) < tonumber(ARGV[3]) and not job[2] then count = count + 1 end
+  local is_early = not job[1] or tonumber(job[1]) < tonumber(ARGV[3]) -- without a record it stands here by its deadline
+  if is_early and not job[2] then count = count + 1 end
 end
 return {#found, count}

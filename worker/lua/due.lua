@@ -6,8 +6,8 @@
 -- ARGV  1 how many for `recovery`   2 how many for the front of `migration`, or for `recovery` where there is no front
 --       3 "1" if there is one   4 places of all living processes   5 seconds until what many overtook counts as lost
 --       6 seconds after which nothing comes from an empty queue   7 guard (seconds): when a job past its deadline is looked
---       at again   8 prefix of the records   9 prefix of the traces
---       10 … for each queue: how long (seconds) it has been empty without a break, or -1
+--       at again   8 prefix of the records   9 prefix of the traces   10 prefix of the requests
+--       11 … for each queue: how long (seconds) it has been empty without a break, or -1
 --       and last the queues, `recovery` first and `migration` last
 -- Gives a list: job id, the queue that it was accepted for, and the queue for its message; of those for `migration` the
 -- one that goes to the front first comes last.
@@ -16,11 +16,11 @@
 -- publication. It is overtaken once as many later ones were claimed as all processes have places (`passed` holds those),
 -- for then its message lies in none of them.
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-local function instant(t) return string.format('%.6f', t) end
+-- include clock
+-- include trace
+-- include adopt
 local queues, record = (#KEYS - 5) / 2, ARGV[8]
-local function name(q) return ARGV[9 + queues + q] end
+local function name(q) return ARGV[10 + queues + q] end
 local recovery, migration = 1, queues
 local places = math.max(tonumber(ARGV[4]), 1)
 
@@ -53,7 +53,7 @@ local function overtaken(q)
   elseif not next_ and since then
     redis.call('HDEL', KEYS[3], queue .. ':next', queue .. ':since')
   end
-  if tonumber(ARGV[9 + q]) >= tonumber(ARGV[6]) then before = math.max(before, now - tonumber(ARGV[6])) end
+  if tonumber(ARGV[10 + q]) >= tonumber(ARGV[6]) then before = math.max(before, now - tonumber(ARGV[6])) end
   if before ~= (tonumber(known[1]) or 0) then redis.call('HSET', KEYS[3], queue, instant(before)) end
   return before
 end
@@ -86,12 +86,12 @@ end
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', instant(now), 'WITHSCORES', 'LIMIT', 0, 1000)
 for i = 1, #due, 2 do
   local id = due[i]
+  adopt(id, ARGV[10], record)
   local job = redis.call('HMGET', record .. id, 'queue', 'expires_at', 'operation', 'sent_at', 'doubtful', 'given_up')
   local expires_at = tonumber(job[2]) or 0
-  local is_record = job[3] and math.abs(expires_at) < 1e12 -- and not nan, which no comparison holds for
   local is_over = now >= expires_at or job[6]
   local is_comeback = job[1] == name(migration) and not is_over and not job[4] and not job[5]
-  if not is_record then
+  if not job[3] then
     redis.call('ZREM', KEYS[1], id) -- there is no such job
   elseif is_comeback or room > 0 then
     redis.call('ZADD', KEYS[1], instant(is_over and now + tonumber(ARGV[7]) or expires_at), id)
@@ -109,9 +109,9 @@ for q = 1, queues - 1 do
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5 + q], '-inf', '(' .. instant(before[q]), 'LIMIT', 0, math.max(room, 0))) do
     redis.call('ZREM', KEYS[5 + q], id)
     if redis.call('ZSCORE', KEYS[1], id) then
+      adopt(id, ARGV[10], record)
       publish(id, redis.call('HGET', record .. id, 'queue'))
-      local trace = ARGV[9] .. id
-      if redis.call('RPUSH', trace, string.format('%.3f - published', now)) > 30 then redis.call('LTRIM', trace, -30, -1) end
+      trace(ARGV[9] .. id, '-', 'published')
     end
   end
 end

@@ -12,17 +12,15 @@
 --       15 look-ups that must find nothing before a POST counts as not applied   16 seconds between them
 --       17 when to ask i'mport again about a job that ends in doubt (seconds from now)   18 prefix of the customers' open jobs
 --       19 prefix of the queues' open jobs   20, 21 prefixes of the customers' and of the orders' finished jobs
---       22, 23 how many of one, and of a status, are kept
+--       22, 23 how many of one, and of a status, are kept   24, 25 prefixes of the customers' and of the orders' counters
+--       26 prefix of the requests
 -- Gives the outcome in force: this one, or the one that was written before. Empty text when another delivery has the
 -- job and must say.
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-local function instant(t) return string.format('%.6f', t) end
-local function note(step)
-  local line = string.format('%.3f %s ', now, string.match(ARGV[2], '^[^:]*')) .. step
-  if redis.call('RPUSH', KEYS[8], line) > 30 then redis.call('LTRIM', KEYS[8], -30, -1) end
-end
+-- include clock
+-- include trace
+-- include adopt
+local function note(step) trace(KEYS[8], string.match(ARGV[2], '^[^:]*'), step) end
 local known = redis.call('GET', KEYS[6])
 if known then return known end
 local job = redis.call('HMGET', KEYS[1], 'lease', 'customer_uid', 'sequence', 'sent_at', 'doubtful', 'look_ups',
@@ -63,9 +61,14 @@ local function wake(id)
   end
 end
 local function is_first_of_its_order(id)
+  adopt(id, ARGV[26], ARGV[9])
   local order = redis.call('HGET', ARGV[9] .. id, 'merchant_uid')
   local first = order and order ~= '' and redis.call('ZRANGE', ARGV[11] .. order, 0, 0)[1]
   return not first or first == id
+end
+local function forget_later(hash, counter)
+  redis.call('EXPIRE', hash, ARGV[5])
+  redis.call('EXPIRE', counter, ARGV[5])
 end
 
 if job[2] and job[2] ~= '' then
@@ -79,8 +82,10 @@ if job[2] and job[2] ~= '' then
     end
   end
   if #busy == 0 then redis.call('HDEL', customer, 'busy') else redis.call('HSET', customer, 'busy', table.concat(busy, ' ')) end
-  if ARGV[12] == '1' and tonumber(redis.call('HGET', customer, 'applied') or 0) < tonumber(job[3]) then
-    redis.call('HSET', customer, 'applied', job[3])
+  local known = redis.call('HMGET', customer, 'applied', 'sequence')
+  if ARGV[12] == '1' and tonumber(known[1] or 0) < tonumber(job[3]) then
+    local given = tonumber(known[2] or 0) + tonumber(redis.call('GET', ARGV[24] .. job[2]) or 0) -- a producer may make up more
+    redis.call('HSET', customer, 'applied', math.min(tonumber(job[3]), given))
     if ARGV[13] ~= '' then redis.call('HSET', customer, 'key_updated', ARGV[13]) end
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', open, '-inf', job[3])) do wake(id) end -- superseded
   end
@@ -96,7 +101,7 @@ if job[2] and job[2] ~= '' then
       break
     end
   end
-  if redis.call('EXISTS', open) == 0 then redis.call('EXPIRE', customer, ARGV[5]) end
+  if redis.call('EXISTS', open) == 0 then forget_later(customer, ARGV[24] .. job[2]) end
 end
 if job[8] and job[8] ~= '' then
   local order = ARGV[10] .. job[8]
@@ -106,7 +111,7 @@ if job[8] and job[8] ~= '' then
     redis.call('HSET', order, 'ended', ARGV[14])
   end
   for _, id in ipairs(redis.call('ZRANGE', ARGV[11] .. job[8], 0, ARGV[14] == '' and 0 or -1)) do wake(id) end
-  if redis.call('EXISTS', ARGV[11] .. job[8]) == 0 then redis.call('EXPIRE', order, ARGV[5]) end
+  if redis.call('EXISTS', ARGV[11] .. job[8]) == 0 then forget_later(order, ARGV[25] .. job[8]) end
 end
 redis.call('XADD', KEYS[3], 'MINID', '~', (tonumber(time[1]) - tonumber(ARGV[5])) * 1000, '*', 'outcome', ARGV[3])
 redis.call('SETEX', KEYS[4], ARGV[5], ARGV[4])

@@ -12,8 +12,7 @@
 -- billing:permit is a hash: tat_open, tat_kept (theoretical arrival times of two GCRAs, on this server's clock), factor
 -- (of the rate), factor_at, pause_until, failures (in a row), probe_at (the breaker is open while it is set).
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+-- include clock
 local length = redis.pcall('STRLEN', KEYS[2])
 local sealed = ''
 if type(length) == 'number' and length <= 8192 then sealed = redis.call('GET', KEYS[2]) end -- else nothing that we signed
@@ -47,5 +46,5 @@ local kept_at = math.max(ahead(state[2], most + kept_step), now)
 local at, field, step = open_at, 'tat_open', open_step
 if kept_at < open_at and (ARGV[2] ~= '1' or kept_at <= now) then at, field, step = kept_at, 'tat_kept', kept_step end
 if at - now > most then return {'later', tostring(at - now), sealed, '', mark} end
-redis.call('HSET', KEYS[1], field, string.format('%.6f', at + step))
+redis.call('HSET', KEYS[1], field, instant(at + step))
 return {'granted', tostring(at - now), sealed, failures > 0 and '1' or '', mark}

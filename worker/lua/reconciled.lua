@@ -6,13 +6,12 @@
 --       keep: as planned, and this one does not count)   4 how long it is kept (seconds)
 -- Gives 1.
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
+-- include clock
 if ARGV[3] ~= 'keep' and redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HINCRBY', KEYS[1], 'asked', 1) end
 if ARGV[3] == '' then
   redis.call('ZREM', KEYS[2], ARGV[1])
 elseif ARGV[3] ~= 'keep' then
-  redis.call('ZADD', KEYS[2], string.format('%.6f', now + tonumber(ARGV[3])), ARGV[1])
+  redis.call('ZADD', KEYS[2], instant(now + tonumber(ARGV[3])), ARGV[1])
 end
 redis.call('XADD', KEYS[3], 'MINID', '~', (tonumber(time[1]) - tonumber(ARGV[4])) * 1000, '*', 'reconciled', ARGV[2])
 return 1

@@ -7,13 +7,9 @@
 -- Gives {1, attempts, first_sent_at, seconds to the deadline}; {0} when another delivery has it, or it is finished,
 -- {2} when its deadline has passed, and {3} during a pause: then it must not be sent.
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) + tonumber(time[2]) / 1e6
-local function instant(t) return string.format('%.6f', t) end
-local function note(step)
-  local line = string.format('%.3f %s ', now, string.match(ARGV[2], '^[^:]*')) .. step
-  if redis.call('RPUSH', KEYS[3], line) > 30 then redis.call('LTRIM', KEYS[3], -30, -1) end
-end
+-- include clock
+-- include trace
+local function note(step) trace(KEYS[3], string.match(ARGV[2], '^[^:]*'), step) end
 
 local job = redis.call('HMGET', KEYS[1], 'lease', 'leased_until', 'expires_at', 'attempts', 'leased_from')
 if job[1] ~= ARGV[2] or now >= tonumber(job[2]) or now < (tonumber(job[5]) or 0) then return {0} end

@@ -12,8 +12,9 @@ from producer.contract.outcome import Outcome
 from producer.runtime.redis_store import Link
 from worker.errors import NotPossible
 from worker.operator.seen import RECORD, Seen, Step
+from worker.records import PAGE, read_records
 
-PAGE, EXAMINED_MOST = 200, 5000
+EXAMINED_MOST = 5000
 OPEN = "open"  # beside the statuses of outcomes
 
 
@@ -109,15 +110,12 @@ class Jobs:
 
     def read(self, job_ids: list[str]) -> list[Seen]:
         """Those of some jobs that are known."""
-        asked = [
-            (
-                job_id,
-                self._link.send("HMGET", redis_keys.JOB + job_id, *RECORD),
-                self._link.send("GET", redis_keys.OUTCOME + job_id),
-            )
-            for job_id in job_ids
+        records = list(read_records(self._link, job_ids, RECORD))
+        outcomes = [self._link.send("GET", redis_keys.OUTCOME + job_id) for job_id in job_ids]
+        seen = [
+            Seen(job_id, record, Outcome.from_json(text) if text else None)
+            for job_id, record, text in zip(job_ids, records, (outcome() for outcome in outcomes), strict=True)
         ]
-        seen = [_seen(job_id, record(), outcome()) for job_id, record, outcome in asked]
         return [job for job in seen if job.record or job.outcome]
 
     def steps(self, job_id: str) -> list[Step]:
@@ -159,8 +157,3 @@ class Jobs:
 
     def _ids(self, *command: str | int) -> list[str]:
         return [one.decode() for one in self._link.call(*command)]
-
-
-def _seen(job_id: str, record: list[bytes | None], outcome: bytes | None) -> Seen:
-    known = {name: value.decode() for name, value in zip(RECORD, record, strict=True) if value}
-    return Seen(job_id, known, Outcome.from_json(outcome) if outcome else None)
