@@ -87,6 +87,7 @@ class Upstream(IamportClient):
         self._fake, self._pass_time = fake, pass_time
         self.fate = Fate()
         self.is_down = False
+        self.unreached_at: list[float] = []
         self.posts: list[Post] = []
         self.too_late: set[Applied] = set()
         self.unrecorded: set[Applied] = set()  # charged, and i'mport has a failed record
@@ -95,6 +96,7 @@ class Upstream(IamportClient):
     def _exchange(self, request: requests.PreparedRequest, timeout: tuple[float, float], _watched: Watched) -> Answer:
         call = _call(request)
         if self.is_down:
+            self.unreached_at.append(self._fake.now())
             return NOTHING_LEFT
         if call.method != "POST" or "getToken" in call.path:
             return self._serve(call)
