@@ -62,11 +62,13 @@ class BillingQueue:
             pg: ``{provider}`` or ``{provider}.{MID}``.
             channel_key: the channel's key from i'mport's console.
             customer_id: the gateway's customer id (Toss Payments).
-            idempotency_key: 1 to 200 characters; the same key is the same job, for 7 days after it is finished.
+            idempotency_key: 1 to 200 characters; until 7 days after its end the same key is the same job, whatever
+                card comes with it: another card needs another key.
             deadline_s: seconds until it is given up, 1 to 604800; ``JOB_DEADLINE_S`` by default.
 
         Returns:
-            The accepted job: ``.job_id``, ``.sequence``, ``.expires_at``.
+            The accepted job: ``.job_id``, ``.sequence``, ``.expires_at``, and ``.repeated``: True if the key was known,
+            so nothing new was accepted and the first card counts.
 
         Raises:
             InvalidRequest: a field breaks its rule.

@@ -118,7 +118,7 @@ class Enqueue:
                 results.append(accepted)
                 continue
             job = self._job(one, accepted)
-            results.append(job)
+            results.append(job if accepted.is_new else job.again())
             if accepted.open:
                 to_store.append((one.new, accepted, self.signing.get().sign(job)))
         if to_store:

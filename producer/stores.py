@@ -38,8 +38,14 @@ class NewJob(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """An accepted job's place and times; ``open`` is False once the job is finished."""
+    """An accepted job's place and times.
 
+    Args:
+        is_new: False if its idempotency key was known.
+        open: False once the job is finished.
+    """
+
+    is_new: bool
     open: bool
     sequence: int
     accepted_at: float
@@ -150,7 +156,8 @@ class Acceptance:
         if not rest:
             return Refused(word)
         sequence, accepted_at, expires_at, now = rest
-        return Accepted(word != "finished", int(sequence), float(accepted_at), float(expires_at), float(now))
+        times = float(accepted_at), float(expires_at), float(now)
+        return Accepted(word == "new", word != "finished", int(sequence), *times)
 
 
 def outcomes_of(ledger: Store, job_ids: Sequence[str]) -> dict[str, Outcome | None]:

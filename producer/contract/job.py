@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
+    PrivateAttr,
     StringConstraints,
     ValidationError,
     model_validator,
@@ -134,11 +135,27 @@ class Job(Request):
         envelope: the sealed card, a compact JWE of at most 4 KiB.
     """
 
+    _repeated: bool = PrivateAttr(default=False)
+
     job_id: JobId
     sequence: Annotated[int, Field(strict=True, ge=0)]
     accepted_at: Annotated[float, Field(strict=True, gt=0, lt=1e11)]
     expires_at: Annotated[float, Field(strict=True, gt=0, lt=1e11)]
     envelope: Annotated[str, StringConstraints(min_length=1, max_length=ENVELOPE_LIMIT)] = Field(repr=False)
+
+    @property
+    def repeated(self) -> bool:
+        """True if its idempotency key was known: nothing new was accepted, and the card that came first counts.
+
+        Only if the first call failed before its card reached the vault, this one's does. Not part of what is signed.
+        """
+        return self._repeated
+
+    def again(self) -> Self:
+        """The same, repeated."""
+        job = self.model_copy()
+        job._repeated = True  # noqa: SLF001 — of its own class
+        return job
 
 
 class SignedJob(NamedTuple):

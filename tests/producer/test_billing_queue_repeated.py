@@ -22,6 +22,7 @@ def test_same_key_is_the_same_job(stage: Stage, queue: BillingQueue, card: Card)
 
     second = queue.issue(customer_uid="gildong", card=card, idempotency_key="k", deadline_s=5)
 
+    assert (first.repeated, second.repeated) == (False, True)
     assert place(second) == place(first)
     assert stage.records() == [first.job_id]
     assert list(stage.open_jobs()) == [first.job_id]
