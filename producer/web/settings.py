@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ..runtime.settings import StoreUrl
 from ..settings import ProducerEnvironment
+from .origin import Origins
 
 RateText = Annotated[str, Field(pattern=r"^[0-9]{1,6} per [0-9]{0,4} ?(second|minute|hour|day)s?$")]
 PageUrl = Annotated[str, Field(pattern=r"^https?://[^\s\"'<>]+$")]
@@ -17,8 +18,12 @@ class WebSettings(ProducerEnvironment):
 
     Args:
         merchant_name: shown on the page.
+        merchant_logo_file: a picture beside it, PNG, SVG, JPEG or WebP.
+        merchant_colour: of the page's buttons, ``#RRGGBB``.
         terms_url, privacy_url: what the customer agrees to.
         language: of the page, unless the customer's browser prefers the other.
+        return_origins: the shop's origins that a ticket's ``return_url`` may lead back to.
+        frame_ancestors: the shop's origins whose pages may hold the card page in a frame.
         session_cookie: the merchant's cookie whose value names the session that tickets are bound to.
         allow_plain_form: take a form with the card in clear, for pages that cannot run script.
         api_keys_file: other backends that may enqueue over HTTP; see :mod:`producer.web.api_key`.
@@ -29,9 +34,13 @@ class WebSettings(ProducerEnvironment):
     SECRETS = ("LIMITS_URL",)
 
     merchant_name: Annotated[str, Field(min_length=1, max_length=60)] = "Card registration"
+    merchant_logo_file: Path | None = None
+    merchant_colour: Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")] | None = None
     terms_url: PageUrl = "https://example.com/terms"
     privacy_url: PageUrl = "https://example.com/privacy"
     language: Literal["ko", "en"] = "ko"
+    return_origins: Origins = ()
+    frame_ancestors: Origins = ()
     session_cookie: str | None = None
     allow_plain_form: bool = False
     api_keys_file: Path | None = None

@@ -445,4 +445,4 @@ def test_the_page_speaks_the_customers_language(shop: Shop) -> None:
 def test_the_description_matches_the_paths(shop: Shop) -> None:
     described = json.loads(shop.browser.get("/subscription/openapi.json").text)
 
-    assert set(described["paths"]) == {"/card", "/keys", "/issue-billing", "/onetime", "/jobs/{job_id}"}
+    assert set(described["paths"]) == {"/card", "/keys", "/issue-billing", "/onetime", "/tickets", "/jobs/{job_id}"}

@@ -30,7 +30,7 @@ from producer.web.middleware import REQUEST_LIMIT, Guard
 from tests.producer.stage import Stage
 
 ISSUE, ONETIME, JOB = "POST /issue-billing", "POST /onetime", "GET /jobs/{job_id}"
-OPERATIONS = ("GET /card", "GET /keys", ISSUE, ONETIME, JOB)
+OPERATIONS = ("GET /card", "GET /keys", ISSUE, ONETIME, "POST /tickets", JOB)
 POSITIVE, NEGATIVE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 CONFIG: dict[str, Any] = {
     "cache": {"enabled": False},

@@ -50,6 +50,7 @@ export function noticeOfOutcome(outcome, renewed, lastFour) {
   const earlier = notice.tone === GOOD && lastFour && shown && shown !== lastFour;
   return {
     ...notice,
+    ...(outcome.reason ? { reason: `reasons.${outcome.reason}` } : {}),
     ...(earlier ? { then: "earlier_card" } : {}),
     ...(again ? { form: renewed, then: renewed ? "type_again" : "start_again" } : {}),
     facts: {

@@ -2,7 +2,7 @@
  * Endpoint: what the page asks of the server, and what the answers mean. Sends a card only as an envelope.
  *
  * An answer is one of
- *   {settled: {outcome, ticket?}}   the final word, and a new ticket where trying again is possible
+ *   {settled: {jobId, outcome, ticket?}}   the final word, and a new ticket where trying again is possible
  *   {open: jobId}                   accepted, and not done yet
  *   {error: code}                   `unknown` if nothing is known of what became of the request
  */
@@ -52,7 +52,7 @@ async function answerTo(url, options) {
     const response = await ask(url, { cache: "no-store", ...options });
     const body = await response.json();
     if (response.status === 202) return { open: body.job_id };
-    if (response.ok) return { settled: { outcome: body.outcome, ticket: body.ticket } };
+    if (response.ok) return { settled: { jobId: body.job_id, outcome: body.outcome, ticket: body.ticket } };
     return { error: CODES.has(body.error) ? body.error : (ELSE[response.status] ?? unnamed(response)) };
   } catch {
     // No answer, or none of ours: a gateway's page, a connection that broke.
