@@ -15,7 +15,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from producer import BillingQueue, Card
+from producer import BillingQueue, Card, SettingsError
 from producer.contract import redis_keys
 from producer.contract.identifiers import Operation
 from producer.contract.job import INTERACTIVE, Request
@@ -434,6 +434,114 @@ def test_the_page_goes_on_where_its_ticket_is_and_is_shown_while_the_store_is_go
     monkeypatch.setattr(shop.queue, "outcome", Mock(side_effect=BrokerUnavailable("read", accepted=False)))
     answer = shop.browser.get(path)
     assert (answer.status_code, 'data-job=""' in answer.text) == (200, True)
+
+
+SHOP_URL = "https://shop.example"
+JUST_ISSUED = {"operation": "issue", "customer_uid": "gildong"}
+
+
+def test_the_page_leads_back_to_the_shop_and_nowhere_else(
+    stage: Stage, queue: BillingQueue, card: Card, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = Shop(stage, queue, card, return_origins=(SHOP_URL,))
+    path, back = "/subscription/card", f"{SHOP_URL}/thanks?order=1"
+
+    ours = shop.browser.get(path, params={"ticket": shop.ticket(return_url=back)})
+    foreign = shop.ticket(return_url="https://thief.example/thanks")
+    theirs = shop.browser.get(path, params={"ticket": foreign})
+
+    assert f'data-shop="{back}"' in ours.text
+    assert "thief.example" not in theirs.text
+    assert 'data-ticket=""' in theirs.text
+    assert "RETURN_ORIGINS" in caplog.text
+    assert error(shop.hand_in(foreign)) == (401, "return_url_refused")
+
+
+def test_only_the_page_may_be_held_in_a_frame_and_only_by_the_shop(
+    stage: Stage, queue: BillingQueue, card: Card
+) -> None:
+    shop = Shop(stage, queue, card, frame_ancestors=(SHOP_URL, "https://m.shop.example"))
+
+    page = shop.browser.get("/subscription/card").headers
+    others = [shop.browser.get(f"/subscription/{path}").headers for path in ("keys", "static/page.js", "nowhere")]
+
+    assert f"frame-ancestors {SHOP_URL} https://m.shop.example;" in page["content-security-policy"]
+    assert "x-frame-options" not in page
+    for headers in others:
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["x-frame-options"] == "DENY"
+
+
+def test_without_a_setting_nobody_may_hold_the_page_in_a_frame(shop: Shop) -> None:
+    headers = shop.browser.get("/subscription/card").headers
+
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["x-frame-options"] == "DENY"
+
+
+def test_the_one_script_for_the_shops_pages_may_be_loaded_by_them(shop: Shop) -> None:
+    policies = [
+        shop.browser.get(f"/subscription/static/{name}").headers["cross-origin-resource-policy"]
+        for name in ("embed.js", "page.js")
+    ]
+
+    assert policies == ["cross-origin", "same-origin"]
+
+
+def test_the_page_goes_on_where_the_last_card_is_and_not_where_an_earlier_one_was_declined(shop: Shop) -> None:
+    first = shop.ticket()
+    job_id = shop.hand_in(first).json()["job_id"]
+    shop.end(job_id, Status.DECLINED)
+    second = shop.hand_in(first).json()["ticket"]
+    last = shop.hand_in(second).json()["job_id"]
+
+    page = shop.browser.get("/subscription/card", params={"ticket": first}).text
+
+    assert f'data-job="{last}"' in page
+    shop.end(last, Status.ISSUED)
+    told = shop.browser.get(f"/subscription/jobs/{last}", headers={"X-Ticket": first})
+    assert told.json()["status"] == "issued"
+
+
+def test_another_backend_gets_a_ticket_for_its_customer_and_the_same_key_is_the_same_job(
+    stage: Stage, queue: BillingQueue, card: Card, tmp_path: Any
+) -> None:
+    path = tmp_path / "api_keys.json"
+    headers = {"Authorization": f"Bearer {add_api_key(path, 'node', ['issue'])}"}
+    shop = Shop(stage, queue, card, api_keys_file=path, return_origins=(SHOP_URL,))
+    body = {**JUST_ISSUED, "idempotency_key": "order-1", "return_url": f"{SHOP_URL}/thanks"}
+
+    answers = [shop.post(body, "tickets", headers=headers) for _ in range(2)]
+
+    tickets = [shop.tickets.parse(one.json()["ticket"]) for one in answers]
+    assert [one.status_code for one in answers] == [201, 201]
+    assert answers[0].json()["page_url"] == f"/subscription/card?ticket={answers[0].json()['ticket']}"
+    assert tickets[0].job_id == tickets[1].job_id
+    assert tickets[0].return_url == f"{SHOP_URL}/thanks"
+    assert shop.hand_in(answers[0].json()["ticket"]).status_code == 202
+    foreign = {**body, "return_url": "https://thief.example/"}
+    assert error(shop.post(foreign, "tickets", headers=headers)) == (422, "refused")
+    pays = {"operation": "onetime", "merchant_uid": "o-1", "amount": 1, "name": "x"}
+    assert error(shop.post(pays, "tickets", headers=headers)) == (403, "not_allowed")
+    assert error(shop.post(body, "tickets")) == (401, "api_key_invalid")
+
+
+def test_the_page_has_the_merchants_logo_and_colour_and_the_orders_name(
+    stage: Stage, queue: BillingQueue, card: Card, tmp_path: Any
+) -> None:
+    logo = tmp_path / "logo.svg"
+    logo.write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    shop = Shop(stage, queue, card, merchant_logo_file=logo, merchant_colour="#ffd400")
+    asked = Request(operation=Operation.ONETIME, merchant_uid="o-1", amount=9900, name="{{terms_url}} <b>")
+
+    page = shop.browser.get("/subscription/card", params={"ticket": shop.tickets.mint(asked)}).text
+
+    assert 'src="data:image/svg+xml;base64,' in page
+    assert 'data-colour="#ffd400" data-ink="#000000"' in page
+    assert "{{terms_url}} &lt;b&gt;" in page
+    logo.write_text("x" * 40_000)
+    with pytest.raises(SettingsError, match="MERCHANT_LOGO_FILE: must have at most"):
+        Shop(stage, queue, card, merchant_logo_file=logo)
 
 
 def test_the_page_speaks_the_customers_language(shop: Shop) -> None:

@@ -253,3 +253,37 @@ def test_webhooks_that_nothing_would_sign_are_refused(monkeypatch: pytest.Monkey
 
     with pytest.raises(SettingsError, match=r"^WEBHOOK_SECRETS: must be whsec_"):
         WebhookSettings.from_env()
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("https://shop.example", ("https://shop.example",)),
+        (
+            "https://shop.example:443  https://m.shop.example:8443",
+            ("https://shop.example", "https://m.shop.example:8443"),
+        ),
+        ("http://127.0.0.1:8001 http://localhost", ("http://127.0.0.1:8001", "http://localhost")),
+    ],
+)
+def test_origins_are_read_as_browsers_spell_them(
+    monkeypatch: pytest.MonkeyPatch, text: str, origins: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("RETURN_ORIGINS", text)
+
+    assert WebSettings.from_env().return_origins == origins
+
+
+@pytest.mark.parametrize("name", ["RETURN_ORIGINS", "FRAME_ANCESTORS"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("*", "https://*.shop.example", "http://shop.example", "shop.example", "https://shop.example/", "'self'"),
+        *("https://shop.example; script-src *", "https://shop.example,https://m.shop.example", "https://Shop.example"),
+    ],
+)
+def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    monkeypatch.setenv(name, text)
+
+    with pytest.raises(SettingsError, match=rf"^{name}: must be origins"):
+        WebSettings.from_env()
