@@ -12,7 +12,6 @@ from tests.servers import ROOT, answers
 from tests.stack import Stack
 
 FOLDER = ROOT / "examples" / "shop"
-NAME = "무지개 서점"
 
 
 class Shops:
@@ -48,7 +47,7 @@ class Shops:
         """Run them and the card page, for as long as the block takes."""
         api_keys = stack.folder / "api_keys.json"
         api_key = add_api_key(api_keys, "shop", ["issue", "onetime"])
-        given = {**stack.producer_env, "MERCHANT_NAME": NAME, **environ}
+        given = {**stack.producer_env, **environ}
         given |= {name: " ".join(self.urls()) for name in ("RETURN_ORIGINS", "FRAME_ANCESTORS")}
         serve = ["-m", "producer", "serve", f"--port={self._page}"]
         uvicorn = ["-m", "uvicorn", "--app-dir", str(FOLDER), "shop:app", f"--port={self._fastapi}"]

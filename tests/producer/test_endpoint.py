@@ -26,7 +26,7 @@ from producer.web import Tickets, WebSettings, card_app
 from producer.web.api_key import add_api_key
 from producer.web.middleware import HEADERS, REQUEST_LIMIT, Guard
 from producer.web.ticket import ATTEMPTS
-from tests.producer.stage import Stage
+from tests.producer.stage import PAGE, Stage
 
 
 class Shop:
@@ -35,7 +35,7 @@ class Shop:
     def __init__(self, stage: Stage, queue: BillingQueue, card: Card, **settings: Any) -> None:
         self.stage, self.queue, self.card = stage, queue, card
         self.tickets = Tickets.of(queue)
-        app = card_app(queue, WebSettings(**settings))
+        app = card_app(queue, WebSettings(**PAGE, **settings))
         self.browser = TestClient(Starlette(routes=[Mount("/subscription", app)]), base_url="https://shop.example")
 
     def ticket(self, uid: str = "gildong", **how: Any) -> str:
@@ -257,7 +257,9 @@ def test_a_body_that_takes_too_long_is_408_and_the_end_of_its_connection() -> No
 def test_every_answer_has_its_headers_whatever_is_wrong(
     queue: BillingQueue, method: str, path: str, how: dict[str, Any], status: int
 ) -> None:
-    app = card_app(queue, WebSettings(), session_of=Mock(side_effect=RuntimeError))  # a bug in the merchant's function
+    app = card_app(
+        queue, WebSettings(**PAGE), session_of=Mock(side_effect=RuntimeError)
+    )  # a bug in the merchant's function
     mounted = Starlette(routes=[Mount("/subscription", app)])
     browser = TestClient(mounted, base_url="https://shop.example", raise_server_exceptions=False)
 

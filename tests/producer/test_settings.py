@@ -8,6 +8,7 @@ from producer.runtime.settings import EnvironmentSettings
 from producer.settings import ProducerSettings, refuse_worker_secrets
 from producer.web.settings import WebSettings
 from producer.webhooks.settings import WebhookSettings
+from tests.producer.stage import PAGE
 
 OURS = ("BROKER_URL", "LEDGER_URL", "VAULT_URL", "SEALING_KEYS_FILE", "SIGNING_KEY_FILE", "JOB_DEADLINE_S")
 WORKERS = ("IMP_SECRET", "IMP_SECRET_FILE", "OPENING_KEYS_FILE", "OPENING_KEYS_COMMAND")
@@ -30,6 +31,8 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
         monkeypatch.delenv(f"{name}_FILE", raising=False)
     for name in WORKERS:
         monkeypatch.delenv(name, raising=False)
+    for name, value in PAGE.items():
+        monkeypatch.setenv(name.upper(), value)
     monkeypatch.chdir(tmp_path)
     return iter(())
 
@@ -286,4 +289,16 @@ def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, name: str
     monkeypatch.setenv(name, text)
 
     with pytest.raises(SettingsError, match=rf"^{name}: must be origins"):
+        WebSettings.from_env()
+
+
+@pytest.mark.parametrize("name", ["MERCHANT_NAME", "TERMS_URL", "PRIVACY_URL"])
+def test_a_page_without_a_name_of_its_own_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for value in ("Card registration", "My shop") if name == "MERCHANT_NAME" else ("https://example.com/terms",):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(SettingsError, match=rf"^{name}: is a placeholder"):
+            WebSettings.from_env()
+
+    monkeypatch.delenv(name)
+    with pytest.raises(SettingsError, match=rf"^{name}: is not set$"):
         WebSettings.from_env()

@@ -48,9 +48,10 @@ function dateHolds(year, month, day) {
   return date.getUTCMonth() === month - 1 && date.getUTCDate() === Number(day);
 }
 
-/** The six digits YYMMDD of a birth date in six or eight; those of a business number; all digits of what is neither. */
+/** The six digits YYMMDD of a birth date as people and browsers write it; all digits of whatever else. */
 export function birthFrom(text) {
-  const digits = digitsOf(text);
+  const parted = /^\s*((?:19|20)?\d\d)\D+(\d\d?)\D+(\d\d?)\D*$/.exec(text.normalize("NFKC"));
+  const digits = parted ? parted[1] + parted[2].padStart(2, "0") + parted[3].padStart(2, "0") : digitsOf(text);
   const [, year, month, day] = /^((?:19|20)\d\d)(\d\d)(\d\d)$/.exec(digits) ?? [];
   return year && dateHolds(year, month, day) ? digits.slice(2) : digits;
 }
