@@ -1,5 +1,5 @@
 // A shop that takes cards on the card page, in Node 20 without packages: the customer goes there and comes back, or stays
-// in a frame. What is in producer's FastAPI shop (shop.py) a call here, this one asks of `python -m producer serve`:
+// in a frame. It asks `python -m producer serve` for tickets and outcomes, with an API key of its own:
 //
 //   BILLING_URL=http://127.0.0.1:8000/subscription BILLING_API_KEY=bk_… PORT=8002 node examples/shop/shop.mjs
 //
