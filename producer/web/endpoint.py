@@ -180,7 +180,7 @@ class CardEndpoint:
         )
         is_new = await asyncio.to_thread(self._enqueue, submitted)
         outcome = None if is_new and not wait_s else await self._outcome(submitted.ticket.job_id, wait_s)
-        return self._answer(request, submitted.ticket, outcome)
+        return self._answer(request, submitted.ticket, outcome, repeated=not is_new)
 
     async def tell(self, request: HttpRequest, job_id: str, wait_s: float) -> JSONResponse:
         """Tell the holder of a ticket its job's outcome."""
@@ -267,13 +267,15 @@ class CardEndpoint:
             return await self.queue.await_outcome(job_id, wait_s)
         return None
 
-    def _answer(self, request: HttpRequest, ticket: Ticket, outcome: Outcome | None) -> JSONResponse:
+    def _answer(
+        self, request: HttpRequest, ticket: Ticket, outcome: Outcome | None, *, repeated: bool = False
+    ) -> JSONResponse:
         if outcome is None:
             where = f"{request.scope.get('root_path', '')}/jobs/{ticket.job_id}"
             text = self.tickets.text(ticket)
-            return OpenJob(job_id=ticket.job_id, status_url=where, status_ticket=text).response()
+            return OpenJob(job_id=ticket.job_id, status_url=where, status_ticket=text, repeated=repeated).response()
         renewed = self.tickets.renewed(ticket) if outcome.status in TRY_AGAIN else None
-        return SettledJob.response(outcome, renewed or "")
+        return SettledJob.response(outcome, renewed or "", repeated)
 
 
 _ERRORS: dict[type[Exception], Callable[[Any], EndpointError]] = {

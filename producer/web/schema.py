@@ -146,31 +146,36 @@ class ShownOutcome(BaseModel):
 
 
 class SettledJob(BaseModel):
-    """A job that has ended; with a new ticket, where the customer may try another card."""
+    """A job that has ended; with a new ticket, where the customer may try another card.
+
+    ``repeated``: nothing new was accepted, and the first card of this key counts.
+    """
 
     job_id: str
     status: Status
     outcome: ShownOutcome
     ticket: str = ""
+    repeated: bool = False
 
     @classmethod
-    def response(cls, outcome: Outcome, ticket: str) -> JSONResponse:
-        """200 with the outcome; an empty ticket is left out."""
+    def response(cls, outcome: Outcome, ticket: str, repeated: bool) -> JSONResponse:
+        """200 with the outcome; an empty ticket, and ``repeated`` where it is not, are left out."""
         shown = ShownOutcome.model_validate({**outcome.to_dict(), "reason": reason_of(outcome)})
-        settled = cls(job_id=outcome.job_id, status=outcome.status, outcome=shown, ticket=ticket)
+        settled = cls(job_id=outcome.job_id, status=outcome.status, outcome=shown, ticket=ticket, repeated=repeated)
         return JSONResponse(settled.model_dump(mode="json", exclude_defaults=True))
 
 
 class OpenJob(BaseModel):
-    """A job that is accepted, and where to ask for its outcome."""
+    """A job that is accepted, and where to ask for its outcome; ``repeated`` as there."""
 
     job_id: str
     status_url: str
     status_ticket: str
+    repeated: bool = False
 
     def response(self) -> JSONResponse:
         """202, its address also as ``Location``."""
-        return JSONResponse(self.model_dump(), 202, {"Location": self.status_url})
+        return JSONResponse(self.model_dump(exclude_defaults=True), 202, {"Location": self.status_url})
 
 
 class ErrorBody(BaseModel):

@@ -102,6 +102,20 @@ def test_a_double_click_is_one_job_also_when_it_is_sealed_anew(shop: Shop) -> No
     assert shop.stage.ledger.zcard(redis_keys.OPEN) == 1
 
 
+def test_a_card_that_came_second_is_told_so_with_what_became_of_the_first(shop: Shop) -> None:
+    ticket = shop.ticket()
+
+    first, second = shop.hand_in(ticket).json(), shop.hand_in(ticket).json()
+
+    assert ("repeated" in first, second["repeated"]) == (False, True)
+    shop.end(first["job_id"], Status.DECLINED)
+    told = shop.hand_in(ticket).json()
+    assert (told["repeated"], told["status"]) == (True, "declined")
+    assert "repeated" not in shop.hand_in(told["ticket"]).json()
+    status = shop.browser.get(f"/subscription/jobs/{first['job_id']}", headers={"X-Ticket": ticket}).json()
+    assert "repeated" not in status
+
+
 def test_the_outcome_is_told_to_the_holder_of_the_ticket_and_shows_no_more_than_it_should(shop: Shop) -> None:
     ticket = shop.ticket()
     job_id = shop.hand_in(ticket).json()["job_id"]

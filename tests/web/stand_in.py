@@ -299,7 +299,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "reset":  # without a byte of an answer: the browser repeats by itself
             self._break()
         else:
-            self._json(*self.at.answer(job, wait_s=0))
+            status, body = self.at.answer(job, wait_s=0)
+            self._json(status, body | ({"repeated": True} if job.posted > 1 else {}))
 
     def _job(self, job_id: str, wait_s: float) -> None:
         job, ticket = self.at.jobs.get(job_id), self.headers.get("X-Ticket", "")

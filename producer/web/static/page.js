@@ -37,6 +37,8 @@ let view = {};
 let server = null;
 let envelope = null;
 let lastFour = null;
+let sent = 0;
+let isOfEarlier = false;
 let busy = false;
 let pressed = false;
 
@@ -216,6 +218,7 @@ async function sealed() {
   } catch (error) {
     trouble = error instanceof NoUsableKey ? "no_crypto" : "merchant_fault";
   }
+  [sent, isOfEarlier] = [0, false];
   lastFour = digitsOf(element("card_number").value).slice(-4);
   clearCard();
   if (trouble) fail(trouble);
@@ -228,6 +231,7 @@ async function deliver() {
   go(SENDING);
   const offline = !navigator.onLine;
   const slow = setTimeout(tell, SLOW_MS, "sending_slow");
+  sent += 1;
   const answer = await send(base, claims.purpose, ticket, envelope);
   clearTimeout(slow);
   // Only if there was no connection to begin with, surely nothing arrived.
@@ -237,6 +241,7 @@ async function deliver() {
 
 async function accepted(answer) {
   envelope = null;
+  isOfEarlier = sent === 1 && Boolean(answer.repeated);
   if (answer.settled) conclude(answer.settled);
   else await follow(answer.open);
 }
@@ -263,7 +268,7 @@ const isFinal = (code) => ["job_unknown", "bad_ticket", "ticket_expired", "ticke
 
 function conclude({ jobId, outcome, ticket: renewed }) {
   if (renewed) renew(renewed);
-  const notice = noticeOfOutcome(outcome, Boolean(renewed), lastFour);
+  const notice = noticeOfOutcome(outcome, Boolean(renewed), lastFour, isOfEarlier);
   const told = { job_id: jobId, status: outcome.status };
   // Who has something to read first goes by the link.
   const leaves = shop && !isFramed && notice.tone === "good" && !notice.then;

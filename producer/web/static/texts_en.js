@@ -105,6 +105,8 @@ export const texts = {
     not_usable: "This card cannot be used here. Please use another card.",
   },
   type_again: "Enter the details again below, or use another card. What you typed before has been erased.",
+  earlier_again: "This is the result of a card that was sent before. The one that you just entered was not taken: please "
+    + "enter it again below.",
   earlier_card: "A card that was sent before is registered, not the one that you just entered.",
   start_again: "To try again, start once more at {merchant}.",
   superseded: "A newer card is registered",
