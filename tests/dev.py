@@ -15,6 +15,7 @@ from producer.contract.job import Request
 from producer.web import Tickets
 from tests.fake_iamport import FakeIamport
 from tests.ports import free_port
+from tests.sample_shops import Shops
 from tests.servers import answers, environment, stores_are, wait_until
 from tests.stack import FLOWER, Stack, WorkerProcess
 
@@ -28,18 +29,18 @@ def main() -> int:
         undo.enter_context(WorkerProcess(stack.worker_env, stack.folder / "logs", command=command))
         page, flower = free_port(), free_port()
         try:
-            serve = ["-m", "producer", "serve", f"--port={page}"]
-            undo.enter_context(stack.running("page", serve, **stack.producer_env, MERCHANT_NAME="무지개 서점"))
+            shops = Shops(page)
+            undo.enter_context(shops.running(stack))
             undo.enter_context(stack.running("flower", stack.flower(flower), **FLOWER))
-            wait_until(lambda: answers(page) and answers(flower), what="the card page and Flower")
-            tell(stack, f"http://127.0.0.1:{page}/subscription", f"http://127.0.0.1:{flower}")
+            wait_until(lambda: shops.answer() and answers(flower), what="the card page, the shops and Flower")
+            tell(stack, shops, f"http://127.0.0.1:{flower}")
             signal.pause()
         except KeyboardInterrupt:
             print("Ending …")
     return 0
 
 
-def tell(stack: Stack, page_url: str, flower_url: str) -> None:
+def tell(stack: Stack, shops: Shops, flower_url: str) -> None:
     """Print where everything is."""
     settings = stack.producer_env
     with environment(settings), BillingQueue.from_env() as queue:
@@ -47,7 +48,8 @@ def tell(stack: Stack, page_url: str, flower_url: str) -> None:
         ticket = Tickets.of(queue).mint(request, life_s=TICKET_LIFE_S)
     lines = [f"export {name}={value}" for name, value in settings.items()]
     print(stores_are())
-    print(f"Card page     {page_url}/card?ticket={ticket}")
+    print(f"Card page     {shops.page_url}/card?ticket={ticket}")
+    print(f"Sample shops  {'  '.join(shops.urls())}     (examples/shop)")
     print(f"Flower        {flower_url}")
     print(f"Fake i'mport  {stack.fake.url}/_fake/stats")
     print("\nTry, in another shell:\n\n  " + "\n  ".join(lines))

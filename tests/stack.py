@@ -28,6 +28,7 @@ from worker import redis_acl
 from worker.keys import generate as keygen
 
 READY = b" ready."
+PAGE = {"MERCHANT_NAME": "무지개 서점"} | dict.fromkeys(("TERMS_URL", "PRIVACY_URL"), "https://shop.example/terms")
 # Flower's environment: its API open to anybody here, and the workers' celeryconfig.py not on its path.
 FLOWER = {"FLOWER_UNAUTHENTICATED_API": "true", "PYTHONPATH": ""}
 
@@ -163,6 +164,7 @@ class Stack:
             "SEALING_KEYS_FILE": str(keys / "sealing.public.jwks.json"),
             "SIGNING_KEY_FILE": str(keys / "signing.private.jwk.json"),
             "LIMITS_URL": self.queue.url(1, "limits"),
+            **PAGE,
         }
 
     @property

@@ -7,7 +7,7 @@ import click
 from ..contract.job import Request
 from ..errors import SettingsError
 from ..web.api_key import add_api_key
-from ..web.settings import WebSettings
+from ..web.settings import ApiKeySettings
 from ..web.ticket import Tickets
 from .shared import before_cards, log_to_stderr, open_queue, plainly
 
@@ -38,13 +38,14 @@ def serve(host: str, port: int, prefix: str, behind: str | None) -> None:
 @click.option(
     "--life", "life_s", type=int, default=1800, show_default=True, metavar="S", help="Seconds it is good for."
 )
+@click.option("--return-url", metavar="URL", help="Of your shop, where the customer goes back to.")
 @plainly
-def ticket(session: str | None, life_s: int, **asked: Any) -> None:  # noqa: ANN401 — the options above
+def ticket(session: str | None, life_s: int, return_url: str | None, **asked: Any) -> None:  # noqa: ANN401 — the options above
     """Print a ticket for the card page, as your app would make one."""
     operation = "onetime" if asked["merchant_uid"] else "issue"
     request = Request.model_validate({"operation": operation, **{k: v for k, v in asked.items() if v is not None}})
     with open_queue() as queue:
-        click.echo(Tickets.of(queue).mint(request, session=session, life_s=life_s))
+        click.echo(Tickets.of(queue).mint(request, session=session, life_s=life_s, return_url=return_url))
 
 
 @click.command("api-key")
@@ -53,7 +54,7 @@ def ticket(session: str | None, life_s: int, **asked: Any) -> None:  # noqa: ANN
 @plainly
 def api_key(name: str, may: str) -> None:
     """Make an API key for another backend; it is shown once, API_KEYS_FILE keeps its digest."""
-    path = WebSettings.from_env().api_keys_file
+    path = ApiKeySettings.from_env().api_keys_file
     if path is None:
         raise SettingsError("API_KEYS_FILE: is not set")
     click.echo(add_api_key(path, name, [word.strip() for word in may.split(",")]))

@@ -6,12 +6,13 @@
     ticket = Tickets.of(queue).mint(Request(operation="issue", customer_uid="gildong_0001"), session=session_id)
     redirect(f"/subscription/card?ticket={ticket}")
 
-``GET /card`` ``/static/…`` ``/keys``; ``POST /issue-billing`` ``/onetime``; ``GET /jobs/{id}``. All times are the
-server's.
+``GET /card`` ``/static/…`` ``/keys``; ``POST /issue-billing`` ``/onetime`` ``/tickets``; ``GET /jobs/{id}``. All times
+are the server's.
 """
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -27,13 +28,13 @@ from ..billing_queue import BillingQueue
 from ..contract.card import Card
 from ..contract.errors import ContractError, Refused
 from ..contract.identifiers import Operation
-from ..contract.job import Request
 from ..contract.outcome import Outcome, Status
 from ..errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
 from ..runtime.key_file import WatchedFile
-from . import page, schema
-from .api_key import ApiKeys, bearer
+from . import schema
+from .api_key import ApiKeys, Caller, bearer
 from .middleware import Guard, check_site
+from .page import Page
 from .rate_limit import Limits
 from .schema import ERRORS, EndpointError, OpenJob, PageBody, SettledJob, post_card
 from .settings import WebSettings
@@ -105,6 +106,10 @@ def _add_routes(app: FastAPI, endpoint: "CardEndpoint") -> None:
     async def onetime(request: HttpRequest, wait: Wait = 0) -> JSONResponse:
         return await endpoint.take(request, Operation.ONETIME, wait)
 
+    @app.post("/tickets", **schema.POST_TICKET, summary="A ticket for the card page, for another backend's customer")
+    async def ticket(request: HttpRequest) -> JSONResponse:
+        return await endpoint.mint(request)
+
     @app.get("/jobs/{job_id}", **schema.GET_JOB, summary="What became of the job of a ticket (header X-Ticket)")
     async def job(request: HttpRequest, job_id: str, wait: Wait = 0) -> JSONResponse:
         return await endpoint.tell(request, job_id, wait)
@@ -133,7 +138,8 @@ class CardEndpoint:
 
     def __init__(self, queue: BillingQueue, settings: WebSettings, session_of: SessionOf | None) -> None:
         self.queue, self.settings = queue, settings
-        self.tickets = Tickets.of(queue)
+        self.tickets = Tickets.of(queue, settings.return_origins)
+        self._page = Page(settings)
         cookie = settings.session_cookie
         self._session_of = session_of or (lambda request: request.cookies.get(cookie) if cookie else None)
         self._limits = Limits(
@@ -146,10 +152,25 @@ class CardEndpoint:
     def show(self, request: HttpRequest, text: str) -> Response:
         """The page; it goes on where the ticket's job is, also after a reload or on another device."""
         ticket, job_id = None, ""
-        with contextlib.suppress(Refused, BrokerUnavailable):
-            ticket = self.tickets.parse(text)
-            job_id = "" if self._is_new(ticket) else ticket.job_id
-        return page.render(self.settings, text, ticket, job_id, request)
+        try:
+            ticket, job_id = self._last_try(self.tickets.parse(text))
+            text = self.tickets.text(ticket)
+        except Refused as refused:
+            text = ""
+            if refused.code == "return_url_refused":  # a ticket of ours: a setting is missing
+                logging.getLogger(__name__).warning("a ticket was refused: %s", ERRORS[refused.code][1])
+        return self._page.render(text, ticket, job_id, request)
+
+    def _last_try(self, ticket: Ticket) -> tuple[Ticket, str]:
+        """The ticket of the last card that was tried, and its job: an earlier one that was declined is past."""
+        last, job_id = ticket, ""
+        with contextlib.suppress(UnknownJob, BrokerUnavailable):
+            for one in ticket.tries(self.tickets.now()):
+                outcome = self.queue.outcome(one.job_id)
+                last, job_id = one, one.job_id
+                if outcome is None or outcome.status not in TRY_AGAIN:
+                    break
+        return last, job_id
 
     async def take(self, request: HttpRequest, operation: Operation, wait_s: float) -> JSONResponse:
         """Take a card in, from a page or from another backend."""
@@ -159,15 +180,33 @@ class CardEndpoint:
         )
         is_new = await asyncio.to_thread(self._enqueue, submitted)
         outcome = None if is_new and not wait_s else await self._outcome(submitted.ticket.job_id, wait_s)
-        return self._answer(request, submitted.ticket, outcome)
+        return self._answer(request, submitted.ticket, outcome, repeated=not is_new)
 
     async def tell(self, request: HttpRequest, job_id: str, wait_s: float) -> JSONResponse:
         """Tell the holder of a ticket its job's outcome."""
         text = request.headers.get("x-ticket", "")
-        ticket = self.tickets.read(text, session=self._session_of(request), is_for_reading=True)
-        if job_id != ticket.job_id:
+        ticket = self.tickets.tried(text, job_id, session=self._session_of(request))
+        if ticket is None:
             raise EndpointError("unknown_job")
         return self._answer(request, ticket, await self._outcome(job_id, wait_s))
+
+    async def mint(self, request: HttpRequest) -> JSONResponse:
+        """Make a ticket for another backend's customer; the backend's own key makes its job."""
+        caller = self._caller(bearer(request.headers) or "")
+        body = await schema.read_json(request, schema.TicketBody)
+        caller.check(body.operation)
+        jti = caller.jti(body.idempotency_key)
+        text = self.tickets.mint(schema.asked_in(body), jti=jti, return_url=body.return_url)
+        return JSONResponse(
+            {"ticket": text, "page_url": f"{request.scope.get('root_path', '')}/card?ticket={text}"}, 201
+        )
+
+    def _caller(self, key: str) -> Caller:
+        """The other backend that an API key belongs to."""
+        caller = self._api_keys.get().caller(key) if self._api_keys else None
+        if caller is None:
+            raise EndpointError("api_key_invalid", headers={"WWW-Authenticate": "Bearer"})
+        return caller
 
     async def _of_page(self, request: HttpRequest, operation: Operation) -> SubmittedCard:
         """The card of a customer's page: all else stands in its ticket."""
@@ -185,14 +224,11 @@ class CardEndpoint:
 
     async def _of_backend(self, request: HttpRequest, operation: Operation, key: str) -> SubmittedCard:
         """The card of another backend, which says itself what it wants; its idempotency key makes the ticket."""
-        caller = self._api_keys.get().caller(key) if self._api_keys else None
-        if caller is None:
-            raise EndpointError("api_key_invalid", headers={"WWW-Authenticate": "Bearer"})
-        if operation not in caller.may:
-            raise EndpointError("not_allowed")
+        caller = self._caller(key)
+        caller.check(operation)
         body = await schema.read_json(request, schema.BACKEND_BODIES[operation])
-        asked = Request(**{name: getattr(body, name) for name in Request.model_fields})
-        return SubmittedCard(self.tickets.for_caller(caller.name, asked, body.idempotency_key), body.envelope, None)
+        ticket = self.tickets.for_caller(schema.asked_in(body), caller.jti(body.idempotency_key))
+        return SubmittedCard(ticket, body.envelope, None)
 
     def _enqueue(self, submitted: SubmittedCard) -> bool:
         """Enqueue the ticket's job; True if this is the first time that it is asked for."""
@@ -231,13 +267,15 @@ class CardEndpoint:
             return await self.queue.await_outcome(job_id, wait_s)
         return None
 
-    def _answer(self, request: HttpRequest, ticket: Ticket, outcome: Outcome | None) -> JSONResponse:
+    def _answer(
+        self, request: HttpRequest, ticket: Ticket, outcome: Outcome | None, *, repeated: bool = False
+    ) -> JSONResponse:
         if outcome is None:
             where = f"{request.scope.get('root_path', '')}/jobs/{ticket.job_id}"
             text = self.tickets.text(ticket)
-            return OpenJob(job_id=ticket.job_id, status_url=where, status_ticket=text).response()
+            return OpenJob(job_id=ticket.job_id, status_url=where, status_ticket=text, repeated=repeated).response()
         renewed = self.tickets.renewed(ticket) if outcome.status in TRY_AGAIN else None
-        return SettledJob.response(outcome, renewed or "")
+        return SettledJob.response(outcome, renewed or "", repeated)
 
 
 _ERRORS: dict[type[Exception], Callable[[Any], EndpointError]] = {

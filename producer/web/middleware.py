@@ -12,14 +12,23 @@ from .schema import EndpointError
 
 REQUEST_LIMIT = 16_384  # bytes of a body
 BODY_S = 10.0  # for all of it
-POLICY = "; ".join(
-    (
-        *("default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "img-src 'self' data:"),
-        *("form-action 'none'", "frame-ancestors 'none'", "base-uri 'none'", "require-trusted-types-for 'script'"),
+EMBED = "/static/embed.js"  # the one file that pages of the shop's load
+CSP = "Content-Security-Policy"
+
+
+def policy(frame_ancestors: str = "'none'") -> str:
+    """The Content-Security-Policy of an answer that pages of these origins may hold in a frame."""
+    return "; ".join(
+        (
+            *("default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"),
+            *("img-src 'self' data:", "form-action 'none'", f"frame-ancestors {frame_ancestors}", "base-uri 'none'"),
+            "require-trusted-types-for 'script'",
+        )
     )
-)
+
+
 HEADERS = {
-    "Content-Security-Policy": POLICY,
+    CSP: policy(),
     "Strict-Transport-Security": "max-age=63072000; includeSubDomains",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -66,13 +75,21 @@ def _with_headers(scope: Scope, send: Send) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            if message["status"] < 400 and scope["path"].rpartition("/")[0].endswith("/static"):
-                headers["Cache-Control"] = "no-cache"  # kept, and asked about by its ETag
-            for name, value in HEADERS.items():
-                headers.setdefault(name, value)
+            _complete(headers, scope["path"], message["status"])
         await send(message)
 
     return send_with_headers
+
+
+def _complete(headers: MutableHeaders, path: str, status: int) -> None:
+    if status < 400 and path.rpartition("/")[0].endswith("/static"):
+        headers["Cache-Control"] = "no-cache"  # kept, and asked about by its ETag
+    if path.endswith(EMBED):
+        headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    # X-Frame-Options cannot name an origin: an answer's own policy says who may hold it in a frame.
+    missing = HEADERS.keys() - ({"X-Frame-Options"} if CSP in headers else set())
+    for name in sorted(missing):
+        headers.setdefault(name, HEADERS[name])
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:

@@ -17,12 +17,15 @@ from ..contract.identifiers import CustomerUid, MerchantUid, Operation, printabl
 from ..contract.job import Amount, OrderName, Request
 from ..contract.jose import json_object
 from ..contract.outcome import NextStep, Outcome, Status
+from .decline import reason_of
+from .origin import URL_LIMIT
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 FORM_FIELDS_LIMIT = 30
 REFUSAL = "billing.refusal"  # of a request's scope: the code that it was refused with
 ERRORS = {
     "ticket_invalid": (401, "the ticket does not hold"),
+    "return_url_refused": (401, "the ticket leads back to an origin that RETURN_ORIGINS does not name"),
     "api_key_invalid": (401, "the API key is not known"),
     "not_allowed": (403, "this API key may not ask for that"),
     "ticket_of_another_session": (403, "the ticket belongs to another session"),
@@ -112,6 +115,25 @@ BACKEND_BODIES: dict[Operation, type[IssueBody | OnetimeBody]] = {
 Body = TypeVar("Body", bound=BaseModel)
 
 
+class TicketBody(Request):
+    """Another backend asks for a ticket."""
+
+    return_url: Annotated[str, Field(max_length=URL_LIMIT)] | None = None
+    idempotency_key: OwnKey | None = None
+
+
+class TicketMade(BaseModel):
+    """A ticket, and the path of the page that it opens."""
+
+    ticket: str
+    page_url: str
+
+
+def asked_in(body: Request) -> Request:
+    """The request in a body that has more."""
+    return Request(**{name: getattr(body, name) for name in Request.model_fields})
+
+
 class ShownOutcome(BaseModel):
     """The part of an outcome that a customer may see."""
 
@@ -120,34 +142,40 @@ class ShownOutcome(BaseModel):
     card_name: str | None
     card_number: str | None
     pg_code: str | None
+    reason: str | None
 
 
 class SettledJob(BaseModel):
-    """A job that has ended; with a new ticket, where the customer may try another card."""
+    """A job that has ended; with a new ticket, where the customer may try another card.
+
+    ``repeated``: nothing new was accepted, and the first card of this key counts.
+    """
 
     job_id: str
     status: Status
     outcome: ShownOutcome
     ticket: str = ""
+    repeated: bool = False
 
     @classmethod
-    def response(cls, outcome: Outcome, ticket: str) -> JSONResponse:
-        """200 with the outcome; an empty ticket is left out."""
-        shown = ShownOutcome.model_validate(outcome.to_dict())
-        settled = cls(job_id=outcome.job_id, status=outcome.status, outcome=shown, ticket=ticket)
+    def response(cls, outcome: Outcome, ticket: str, repeated: bool) -> JSONResponse:
+        """200 with the outcome; an empty ticket, and ``repeated`` where it is not, are left out."""
+        shown = ShownOutcome.model_validate({**outcome.to_dict(), "reason": reason_of(outcome)})
+        settled = cls(job_id=outcome.job_id, status=outcome.status, outcome=shown, ticket=ticket, repeated=repeated)
         return JSONResponse(settled.model_dump(mode="json", exclude_defaults=True))
 
 
 class OpenJob(BaseModel):
-    """A job that is accepted, and where to ask for its outcome."""
+    """A job that is accepted, and where to ask for its outcome; ``repeated`` as there."""
 
     job_id: str
     status_url: str
     status_ticket: str
+    repeated: bool = False
 
     def response(self) -> JSONResponse:
         """202, its address also as ``Location``."""
-        return JSONResponse(self.model_dump(), 202, {"Location": self.status_url})
+        return JSONResponse(self.model_dump(exclude_defaults=True), 202, {"Location": self.status_url})
 
 
 class ErrorBody(BaseModel):
@@ -221,12 +249,21 @@ GET_JOB: dict[str, Any] = {
 }
 
 
+BY_KEY = [Security(HTTPBearer(auto_error=False, scheme_name="apiKey"))]
+POST_TICKET: dict[str, Any] = {
+    "status_code": 201,
+    "responses": {201: {"model": TicketMade, "description": "Made."}} | errors(401, 403, 408, 413, 415, 422),
+    "dependencies": BY_KEY,
+    "openapi_extra": {"requestBody": {"required": True, "content": {JSON: {"schema": TicketBody.model_json_schema()}}}},
+}
+
+
 def post_card(operation: Operation) -> dict[str, Any]:
     """A card that is handed in, by a page with a ticket or by another backend with its API key, as OpenAPI has it."""
     bodies = [model.model_json_schema() for model in (PageBody, BACKEND_BODIES[operation])]
     content = {JSON: {"schema": {"oneOf": bodies}}}
     return {
         "responses": JOB_ANSWERS | errors(401, 403, 408, 409, 410, 413, 415, 422, 429, 503),
-        "dependencies": [Security(HTTPBearer(auto_error=False, scheme_name="apiKey"))],
+        "dependencies": BY_KEY,
         "openapi_extra": {"requestBody": {"required": True, "content": content}, "security": [{}]},
     }

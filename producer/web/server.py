@@ -1,7 +1,6 @@
 """The card page and its endpoint as a process of their own."""
 
 import contextlib
-import logging
 import signal
 import sys
 
@@ -34,13 +33,11 @@ def run_server(queue: BillingQueue, host: str, port: int, prefix: str, behind: s
         behind: proxies that are believed, comma-separated.
 
     Raises:
-        SettingsError: the prefix or a port cannot be had.
+        SettingsError: a setting is missing or wrong; the prefix or a port cannot be had.
     """
     if not prefix.startswith("/") or prefix.endswith("/"):
         raise SettingsError("--prefix: must begin with / and not end with it")
     settings = WebSettings.from_env()
-    for name in {"terms_url", "privacy_url"} - settings.model_fields_set:
-        logging.getLogger(__name__).warning("%s: is not set; customers agree to a placeholder", name.upper())
     routes = [Route("/healthz", _health), Mount(prefix, card_app(queue, settings))]
     config = uvicorn.Config(
         Measured(Guard(Router(routes, redirect_slashes=False)), prefix),

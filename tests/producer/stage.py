@@ -28,6 +28,9 @@ from producer.settings import ProducerSettings
 from tests.ports import dead_port
 
 Run = Callable[..., Result]
+PAGE: dict[str, Any] = {"merchant_name": "무지개 서점"} | dict.fromkeys(
+    ("terms_url", "privacy_url"), "https://shop.example/terms"
+)
 
 DATABASES = range(4)
 BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]{16,}")

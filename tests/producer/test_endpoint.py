@@ -15,7 +15,7 @@ from starlette.routing import Mount
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from producer import BillingQueue, Card
+from producer import BillingQueue, Card, SettingsError
 from producer.contract import redis_keys
 from producer.contract.identifiers import Operation
 from producer.contract.job import INTERACTIVE, Request
@@ -26,7 +26,7 @@ from producer.web import Tickets, WebSettings, card_app
 from producer.web.api_key import add_api_key
 from producer.web.middleware import HEADERS, REQUEST_LIMIT, Guard
 from producer.web.ticket import ATTEMPTS
-from tests.producer.stage import Stage
+from tests.producer.stage import PAGE, Stage
 
 
 class Shop:
@@ -35,7 +35,7 @@ class Shop:
     def __init__(self, stage: Stage, queue: BillingQueue, card: Card, **settings: Any) -> None:
         self.stage, self.queue, self.card = stage, queue, card
         self.tickets = Tickets.of(queue)
-        app = card_app(queue, WebSettings(**settings))
+        app = card_app(queue, WebSettings(**PAGE, **settings))
         self.browser = TestClient(Starlette(routes=[Mount("/subscription", app)]), base_url="https://shop.example")
 
     def ticket(self, uid: str = "gildong", **how: Any) -> str:
@@ -100,6 +100,20 @@ def test_a_double_click_is_one_job_also_when_it_is_sealed_anew(shop: Shop) -> No
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["job_id"] for answer in answers}) == 1
     assert shop.stage.ledger.zcard(redis_keys.OPEN) == 1
+
+
+def test_a_card_that_came_second_is_told_so_with_what_became_of_the_first(shop: Shop) -> None:
+    ticket = shop.ticket()
+
+    first, second = shop.hand_in(ticket).json(), shop.hand_in(ticket).json()
+
+    assert ("repeated" in first, second["repeated"]) == (False, True)
+    shop.end(first["job_id"], Status.DECLINED)
+    told = shop.hand_in(ticket).json()
+    assert (told["repeated"], told["status"]) == (True, "declined")
+    assert "repeated" not in shop.hand_in(told["ticket"]).json()
+    status = shop.browser.get(f"/subscription/jobs/{first['job_id']}", headers={"X-Ticket": ticket}).json()
+    assert "repeated" not in status
 
 
 def test_the_outcome_is_told_to_the_holder_of_the_ticket_and_shows_no_more_than_it_should(shop: Shop) -> None:
@@ -257,7 +271,9 @@ def test_a_body_that_takes_too_long_is_408_and_the_end_of_its_connection() -> No
 def test_every_answer_has_its_headers_whatever_is_wrong(
     queue: BillingQueue, method: str, path: str, how: dict[str, Any], status: int
 ) -> None:
-    app = card_app(queue, WebSettings(), session_of=Mock(side_effect=RuntimeError))  # a bug in the merchant's function
+    app = card_app(
+        queue, WebSettings(**PAGE), session_of=Mock(side_effect=RuntimeError)
+    )  # a bug in the merchant's function
     mounted = Starlette(routes=[Mount("/subscription", app)])
     browser = TestClient(mounted, base_url="https://shop.example", raise_server_exceptions=False)
 
@@ -436,6 +452,114 @@ def test_the_page_goes_on_where_its_ticket_is_and_is_shown_while_the_store_is_go
     assert (answer.status_code, 'data-job=""' in answer.text) == (200, True)
 
 
+SHOP_URL = "https://shop.example"
+JUST_ISSUED = {"operation": "issue", "customer_uid": "gildong"}
+
+
+def test_the_page_leads_back_to_the_shop_and_nowhere_else(
+    stage: Stage, queue: BillingQueue, card: Card, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = Shop(stage, queue, card, return_origins=(SHOP_URL,))
+    path, back = "/subscription/card", f"{SHOP_URL}/thanks?order=1"
+
+    ours = shop.browser.get(path, params={"ticket": shop.ticket(return_url=back)})
+    foreign = shop.ticket(return_url="https://thief.example/thanks")
+    theirs = shop.browser.get(path, params={"ticket": foreign})
+
+    assert f'data-shop="{back}"' in ours.text
+    assert "thief.example" not in theirs.text
+    assert 'data-ticket=""' in theirs.text
+    assert "RETURN_ORIGINS" in caplog.text
+    assert error(shop.hand_in(foreign)) == (401, "return_url_refused")
+
+
+def test_only_the_page_may_be_held_in_a_frame_and_only_by_the_shop(
+    stage: Stage, queue: BillingQueue, card: Card
+) -> None:
+    shop = Shop(stage, queue, card, frame_ancestors=(SHOP_URL, "https://m.shop.example"))
+
+    page = shop.browser.get("/subscription/card").headers
+    others = [shop.browser.get(f"/subscription/{path}").headers for path in ("keys", "static/page.js", "nowhere")]
+
+    assert f"frame-ancestors {SHOP_URL} https://m.shop.example;" in page["content-security-policy"]
+    assert "x-frame-options" not in page
+    for headers in others:
+        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["x-frame-options"] == "DENY"
+
+
+def test_without_a_setting_nobody_may_hold_the_page_in_a_frame(shop: Shop) -> None:
+    headers = shop.browser.get("/subscription/card").headers
+
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["x-frame-options"] == "DENY"
+
+
+def test_the_one_script_for_the_shops_pages_may_be_loaded_by_them(shop: Shop) -> None:
+    policies = [
+        shop.browser.get(f"/subscription/static/{name}").headers["cross-origin-resource-policy"]
+        for name in ("embed.js", "page.js")
+    ]
+
+    assert policies == ["cross-origin", "same-origin"]
+
+
+def test_the_page_goes_on_where_the_last_card_is_and_not_where_an_earlier_one_was_declined(shop: Shop) -> None:
+    first = shop.ticket()
+    job_id = shop.hand_in(first).json()["job_id"]
+    shop.end(job_id, Status.DECLINED)
+    second = shop.hand_in(first).json()["ticket"]
+    last = shop.hand_in(second).json()["job_id"]
+
+    page = shop.browser.get("/subscription/card", params={"ticket": first}).text
+
+    assert f'data-job="{last}"' in page
+    shop.end(last, Status.ISSUED)
+    told = shop.browser.get(f"/subscription/jobs/{last}", headers={"X-Ticket": first})
+    assert told.json()["status"] == "issued"
+
+
+def test_another_backend_gets_a_ticket_for_its_customer_and_the_same_key_is_the_same_job(
+    stage: Stage, queue: BillingQueue, card: Card, tmp_path: Any
+) -> None:
+    path = tmp_path / "api_keys.json"
+    headers = {"Authorization": f"Bearer {add_api_key(path, 'node', ['issue'])}"}
+    shop = Shop(stage, queue, card, api_keys_file=path, return_origins=(SHOP_URL,))
+    body = {**JUST_ISSUED, "idempotency_key": "order-1", "return_url": f"{SHOP_URL}/thanks"}
+
+    answers = [shop.post(body, "tickets", headers=headers) for _ in range(2)]
+
+    tickets = [shop.tickets.parse(one.json()["ticket"]) for one in answers]
+    assert [one.status_code for one in answers] == [201, 201]
+    assert answers[0].json()["page_url"] == f"/subscription/card?ticket={answers[0].json()['ticket']}"
+    assert tickets[0].job_id == tickets[1].job_id
+    assert tickets[0].return_url == f"{SHOP_URL}/thanks"
+    assert shop.hand_in(answers[0].json()["ticket"]).status_code == 202
+    foreign = {**body, "return_url": "https://thief.example/"}
+    assert error(shop.post(foreign, "tickets", headers=headers)) == (422, "refused")
+    pays = {"operation": "onetime", "merchant_uid": "o-1", "amount": 1, "name": "x"}
+    assert error(shop.post(pays, "tickets", headers=headers)) == (403, "not_allowed")
+    assert error(shop.post(body, "tickets")) == (401, "api_key_invalid")
+
+
+def test_the_page_has_the_merchants_logo_and_colour_and_the_orders_name(
+    stage: Stage, queue: BillingQueue, card: Card, tmp_path: Any
+) -> None:
+    logo = tmp_path / "logo.svg"
+    logo.write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    shop = Shop(stage, queue, card, merchant_logo_file=logo, merchant_colour="#ffd400")
+    asked = Request(operation=Operation.ONETIME, merchant_uid="o-1", amount=9900, name="{{terms_url}} <b>")
+
+    page = shop.browser.get("/subscription/card", params={"ticket": shop.tickets.mint(asked)}).text
+
+    assert 'src="data:image/svg+xml;base64,' in page
+    assert 'data-colour="#ffd400" data-ink="#000000"' in page
+    assert "{{terms_url}} &lt;b&gt;" in page
+    logo.write_text("x" * 40_000)
+    with pytest.raises(SettingsError, match="MERCHANT_LOGO_FILE: must have at most"):
+        Shop(stage, queue, card, merchant_logo_file=logo)
+
+
 def test_the_page_speaks_the_customers_language(shop: Shop) -> None:
     for accepted, language in (("en-US,en;q=0.9,ko;q=0.8", "en"), ("ko-KR", "ko"), ("fr", "ko")):
         text = shop.browser.get("/subscription/card", headers={"Accept-Language": accepted}).text
@@ -445,4 +569,4 @@ def test_the_page_speaks_the_customers_language(shop: Shop) -> None:
 def test_the_description_matches_the_paths(shop: Shop) -> None:
     described = json.loads(shop.browser.get("/subscription/openapi.json").text)
 
-    assert set(described["paths"]) == {"/card", "/keys", "/issue-billing", "/onetime", "/jobs/{job_id}"}
+    assert set(described["paths"]) == {"/card", "/keys", "/issue-billing", "/onetime", "/tickets", "/jobs/{job_id}"}

@@ -27,10 +27,10 @@ from producer.contract.outcome import Status
 from producer.web import Tickets, WebSettings, card_app
 from producer.web.api_key import add_api_key
 from producer.web.middleware import REQUEST_LIMIT, Guard
-from tests.producer.stage import Stage
+from tests.producer.stage import PAGE, Stage
 
 ISSUE, ONETIME, JOB = "POST /issue-billing", "POST /onetime", "GET /jobs/{job_id}"
-OPERATIONS = ("GET /card", "GET /keys", ISSUE, ONETIME, JOB)
+OPERATIONS = ("GET /card", "GET /keys", ISSUE, ONETIME, "POST /tickets", JOB)
 POSITIVE, NEGATIVE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 CONFIG: dict[str, Any] = {
     "cache": {"enabled": False},
@@ -60,7 +60,7 @@ class Api:
         path.unlink(missing_ok=True)
         self.by_key = {"Authorization": f"Bearer {add_api_key(path, 'node', ['issue', 'onetime'])}"}
         self._stage, self._queue, self._card = stage, queue, card
-        self.app = app = card_app(queue, WebSettings(**{**UNLIMITED, "api_keys_file": path, **changes}))
+        self.app = app = card_app(queue, WebSettings(**{**PAGE, **UNLIMITED, "api_keys_file": path, **changes}))
         config = SchemathesisConfig.from_dict(CONFIG)
         self.description = schemathesis.openapi.from_asgi("/openapi.json", app, config=config)
 

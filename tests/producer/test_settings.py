@@ -8,6 +8,7 @@ from producer.runtime.settings import EnvironmentSettings
 from producer.settings import ProducerSettings, refuse_worker_secrets
 from producer.web.settings import WebSettings
 from producer.webhooks.settings import WebhookSettings
+from tests.producer.stage import PAGE
 
 OURS = ("BROKER_URL", "LEDGER_URL", "VAULT_URL", "SEALING_KEYS_FILE", "SIGNING_KEY_FILE", "JOB_DEADLINE_S")
 WORKERS = ("IMP_SECRET", "IMP_SECRET_FILE", "OPENING_KEYS_FILE", "OPENING_KEYS_COMMAND")
@@ -30,6 +31,8 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
         monkeypatch.delenv(f"{name}_FILE", raising=False)
     for name in WORKERS:
         monkeypatch.delenv(name, raising=False)
+    for name, value in PAGE.items():
+        monkeypatch.setenv(name.upper(), value)
     monkeypatch.chdir(tmp_path)
     return iter(())
 
@@ -253,3 +256,49 @@ def test_webhooks_that_nothing_would_sign_are_refused(monkeypatch: pytest.Monkey
 
     with pytest.raises(SettingsError, match=r"^WEBHOOK_SECRETS: must be whsec_"):
         WebhookSettings.from_env()
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("https://shop.example", ("https://shop.example",)),
+        (
+            "https://shop.example:443  https://m.shop.example:8443",
+            ("https://shop.example", "https://m.shop.example:8443"),
+        ),
+        ("http://127.0.0.1:8001 http://localhost", ("http://127.0.0.1:8001", "http://localhost")),
+    ],
+)
+def test_origins_are_read_as_browsers_spell_them(
+    monkeypatch: pytest.MonkeyPatch, text: str, origins: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("RETURN_ORIGINS", text)
+
+    assert WebSettings.from_env().return_origins == origins
+
+
+@pytest.mark.parametrize("name", ["RETURN_ORIGINS", "FRAME_ANCESTORS"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("*", "https://*.shop.example", "http://shop.example", "shop.example", "https://shop.example/", "'self'"),
+        *("https://shop.example; script-src *", "https://shop.example,https://m.shop.example", "https://Shop.example"),
+    ],
+)
+def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    monkeypatch.setenv(name, text)
+
+    with pytest.raises(SettingsError, match=rf"^{name}: must be origins"):
+        WebSettings.from_env()
+
+
+@pytest.mark.parametrize("name", ["MERCHANT_NAME", "TERMS_URL", "PRIVACY_URL"])
+def test_a_page_without_a_name_of_its_own_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for value in ("Card registration", "My shop") if name == "MERCHANT_NAME" else ("https://example.com/terms",):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(SettingsError, match=rf"^{name}: is a placeholder"):
+            WebSettings.from_env()
+
+    monkeypatch.delenv(name)
+    with pytest.raises(SettingsError, match=rf"^{name}: is not set$"):
+        WebSettings.from_env()

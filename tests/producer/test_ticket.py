@@ -118,3 +118,73 @@ def test_a_declined_card_renews_it_a_few_times_always_in_the_same_way(scene: Sce
 def test_a_ticket_that_cannot_be_is_not_made(scene: Scene, how: dict[str, object]) -> None:
     with pytest.raises(InvalidRequest):
         scene.tickets.mint(ISSUE, **how)  # type: ignore[arg-type]
+
+
+SHOP = "https://shop.example"
+
+
+def test_a_ticket_leads_back_to_where_it_was_made_for(scene: Scene) -> None:
+    ticket = scene.tickets.read(scene.tickets.mint(ISSUE, return_url=f"{SHOP}/thanks?order=1"))
+
+    assert ticket.return_url == f"{SHOP}/thanks?order=1"
+    again = ticket.renewed(scene.now)
+    assert again is not None
+    assert again.return_url == ticket.return_url
+    with pytest.raises(Refused):
+        scene.tickets.read(changed(scene.tickets.text(ticket), return_url="https://thief.example/"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://shop.example/", "//shop.example/", "javascript:alert(1)//x.example/", "ftp://shop.example/x"),
+        *("https://shop.example", "https://shop.example/#x", "https://user@shop.example/", "https://Shop.example/"),
+        *(
+            "https://shop.example\\@thief.example/",
+            "https://shop.example/a b",
+            "https://shop.example/\n",
+            "/thanks",
+            "",
+        ),
+        *("https://shop.example:0/", "https://shop.example:/", "https://상점.example/", f"{SHOP}/{'x' * 500}"),
+    ],
+)
+def test_an_address_that_browsers_could_read_otherwise_is_refused(scene: Scene, url: str) -> None:
+    with pytest.raises(InvalidRequest, match="return_url: must be an https URL"):
+        scene.tickets.mint(ISSUE, return_url=url)
+
+
+@pytest.mark.parametrize(
+    ("url", "holds"),
+    [
+        (f"{SHOP}/thanks", True),
+        ("https://shop.example:443/thanks", True),
+        ("http://127.0.0.1:8001/thanks", True),
+        ("https://shop.example.thief.example/thanks", False),
+        ("https://shop.example:8443/thanks", False),
+        ("http://127.0.0.1:8002/thanks", False),
+    ],
+)
+def test_a_ticket_leads_to_no_origin_but_those_that_the_server_knows(scene: Scene, url: str, holds: bool) -> None:
+    strict = Tickets(lambda: KEY, lambda: scene.now, (SHOP, "http://127.0.0.1:8001"))
+    text = scene.tickets.mint(ISSUE, return_url=url)
+
+    if holds:
+        assert strict.read(text).return_url == url
+        return
+    with pytest.raises(Refused, match="return_url_refused"):
+        strict.read(text)
+    with pytest.raises(InvalidRequest, match="RETURN_ORIGINS"):
+        strict.mint(ISSUE, return_url=url)
+
+
+def test_a_job_that_a_customer_comes_back_with_is_the_tickets_or_one_that_renewed_it(scene: Scene) -> None:
+    text = scene.tickets.mint(ISSUE, session="s-1")
+    tries = list(scene.tickets.parse(text).tries(scene.now))
+    scene.now += 90_000
+
+    assert len({one.job_id for one in tries}) == ATTEMPTS
+    assert all(scene.tickets.tried(text, one.job_id, session="s-1") for one in tries)
+    assert scene.tickets.tried(text, scene.tickets.parse(scene.tickets.mint(ISSUE)).job_id, session="s-1") is None
+    with pytest.raises(Refused, match="ticket_of_another_session"):
+        scene.tickets.tried(text, tries[0].job_id, session="s-2")

@@ -31,6 +31,7 @@ from tests.proof.containers import Broken, Done, Project, labelled, missing, ver
 from tests.proof.promises import Promises
 from tests.proof.reach import reaches
 from tests.proof.storm import Storm, ask_stores
+from tests.stack import PAGE
 
 NOT_HERE, NOT_NOW, INTERRUPTED = 3, 2, 130  # exit codes
 PORTS = (8000, 5555)  # those of docker-compose.yml on this machine
@@ -106,6 +107,8 @@ class Proof:
 
     def start_by_quickstart(self) -> None:
         """The quickstart's commands, one by one: the stack, a card, Flower."""
+        example = self._project.folder / ".env.producer.example"
+        example.write_text(f"{example.read_text()}\n" + "".join(f"{name}={value}\n" for name, value in PAGE.items()))
         for command in chain(*documents.blocks(self._text)):
             self._type(self._demo(command))
             self._promises.count("quickstart_commands")

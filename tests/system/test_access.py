@@ -18,8 +18,8 @@ from producer.web import WebSettings, card_app
 from producer.web.rate_limit import Limits
 from tests.fake_iamport import CARDS
 from tests.ports import free_port
-from tests.servers import run_python, wait_until
-from tests.stack import FLOWER, Stack, WorkerProcess
+from tests.servers import environment, run_python, wait_until
+from tests.stack import FLOWER, PAGE, Stack, WorkerProcess
 
 
 def client_of(stack: Stack, user: str, store: str) -> Any:
@@ -64,8 +64,9 @@ def test_jobs_of_all_kinds_run_with_each_roles_own_rights(stack: Stack, queue: B
 
 
 def test_a_page_whose_cards_could_not_be_counted_is_refused_with_the_setting(queue: BillingQueue) -> None:
-    with pytest.raises(SettingsError, match=r"^LIMITS_URL: ledger at .*, user producer: no right .*user limits$"):
-        card_app(queue, WebSettings(limits_url=None))
+    refusal = r"^LIMITS_URL: ledger at .*, user producer: no right .*user limits$"
+    with environment(PAGE), pytest.raises(SettingsError, match=refusal):
+        card_app(queue, WebSettings.from_env(limits_url=None))
 
 
 def test_cards_are_counted_from_one_window_to_the_next(stack: Stack) -> None:

@@ -112,6 +112,7 @@ class Customer:
         ticket = ticket or self.stand_in.mint()
         self.page.set_extra_http_headers({"Accept-Language": lang})
         self.page.goto(self.stand_in.page_url(ticket))
+        expect(self.page.locator("#loading")).to_have_count(0)
         return ticket
 
     def types(self, **changes: str) -> None:

@@ -36,7 +36,7 @@ CLIENTS = 200
 DRIP_S, CUSTOMER_S = 0.5, 0.2
 PATIENCE_S = 60.0  # of this script: who is not cut by then never is
 JSON = {"Content-Type": "application/json"}
-HEAD = b"GET /subscription/static/texts.js HTTP/1.1\r\nHost: shop.example\r\n"
+HEAD = b"GET /subscription/static/page.js HTTP/1.1\r\nHost: shop.example\r\n"
 POST = b"POST /subscription/issue-billing HTTP/1.1\r\nHost: shop.example\r\nContent-Type: application/json\r\n"
 BEGINS = {
     "silent": b"",

@@ -35,6 +35,7 @@ CSP = (
     "form-action 'none'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'"
 )
 DECLINED = {"4000000001130105": "F113", "4000000001180001": "F118"}
+REASONS = {"F113": "password", "F118": "not_usable"}
 ENDS = {  # of numbers that the fake i'mport does not know, by what they end in
     "4000000000000101": ("in_doubt", "look_up"),
     "4000000000000119": ("expired", "resubmit"),
@@ -217,7 +218,8 @@ class StandIn:
             "terms_url": "https://merchant.example/terms",
             "privacy_url": "https://merchant.example/privacy",
             "merchant_name": "무지개 서점",
-            "amount_text": "",
+            **dict.fromkeys(("amount_text", "order_name", "return_url", "parents", "colour", "ink"), ""),
+            "logo": "data:,",
         } | self.slots
         text = (STATIC / "page.html").read_text()
         for name, value in slots.items():
@@ -242,6 +244,7 @@ def outcome_of(job: Job) -> Json:
         "card_name": "신한카드" if is_done else None,
         "card_number": f"{number[:6]}{'*' * (len(number) - 10)}{number[-4:]}" if is_done else None,
         "pg_code": DECLINED.get(number),
+        "reason": REASONS.get(DECLINED.get(number, "")),
     }
 
 
@@ -296,7 +299,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "reset":  # without a byte of an answer: the browser repeats by itself
             self._break()
         else:
-            self._json(*self.at.answer(job, wait_s=0))
+            status, body = self.at.answer(job, wait_s=0)
+            self._json(status, body | ({"repeated": True} if job.posted > 1 else {}))
 
     def _job(self, job_id: str, wait_s: float) -> None:
         job, ticket = self.at.jobs.get(job_id), self.headers.get("X-Ticket", "")

@@ -94,6 +94,27 @@ def test_reload_after_a_decline_keeps_the_new_ticket(customer: Customer, page: P
     customer.sees(REGISTERED)
 
 
+def test_corrected_card_of_another_tab_is_not_mistaken_for_the_declined_one(
+    customer: Customer, page: Page, stand_in: StandIn
+) -> None:
+    other = Customer(page.context.new_page(), stand_in)
+    ticket = customer.arrives()
+    other.hands_in(ticket, card_number=DECLINED)
+    other.sees(DECLINED_TITLE)
+    expect(other.page.locator("#notice_then")).to_contain_text("입력했던 카드 정보는 지워졌습니다")
+    page.bring_to_front()
+    customer.types()
+    customer.submits()
+    customer.sees(DECLINED_TITLE)
+    expect(page.locator("#notice_then")).to_contain_text("방금 입력하신 카드는 접수되지 않았으니")
+
+    customer.types()
+    customer.submits()
+
+    customer.sees(REGISTERED)
+    assert len(stand_in.jobs) == 2
+
+
 def test_declined_without_a_new_ticket_ends_there(customer: Customer, page: Page, stand_in: StandIn) -> None:
     stand_in.renews = False
 

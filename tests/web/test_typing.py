@@ -85,6 +85,66 @@ def test_expiry_may_be_filled_in_by_the_browser(typing: Customer, filled: str) -
     assert typing.field("expiry").input_value() == "07/31"
 
 
+BIRTHS = [
+    ("20010203", "010203"),
+    ("19900101", "900101"),
+    ("1990-01-01", "900101"),
+    ("010203", "010203"),
+    ("200102", "200102"),
+    ("20000229", "000229"),
+    ("0102033123456", "010203"),
+    ("9001011234567", "900101"),
+]
+
+
+@pytest.mark.parametrize(("typed", "shown"), [*BIRTHS, ("20010229", "20010229"), ("2001020", "2001020")])
+def test_birth_date_of_eight_digits_becomes_the_right_six_while_it_is_typed(
+    typing: Customer, typed: str, shown: str
+) -> None:
+    typing.field("birth").press_sequentially(typed)
+
+    assert typing.field("birth").input_value() == shown
+
+
+WRITTEN = [*BIRTHS, ("1990. 1. 1.", "900101"), ("01/2/3", "010203")]
+
+
+@pytest.mark.parametrize(("given", "shown"), WRITTEN)
+def test_birth_date_may_be_pasted(typing: Customer, page: Page, given: str, shown: str) -> None:
+    typing.field("birth").focus()
+
+    page.evaluate("(text) => document.execCommand('insertText', false, text)", given)
+
+    assert typing.field("birth").input_value() == shown
+
+
+@pytest.mark.parametrize("event", ["input", "change"])
+@pytest.mark.parametrize(("given", "shown"), WRITTEN)
+def test_birth_date_may_be_filled_in_by_a_program(typing: Customer, given: str, shown: str, event: str) -> None:
+    fill = "(one, [text, event]) => { one.value = text; one.dispatchEvent(new Event(event, { bubbles: true })); }"
+
+    typing.field("birth").evaluate(fill, [given, event])
+
+    assert typing.field("birth").input_value() == shown
+
+
+def test_birth_date_of_eight_digits_arrives_as_six(typing: Customer, stand_in: StandIn) -> None:
+    typing.types(birth="20010203")
+
+    typing.submits()
+
+    typing.sees("카드가 등록되었습니다")
+    assert stand_in.opened[0].reveal()["birth"] == "010203"
+
+
+def test_birth_date_that_is_none_is_told_whatever_its_length(typing: Customer, page: Page) -> None:
+    typing.field("birth").press_sequentially("20010229")
+
+    typing.field("birth").blur()
+
+    expect(page.locator("#birth_error")).to_have_text("생년월일을 연월일 6자리로 입력해 주세요. 예: 900101")
+
+
 @pytest.mark.parametrize(
     ("name", "typed", "error"),
     [

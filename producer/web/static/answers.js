@@ -41,8 +41,9 @@ const ERRORS = {
  * @param {object} outcome the outcome's view.
  * @param {boolean} renewed whether a new ticket came with it.
  * @param {string|null} lastFour of the card that was sealed last on this page.
+ * @param {boolean} isOfEarlier whether the server said that it had a card of this ticket already.
  */
-export function noticeOfOutcome(outcome, renewed, lastFour) {
+export function noticeOfOutcome(outcome, renewed, lastFour, isOfEarlier) {
   const merchantFault = { key: "merchant_fault", tone: BAD };
   const { again, ...notice } = OUTCOMES[outcome.status] ?? NEXT_STEPS[outcome.next_step] ?? merchantFault;
   const shown = /[0-9]{4}$/.exec(outcome.card_number ?? "")?.[0];
@@ -50,8 +51,9 @@ export function noticeOfOutcome(outcome, renewed, lastFour) {
   const earlier = notice.tone === GOOD && lastFour && shown && shown !== lastFour;
   return {
     ...notice,
+    ...(outcome.reason ? { reason: `reasons.${outcome.reason}` } : {}),
     ...(earlier ? { then: "earlier_card" } : {}),
-    ...(again ? { form: renewed, then: renewed ? "type_again" : "start_again" } : {}),
+    ...(again ? { form: renewed, then: !renewed ? "start_again" : isOfEarlier ? "earlier_again" : "type_again" } : {}),
     facts: {
       card_name: outcome.card_name,
       masked_number: notice.tone === GOOD ? outcome.card_number : null,

@@ -39,11 +39,21 @@ export function businessNumberHolds(digits) {
 
 /** Whether six digits are a calendar date YYMMDD in this century or the last. */
 export function birthDateHolds(digits) {
-  const [year, month, day] = [0, 2, 4].map((at) => Number(digits.slice(at, at + 2)));
-  return [1900, 2000].some((century) => {
-    const date = new Date(Date.UTC(century + year, month - 1, day));
-    return date.getUTCMonth() === month - 1 && date.getUTCDate() === day;
-  });
+  const [year, month, day] = [0, 2, 4].map((at) => digits.slice(at, at + 2));
+  return ["19", "20"].some((century) => dateHolds(century + year, month, day));
+}
+
+function dateHolds(year, month, day) {
+  const date = new Date(Date.UTC(year, month - 1, day));
+  return date.getUTCMonth() === month - 1 && date.getUTCDate() === Number(day);
+}
+
+/** The six digits YYMMDD of a birth date as people and browsers write it; all digits of whatever else. */
+export function birthFrom(text) {
+  const parted = /^\s*((?:19|20)?\d\d)\D+(\d\d?)\D+(\d\d?)\D*$/.exec(text.normalize("NFKC"));
+  const digits = parted ? parted[1] + parted[2].padStart(2, "0") + parted[3].padStart(2, "0") : digitsOf(text);
+  const [, year, month, day] = /^((?:19|20)\d\d)(\d\d)(\d\d)$/.exec(digits) ?? [];
+  return year && dateHolds(year, month, day) ? digits.slice(2) : digits;
 }
 
 /** `YYYY-MM` of what people and browsers write: `07/31`, `7/31`, `0731`, `07/2031`, `2031-07`; null if it is none. */
@@ -74,7 +84,7 @@ export const RULES = {
     return expiry < new Date((now + KOREA_S) * 1000).toISOString().slice(0, 7) ? "past" : null;
   },
   birth(text, { corporate }) {
-    const digits = digitsOf(text);
+    const digits = birthFrom(text);
     if (!digits) return corporate ? "required_business" : "required";
     if (hasLetters(text)) return "digits_only";
     if (corporate) return digits.length === 10 && businessNumberHolds(digits) ? null : "business_number";
@@ -89,7 +99,7 @@ export const RULES = {
 
 /** The card JSON's members of texts that hold; what is empty is left out. */
 export function cardFrom({ card_number, expiry, birth, pwd_2digit }) {
-  const card = { card_number: digitsOf(card_number), expiry: expiryFrom(expiry), birth: digitsOf(birth) };
+  const card = { card_number: digitsOf(card_number), expiry: expiryFrom(expiry), birth: birthFrom(birth) };
   const password = digitsOf(pwd_2digit);
   return password ? { ...card, pwd_2digit: password } : card;
 }
@@ -108,8 +118,12 @@ export const SHOWN = {
     if (/^[2-9]/.test(digits) || /^\s*\d\D/.test(text)) digits = `0${digits}`.slice(0, 6);
     return grouped(digits, [2], "/");
   },
-  birth: (text, { corporate }) =>
-    corporate ? grouped(digitsOf(text).slice(0, 10), [3, 2], "-") : digitsOf(text).slice(0, 6),
+  birth(text, { corporate }) {
+    if (corporate) return grouped(digitsOf(text).slice(0, 10), [3, 2], "-");
+    const digits = birthFrom(text);
+    // Until the eighth digit "1990" may be a year; what is longer can only be a resident number, whose rest nobody wants.
+    return digits.slice(0, /^(19|20)\d{0,6}$/.test(digits) ? 8 : 6);
+  },
   pwd_2digit: (text) => digitsOf(text).slice(0, 2),
 };
 

@@ -2,8 +2,9 @@
  * Endpoint: what the page asks of the server, and what the answers mean. Sends a card only as an envelope.
  *
  * An answer is one of
- *   {settled: {outcome, ticket?}}   the final word, and a new ticket where trying again is possible
+ *   {settled: {jobId, outcome, ticket?}}   the final word, and a new ticket where trying again is possible
  *   {open: jobId}                   accepted, and not done yet
+ *   … with repeated: true           of the card that came first with this ticket; this one was not taken
  *   {error: code}                   `unknown` if nothing is known of what became of the request
  */
 
@@ -51,8 +52,9 @@ async function answerTo(url, options) {
   try {
     const response = await ask(url, { cache: "no-store", ...options });
     const body = await response.json();
-    if (response.status === 202) return { open: body.job_id };
-    if (response.ok) return { settled: { outcome: body.outcome, ticket: body.ticket } };
+    const { job_id: jobId, outcome, ticket, repeated } = body;
+    if (response.status === 202) return { open: jobId, repeated };
+    if (response.ok) return { settled: { jobId, outcome, ticket }, repeated };
     return { error: CODES.has(body.error) ? body.error : (ELSE[response.status] ?? unnamed(response)) };
   } catch {
     // No answer, or none of ours: a gateway's page, a connection that broke.

@@ -7,10 +7,11 @@
  */
 
 import { noticeOfError, noticeOfOutcome } from "./answers.js";
+import { addressBack, isFramed, tellShop } from "./back.js";
 import { RULES, SHOWN, brandOf, cardFrom, digitsOf, hasLetters } from "./card.js";
 import { fetchKeys, look, send } from "./endpoint.js";
 import { NoUsableKey, seal } from "./seal.js";
-import { wordsFor } from "./texts.js";
+import { loadTexts, wordsFor } from "./texts.js";
 import { readTicket } from "./ticket.js";
 import { groupWhileTyping } from "./typing.js";
 
@@ -27,7 +28,8 @@ const fields = Object.keys(RULES).map(element);
 const consents = ["terms", "privacy"].map(element);
 const errors = new Map();
 
-const { base, job: begun } = element("page").dataset;
+const { base, job: begun, shop, parents, colour, ink } = element("page").dataset;
+const origins = parents.split(" ").filter(Boolean);
 let { ticket } = element("page").dataset;
 let claims = readTicket(ticket);
 let lang = document.documentElement.lang === "en" ? "en" : "ko";
@@ -35,6 +37,8 @@ let view = {};
 let server = null;
 let envelope = null;
 let lastFour = null;
+let sent = 0;
+let isOfEarlier = false;
 let busy = false;
 let pressed = false;
 
@@ -68,12 +72,14 @@ function render() {
   element("birth_label").dataset.text = isCorporate() ? "business" : "birth";
   element("birth_hint").dataset.text = isCorporate() ? "business_hint" : "birth_hint";
   element("pwd_2digit_hint").dataset.text = isCorporate() ? "pwd_2digit_optional" : "pwd_2digit_hint";
+  element("next").dataset.text = shop && !isFramed ? "next_back" : "next";
   for (const one of document.querySelectorAll("[data-text]")) write(one, words(one.dataset.text));
   element("form").hidden = !view.form;
   element("progress").hidden = !view.progress;
   write(element("progress_title"), view.progress ? words(view.progress) : "");
   write(element("status"), view.status ? words(view.status) : "");
   renderNotice(view.notice);
+  renderBack();
   for (const input of [...fields, ...consents]) renderError(input);
   renderBrand();
   const heading = view.notice?.key ?? view.progress ?? "title";
@@ -86,10 +92,17 @@ function renderNotice(notice) {
   element("notice").dataset.tone = notice.tone;
   element("retry").hidden = !notice.retry;
   write(element("notice_title"), words(notice.key));
-  write(element("notice_text"), words(`${notice.key}_text`));
+  const reason = notice.reason && words(notice.reason);
+  write(element("notice_text"), reason ? `${words("not_done")} ${reason}` : words(notice.text ?? `${notice.key}_text`));
   write(element("notice_then"), notice.then ? words(notice.then) : "");
   const known = Object.entries(notice.facts ?? {}).filter(([, value]) => value);
   element("facts").replaceChildren(...known.flatMap(([name, value]) => [made("dt", words(name)), made("dd", value)]));
+}
+
+/** Not while a card is being sent: whoever leaves then leaves it unsent. */
+function renderBack() {
+  element("back").hidden = !shop || isFramed || view.progress === "sending";
+  if (shop) element("back").href = addressBack(shop, view.told);
 }
 
 function renderError(input) {
@@ -205,6 +218,7 @@ async function sealed() {
   } catch (error) {
     trouble = error instanceof NoUsableKey ? "no_crypto" : "merchant_fault";
   }
+  [sent, isOfEarlier] = [0, false];
   lastFour = digitsOf(element("card_number").value).slice(-4);
   clearCard();
   if (trouble) fail(trouble);
@@ -217,6 +231,7 @@ async function deliver() {
   go(SENDING);
   const offline = !navigator.onLine;
   const slow = setTimeout(tell, SLOW_MS, "sending_slow");
+  sent += 1;
   const answer = await send(base, claims.purpose, ticket, envelope);
   clearTimeout(slow);
   // Only if there was no connection to begin with, surely nothing arrived.
@@ -226,13 +241,14 @@ async function deliver() {
 
 async function accepted(answer) {
   envelope = null;
+  isOfEarlier = sent === 1 && Boolean(answer.repeated);
   if (answer.settled) conclude(answer.settled);
   else await follow(answer.open);
 }
 
 /** Ask until the outcome is there, however long that takes and whatever the connection does. */
 async function follow(jobId) {
-  go(WORKING);
+  go({ ...WORKING, told: { job_id: jobId, status: "open" } });
   let patience = "working_text";
   const long = setTimeout(() => tell((patience = "working_long")), LONG_MS);
   for (let pause = PAUSES_MS.first; ; pause = Math.min(pause * PAUSES_MS.growth, PAUSES_MS.longest)) {
@@ -250,10 +266,15 @@ async function follow(jobId) {
 /** Whether asking again is of no use. The job goes on all the same: none of these undoes it. */
 const isFinal = (code) => ["job_unknown", "bad_ticket", "ticket_expired", "ticket_used", "refused"].includes(code);
 
-function conclude({ outcome, ticket: renewed }) {
+function conclude({ jobId, outcome, ticket: renewed }) {
   if (renewed) renew(renewed);
-  const notice = noticeOfOutcome(outcome, Boolean(renewed), lastFour);
-  go({ notice, form: notice.form });
+  const notice = noticeOfOutcome(outcome, Boolean(renewed), lastFour, isOfEarlier);
+  const told = { job_id: jobId, status: outcome.status };
+  // Who has something to read first goes by the link.
+  const leaves = shop && !isFramed && notice.tone === "good" && !notice.then;
+  go({ notice: leaves ? { ...notice, text: `${notice.key}_back` } : notice, form: notice.form, told });
+  if (!notice.form) tellShop(origins, { type: "card-end", ...told });
+  if (leaves) location.replace(addressBack(shop, told));
 }
 
 /** The page goes on with the new ticket, also after a reload. */
@@ -284,8 +305,10 @@ function listen() {
   for (const id of ["personal", "corporate"]) element(id).addEventListener("change", changeKind);
   element("form").addEventListener("submit", submit);
   element("retry").addEventListener("click", () => alone(deliver));
-  element("language").addEventListener("click", () => {
-    lang = lang === "en" ? "ko" : "en";
+  element("language").addEventListener("click", async () => {
+    const other = lang === "en" ? "ko" : "en";
+    await loadTexts(other);
+    lang = other;
     render();
   });
   addEventListener("pointerdown", () => (pressed = true));
@@ -302,7 +325,19 @@ function changeKind() {
   render();
 }
 
-function begin() {
+function dress() {
+  if (colour) for (const [name, value] of [["--brand", colour], ["--brand-ink", ink]]) {
+    document.documentElement.style.setProperty(name, value);
+  }
+  if (!isFramed) return;
+  document.documentElement.classList.add("framed");
+  const height = () => Math.ceil(document.documentElement.getBoundingClientRect().height);
+  new ResizeObserver(() => tellShop(origins, { type: "card-height", height: height() })).observe(document.body);
+}
+
+async function begin() {
+  await loadTexts(lang);
+  dress();
   element("loading").remove();
   element("language").hidden = false;
   listen();

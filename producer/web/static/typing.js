@@ -20,7 +20,7 @@ export function groupWhileTyping(input, shownAs, onTyped) {
     show(input, shownAs(input.value));
   };
   input.addEventListener("input", (event) => event.isComposing || rewrite());
-  input.addEventListener("compositionend", rewrite);
+  for (const name of ["compositionend", "change"]) input.addEventListener(name, rewrite); // some fill in and tell no input
   input.addEventListener("beforeinput", (event) => {
     if (!event.isComposing && deleteOverSeparator(input, STEPS[event.inputType])) {
       event.preventDefault();

@@ -1,9 +1,10 @@
 /** The paths of all texts, by language. */
 
-import { LANGUAGES } from "../../../producer/web/static/texts.js";
+import { texts as en } from "../../../producer/web/static/texts_en.js";
+import { texts as ko } from "../../../producer/web/static/texts_ko.js";
 import { answer } from "./pipe.mjs";
 
 const paths = (node, at) =>
   typeof node === "string" ? [at] : Object.entries(node).flatMap(([name, inner]) => paths(inner, `${at}.${name}`));
 
-answer(Object.fromEntries(Object.entries(LANGUAGES).map(([lang, texts]) => [lang, paths(texts, "").sort()])));
+answer(Object.fromEntries(Object.entries({ ko, en }).map(([lang, texts]) => [lang, paths(texts, "").sort()])));
