@@ -8,38 +8,64 @@ Ends with Ctrl-C or SIGTERM, and takes its keys and files with it.
 import contextlib
 import signal
 import sys
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from producer import BillingQueue
-from producer.contract.identifiers import Operation
-from producer.contract.job import Request
-from producer.web import Tickets
-from tests.fake_iamport import FakeIamport
-from tests.ports import free_port
-from tests.servers import answers, environment, stores_are, wait_until
-from tests.stack import FLOWER, Stack, WorkerProcess
+from producer.runtime.interrupts import INTERRUPTED, ending_quietly
+
+with ending_quietly():
+    from producer import BillingQueue
+    from producer.contract.identifiers import Operation
+    from producer.contract.job import Request
+    from producer.web import Tickets
+    from tests.fake_iamport import FakeIamport
+    from tests.ports import free_port
+    from tests.servers import answers, environment, stores_are, wait_until
+    from tests.stack import FLOWER, Stack, WorkerProcess
 
 TICKET_LIFE_S = 86_400
 
 
+class Servers(NamedTuple):
+    """Ports of what :func:`everything` starts."""
+
+    page: int
+    flower: int
+    metrics: int
+
+
+@contextlib.contextmanager
+def everything(stack: Stack) -> Iterator[Servers]:
+    """The worker, the card page and Flower beside a stack."""
+    command = ["-m", "worker", "run", "--processes", "2", "--concurrency", "16", "--events"]
+    ports = Servers(free_port(), free_port(), free_port())
+    metrics = {"METRICS_PORT": str(ports.metrics)}
+    with contextlib.ExitStack() as undo:
+        worker = WorkerProcess({**stack.worker_env, **metrics}, stack.folder / "logs", command=command)
+        worker.start(wait=False)
+        undo.callback(worker.stop)  # also if it is Ctrl-C that ends the wait
+        serve = ["-m", "producer", "serve", f"--port={ports.page}"]
+        undo.enter_context(stack.running("page", serve, **stack.producer_env, MERCHANT_NAME="무지개 서점"))
+        undo.enter_context(stack.running("flower", stack.flower(ports.flower), **FLOWER))
+        wait_until(worker.is_ready, what="a worker that is ready")
+        wait_until(lambda: answers(ports.page) and answers(ports.flower), what="the card page and Flower")
+        yield ports
+
+
 def main() -> int:
     """Run until asked to stop."""
-    with Stack(FakeIamport(port=free_port())) as stack, contextlib.ExitStack() as undo:
-        command = ["-m", "worker", "run", "--processes", "2", "--concurrency", "16", "--events"]
-        undo.enter_context(WorkerProcess(stack.worker_env, stack.folder / "logs", command=command))
-        page, flower = free_port(), free_port()
-        try:
-            serve = ["-m", "producer", "serve", f"--port={page}"]
-            undo.enter_context(stack.running("page", serve, **stack.producer_env, MERCHANT_NAME="무지개 서점"))
-            undo.enter_context(stack.running("flower", stack.flower(flower), **FLOWER))
-            wait_until(lambda: answers(page) and answers(flower), what="the card page and Flower")
-            tell(stack, f"http://127.0.0.1:{page}/subscription", f"http://127.0.0.1:{flower}")
-            signal.pause()
-        except KeyboardInterrupt:
+    try:
+        with Stack(FakeIamport(port=free_port())) as stack, everything(stack) as ports:
+            tell(stack, ports)
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
             print("Ending …")
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return 0
 
 
-def tell(stack: Stack, page_url: str, flower_url: str) -> None:
+def tell(stack: Stack, ports: Servers) -> None:
     """Print where everything is."""
     settings = stack.producer_env
     with environment(settings), BillingQueue.from_env() as queue:
@@ -47,8 +73,9 @@ def tell(stack: Stack, page_url: str, flower_url: str) -> None:
         ticket = Tickets.of(queue).mint(request, life_s=TICKET_LIFE_S)
     lines = [f"export {name}={value}" for name, value in settings.items()]
     print(stores_are())
-    print(f"Card page     {page_url}/card?ticket={ticket}")
-    print(f"Flower        {flower_url}")
+    print(f"Card page     http://127.0.0.1:{ports.page}/subscription/card?ticket={ticket}")
+    print(f"Flower        http://127.0.0.1:{ports.flower}")
+    print(f"Metrics       http://127.0.0.1:{ports.metrics}/metrics")
     print(f"Fake i'mport  {stack.fake.url}/_fake/stats")
     print("\nTry, in another shell:\n\n  " + "\n  ".join(lines))
     print('  echo \'{"card_number":"4242424242424242","expiry":"2031-07","birth":"900101","pwd_2digit":"12"}\' |')
