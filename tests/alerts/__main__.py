@@ -32,6 +32,7 @@ def main() -> int:
                 seen |= {*cause.alerts}
             except TimeoutError as error:
                 wrong.append(str(error))
+            sys.stdout.flush()
         wrong += panels_without_data(stage, began)
         alerts = {*stage.prometheus.alerts}
     figures = {"alerts": len(alerts), "fired_and_resolved": len(alerts & seen), "panels": len(PANELS)}

@@ -13,7 +13,7 @@ from typing import Any, Self
 import yaml  # type: ignore[import-untyped]
 
 from tests.ports import free_port
-from tests.servers import ROOT, answers, wait_until
+from tests.servers import ROOT, wait_until
 
 DEPLOY = ROOT / "deploy"
 FASTER = 60
@@ -42,7 +42,8 @@ class Prometheus:
     """
 
     def __init__(self, folder: Path, ports: dict[str, int]) -> None:
-        self._folder, self._port = folder, free_port()
+        self._folder, self._address = folder, f"127.0.0.1:{free_port()}"
+        self._url = f"http://{self._address}"
         folder.mkdir(parents=True)
         groups = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"]
         self.alerts = [rule["alert"] for group in groups for rule in group["rules"]]
@@ -67,7 +68,7 @@ class Prometheus:
         return list(found["result"])
 
     def _ask(self, what: str, **asked: Any) -> dict[str, Any]:
-        url = f"http://127.0.0.1:{self._port}/api/v1/{what}?{urllib.parse.urlencode(asked)}"
+        url = f"{self._url}/api/v1/{what}?{urllib.parse.urlencode(asked)}"
         with urllib.request.urlopen(url, timeout=60) as answer:
             return dict(json.load(answer)["data"])
 
@@ -75,7 +76,7 @@ class Prometheus:
         options = [f"--config.file={self._folder}/prometheus.yml", f"--storage.tsdb.path={self._folder}/data"]
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                ["prometheus", *options, f"--web.listen-address=127.0.0.1:{self._port}"], stdout=log, stderr=log
+                ["prometheus", *options, f"--web.listen-address={self._address}"], stdout=log, stderr=log
             )
         with contextlib.ExitStack() as undo:
             undo.callback(self._end)
@@ -86,7 +87,9 @@ class Prometheus:
     def _is_ready(self) -> bool:
         if self._process.poll() is not None:
             raise RuntimeError((self._folder / "log").read_text()[-2000:])
-        return answers(self._port)
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self._url}/-/ready", timeout=60):
+            return True
+        return False
 
     def _end(self) -> None:
         self._process.terminate()
