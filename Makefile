@@ -39,6 +39,9 @@ bench-endpoint: install ## the endpoint at 50 cards a second, everything else ru
 chaos: install ## workers killed under load; the last line is one JSON object; half an hour
 	@$(BIN)/python -m tests.chaos
 
+alerts: install ## every alert fired and resolved by its cause, every panel's query asked of a real Prometheus (Debian: prometheus); 9 min
+	@$(BIN)/python -m tests.alerts
+
 mutants: install ## the model finds each old fault when it is put in again; the last line is one JSON object
 	@$(BIN)/python -m tests.mutants
 
@@ -87,4 +90,4 @@ lock: install ## write requirements.txt (what users get) and requirements-dev.tx
 	$(LOCK) --all-extras --output-file requirements.txt pyproject.toml
 	$(LOCK) --group dev --constraint requirements.txt --output-file requirements-dev.txt
 
-.PHONY: help install demo dev test check bench bench-endpoint chaos mutants proof proof-install proof-compose canary fuzz web audit sbom wheels up down lock
+.PHONY: help install demo dev test check bench bench-endpoint chaos alerts mutants proof proof-install proof-compose canary fuzz web audit sbom wheels up down lock

@@ -26,7 +26,7 @@ def split(processes: int, concurrency: int) -> tuple[int, int]:
 
 
 def supervise(processes: int, concurrency: int, arguments: list[str], environ: Mapping[str, str]) -> int:
-    """Run worker processes until SIGTERM or SIGINT, which go on to each of them.
+    """Run worker processes until SIGTERM or SIGINT; each of them is told by SIGTERM, and of a second signal by that.
 
     Args:
         processes: how many; see :func:`split`.
@@ -85,7 +85,8 @@ class _Supervisor:
             child.terminate()
 
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+        told = number if self._asked else signal.SIGTERM  # one that still imports would print a traceback of SIGINT
         self._asked = True
         for child, _ in self._children.values():
             if child.poll() is None:
-                child.send_signal(number)
+                child.send_signal(told)

@@ -1,7 +1,6 @@
 """Shared by all commands: a mistake is one line and an exit code, never a traceback; cards only in a locked process."""
 
 import json
-import logging
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -14,7 +13,6 @@ from ..contract.errors import ContractError
 from ..errors import BrokerUnavailable, SettingsError, UnknownJob
 from ..runtime.errors import ProcessError
 from ..runtime.lockdown import MemoryNotLocked, lock_down, start_anew_scrubbed
-from ..runtime.redaction import Redacting
 from ..settings import ProducerSettings, refuse_worker_secrets
 
 FAILED, BAD_INPUT, UNKNOWN_JOB = 1, 2, 5  # exit codes; 1 is a store, setting or missing extra
@@ -84,13 +82,6 @@ def lock_down_process() -> None:
         stop(f"REQUIRE_LOCKED_MEMORY: {problem}", FAILED)
     for line in problems:
         click.echo(f"producer: warning: {line}", err=True)
-
-
-def log_to_stderr() -> None:
-    """Send every log line to stderr, redacted."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Redacting(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def read_settings() -> ProducerSettings:

@@ -9,7 +9,7 @@ from ..errors import SettingsError
 from ..web.api_key import add_api_key
 from ..web.settings import ApiKeySettings
 from ..web.ticket import Tickets
-from .shared import before_cards, log_to_stderr, open_queue, plainly
+from .shared import before_cards, open_queue, plainly
 
 
 @click.command()
@@ -20,10 +20,11 @@ from .shared import before_cards, log_to_stderr, open_queue, plainly
 @plainly
 def serve(host: str, port: int, prefix: str, behind: str | None) -> None:
     """Serve the card page and its endpoint."""
+    from ..runtime.logs import set_up_logs  # noqa: PLC0415 — the other commands log nothing
     from ..web.server import run_server  # noqa: PLC0415 — the other commands need no web server
 
     before_cards()
-    log_to_stderr()
+    set_up_logs()
     with open_queue() as queue:
         run_server(queue, host, port, prefix, behind)
 

@@ -1,19 +1,19 @@
 """The commands of webhooks: deliver outcomes, list those that were given up, send them once more."""
 
 import contextlib
-import logging
 import signal
 
 import click
+import structlog
 
 from ..outcome_stream import OutcomeReader, ReconciledReader
 from ..runtime.alive import AliveFile, alive_file
 from ..settings import ProducerMetrics
 from ..webhooks.delivery_queue import WebhookLedger
 from ..webhooks.settings import WebhookSettings
-from .shared import UNKNOWN_JOB, log_to_stderr, plainly, print_json, read_settings, stop
+from .shared import UNKNOWN_JOB, plainly, print_json, read_settings, stop
 
-log = logging.getLogger("webhooks")
+log = structlog.get_logger("webhooks")
 
 
 @click.group()
@@ -25,13 +25,14 @@ def webhooks() -> None:
 @plainly
 def webhooks_run() -> None:
     """Deliver until SIGTERM or Ctrl-C."""
+    from ..runtime.logs import set_up_logs  # noqa: PLC0415 — the other commands log nothing
     from ..runtime.monitoring import monitored  # noqa: PLC0415 — the other commands need no server and no HTTP client
     from ..webhooks.delivery import GROUP, Deliverer  # noqa: PLC0415 — as above
     from ..webhooks.http import WebhookClient  # noqa: PLC0415 — as above
     from ..webhooks.metrics import registry_of  # noqa: PLC0415 — as above
 
     ledger_url, settings = read_settings().ledger_url, WebhookSettings.from_env()
-    log_to_stderr()
+    set_up_logs()
     client = WebhookClient(
         settings.webhook_url,
         settings.webhook_secrets,
@@ -62,7 +63,7 @@ def webhooks_run() -> None:
 
 
 def _log_failure(job_id: str, word: str, given_up: bool) -> None:
-    log.warning("job %s: %s; %s", job_id, word, "given up" if given_up else "again later")
+    log.warning("delivery given up" if given_up else "delivery failed, again later", job_id=job_id, answer=word)
 
 
 @webhooks.command("list")

@@ -93,7 +93,7 @@ def _redacted(_logger: object, _name: str, line: EventDict) -> EventDict:
 
 def _log_uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
     if error is not None:
-        logging.getLogger("worker").critical("uncaught", exc_info=(kind, error, trace))
+        logging.getLogger("uncaught").critical("uncaught", exc_info=(kind, error, trace))
 
 
 def _quieten() -> None:
@@ -106,7 +106,7 @@ def _quieten() -> None:
         silent.propagate = False
 
 
-def set_up_logs(level: int) -> None:
+def set_up_logs(level: int = 0) -> None:
     """Send every log line to stderr.
 
     Args:

@@ -11,6 +11,7 @@ from tests.servers import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+USERS = {"ledger": "999:999", "vault": "999:999", "prometheus": "65534:65534", "grafana": "472:0"}  # of the images
 SEE_CARDS = ("worker", "producer", "migrate", "web", "vault")
 
 
@@ -30,7 +31,7 @@ def test_a_container_has_no_rights_that_it_does_not_need(name: str) -> None:
 def test_no_container_runs_as_root(name: str) -> None:
     service = SERVICES[name]
     if "image" in service:
-        assert service["user"] == "999:999"
+        assert service["user"] == USERS[name]
     else:
         stages = (ROOT / "Dockerfile").read_text().split("FROM ")
         stage = next(one for one in stages if one.splitlines()[0].endswith(f" AS {service['build']['target']}"))
@@ -60,10 +61,22 @@ def test_only_the_worker_reaches_imp_and_the_stores_reach_nobody() -> None:
     assert masquerade == "false"
 
 
-def test_only_the_card_page_and_flower_have_a_port_and_only_on_this_machine() -> None:
+def test_only_what_people_look_at_has_a_port_and_only_on_this_machine() -> None:
     ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
 
-    assert ports == {"flower": ["127.0.0.1:5555:5555"], "web": ["127.0.0.1:8000:8000"]}
+    assert ports == {
+        "flower": ["127.0.0.1:5555:5555"],
+        "web": ["127.0.0.1:8000:8000"],
+        "prometheus": ["127.0.0.1:9090:9090"],
+        "grafana": ["127.0.0.1:3000:3000"],
+    }
+
+
+def test_prometheus_and_grafana_reach_metrics_and_nothing_else() -> None:
+    assert SERVICES["prometheus"]["networks"] == SERVICES["grafana"]["networks"] == ["monitoring"]
+    mounted = [volume for name in ("prometheus", "grafana") for volume in SERVICES[name]["volumes"]]
+    files = [ROOT / volume.split(":")[0] for volume in mounted if volume.endswith(":ro")]
+    assert [file for file in files if not file.exists() or "deploy" not in file.parts] == []
 
 
 def test_the_card_page_has_no_way_out_and_webhooks_see_no_card() -> None:

@@ -96,7 +96,7 @@ def test_producer_process_that_enqueues_loads_no_worker() -> None:
 
 
 def test_producers_commands_load_no_worker() -> None:
-    modules = modules_after("import producer.__main__")
+    modules = modules_after("import producer.__main__, producer.cli.main, producer.cli.shared")
     every_command = modules_after(
         "import producer.cli.jobs, producer.cli.migrate, producer.cli.web, producer.cli.webhooks"
     )

@@ -18,7 +18,7 @@ from producer.runtime.redis_store import Stores
 from tests.servers import environment, run_python
 from tests.stack import Stack
 from tests.worker.jobs import accept, claimed, ended
-from worker.__main__ import main as worker
+from worker.cli import main as worker
 from worker.ledger import Ledger
 from worker.model import Snooze
 

@@ -10,7 +10,7 @@ import click
 from producer.cli.main import main as producer
 from tests.fake_iamport import CARDS
 from tests.proof.containers import Project, first_line
-from worker.__main__ import main as worker
+from worker.cli import main as worker
 
 CARD = CARDS["visa"]
 STDIN = str(CARD.fields()).replace("'", '"')

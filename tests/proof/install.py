@@ -22,7 +22,7 @@ from pathlib import Path
 
 import click
 
-import worker.__main__
+import worker.cli
 from producer.cli.main import main as producer_commands
 from producer.cli.shared import WEB_EXTRA
 from tests.ports import free_port
@@ -126,7 +126,7 @@ def helps(proof: Proof) -> None:
     commands = [("web", f"python -m producer {words}") for words in words_of(producer_commands)]
     if not proof.is_quick:
         commands += [("producer", command) for _, command in commands]
-    commands += [("worker", f"python -m worker {words}") for words in words_of(worker.__main__.main)]
+    commands += [("worker", f"python -m worker {words}") for words in words_of(worker.cli.main)]
     commands += [("worker", "celery -A worker worker"), ("flower", "celery"), ("flower", "celery flower")]
     commands.append(("producer", "iamport-billing"))
 

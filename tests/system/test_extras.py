@@ -13,7 +13,7 @@ import pytest
 from producer.cli.main import main
 from producer.cli.shared import WEB_EXTRA
 from tests.servers import ROOT
-from worker.__main__ import WORKER_EXTRA
+from worker.cli import WORKER_EXTRA
 from worker.keys import generate as keygen
 
 ABSENT = "raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)\n"

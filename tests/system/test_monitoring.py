@@ -130,6 +130,29 @@ def test_webhooks_count_what_became_of_each_delivery_and_a_receiver_that_fails_m
     assert "gildong" not in text
 
 
+def test_the_page_and_webhooks_log_lines_of_json_as_workers_do_with_the_job_that_they_are_about(stack: Stack) -> None:
+    with receiver() as (url, _):
+        settings = {"WEBHOOK_URL": url, "WEBHOOK_SECRETS": SECRET, "WEBHOOK_ALLOW_PRIVATE": "1"}
+        page = ["-m", "producer", "serve", f"--port={(port := free_port())}"]
+        with (
+            stack.running("webhooks", ["-m", "producer", "webhooks", "run"], **stack.stores("webhooks"), **settings),
+            stack.running("page", page, **stack.producer_env),
+        ):
+            wait_until(lambda: answered(port, "/healthz"), PATIENCE_S, "a page")
+            finish(stack, "a", "gildong")
+            wait_until(lambda: any("answer" in line for line in logged(stack, "webhooks")), PATIENCE_S, "a failure")
+
+    (failed,) = [line for line in logged(stack, "webhooks") if "answer" in line]
+    assert (failed["job_id"], failed["answer"], failed["level"]) == (job_id_of("a"), "500", "warning")
+    assert all("timestamp" in line for line in logged(stack, "page"))
+
+
+def logged(stack: Stack, name: str) -> list[dict[str, Any]]:
+    """The lines of a program's log; what it says before its log is set up is plain."""
+    lines = (stack.folder / "logs" / f"{name}.log").read_text().splitlines()
+    return [json.loads(line) for line in lines if not line.startswith("producer: ")]
+
+
 def test_a_migration_shows_where_it_is(stack: Stack) -> None:
     port = free_port()
     rows = [{"customer_uid": f"uid_{n}", **{k: v for k, v in made_up(n).items() if v}} for n in range(30)]

@@ -46,6 +46,10 @@ def test_jobs_are_shown_to_the_operators_own_user_and_no_card_with_them(stack: S
     assert [one["job_id"] for one in listed(stack)] == [paid.job_id, declined.job_id, done.job_id]
     assert [one["state"] for one in listed(stack, "--customer-uid", "cheolsu")] == ["declined"]
     assert [one["job_id"] for one in listed(stack, "--merchant-uid", "order-1")] == [paid.job_id]
+    (refused,) = listed(stack, "--status", "declined")
+    assert refused["why"].startswith("F112: ")  # the gateway's own code, and its words
+    assert refused["why"].removeprefix("F112: ") == queue.wait(declined.job_id, 60).message
+    assert "F112" in operate(stack, "trace", declined.job_id).stdout
     table = operate(stack, "jobs", "--status", "issued").stdout
     assert (done.job_id in table, "gildong" in table, declined.job_id in table) == (True, True, False)
     assert CARDS["visa"].card_number not in operate(stack, "jobs", "--json").stdout

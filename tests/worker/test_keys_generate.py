@@ -22,7 +22,7 @@ from producer.runtime.key_file import KeyFileError
 from producer.sealing import SealingKeys, SigningKey
 from producer.web.ticket import Tickets
 from tests.vectors.recipe import ACCEPTED_AT, CARD
-from worker.__main__ import main
+from worker.cli import main
 from worker.keys.generate import FORMER_KEPT_S, KeygenError, add_producer, generate, replace_signing, rotate
 from worker.keys.opening import OpeningKeys, ProducerKeys
 

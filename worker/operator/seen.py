@@ -101,9 +101,9 @@ class Seen(NamedTuple):
         return self.at(planned.get(self.state(now), "expires_at"))
 
     def why(self, now: float) -> str:
-        """Plain words for people; of a finished one its code."""
-        if self.outcome is not None:
-            return str(self.outcome.code or "")
+        """Plain words for people; of a finished one the gateway's code or ours, and i'mport's message."""
+        if (ended := self.outcome) is not None:
+            return ": ".join(str(one) for one in (ended.pg_code or ended.code, ended.message) if one)
         reason = self.record.get("reason", "")
         return {
             "waits": WHY.get(reason, reason),
