@@ -1,12 +1,13 @@
 """The door of ``python -m producer`` and of the console command ``iamport-billing``."""
 
-from .cli.main import main
-from .cli.shared import lock_down_process
+from .cli.main import OWN_PROCESS, main
+from .runtime.lockdown import start_anew_scrubbed
 
 
 def entry(prog_name: str | None = None) -> None:
-    """Run a command."""
-    main(prog_name=prog_name, obj=lock_down_process)
+    """Run a command, with the scrubbing allocator: started anew at once, since what is loaded first is loaded twice."""
+    start_anew_scrubbed()
+    main(prog_name=prog_name, obj=OWN_PROCESS)
 
 
 if __name__ == "__main__":
