@@ -21,7 +21,7 @@ dev: install ## the demo's servers, left running until Ctrl-C, with their URLs
 
 test: install ## the whole suite, real Redis and real worker processes included
 	$(BIN)/python -m tests.half -n 4 --dist loadfile
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/contract --ignore tests/runtime --ignore tests/producer
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 check: install ## lint, format, types and imports; no tests
 	$(BIN)/ruff check .

@@ -1,4 +1,7 @@
-"""The door of ``python -m producer`` and of the console command ``iamport-billing``."""
+"""The door of ``python -m producer`` and of the console command ``iamport-billing``.
+
+Every command is started anew at once, with the scrubbing allocator: what is loaded before that is loaded twice.
+"""
 
 from .runtime.interrupts import ending_quietly
 
@@ -6,9 +9,11 @@ from .runtime.interrupts import ending_quietly
 def entry(prog_name: str | None = None) -> None:
     """Run a command."""
     with ending_quietly():  # these take a second
-        from .cli.main import main  # noqa: PLC0415
-        from .cli.shared import lock_down_process  # noqa: PLC0415
-    main(prog_name=prog_name, obj=lock_down_process)
+        from .runtime.lockdown import start_anew_scrubbed
+
+        start_anew_scrubbed()
+        from .cli.main import OWN_PROCESS, main
+    main(prog_name=prog_name, obj=OWN_PROCESS)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The worker's commands: ``python -m worker``."""
+"""The worker's commands: ``python -m worker``. Each loads what it needs when it runs."""
 
 import json
 import os
@@ -6,18 +6,12 @@ import re
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
 from producer.runtime.errors import ProcessError
-from producer.runtime.lockdown import MemoryNotLocked, end_with_parent, lock_down, start_anew_scrubbed
-from worker import redis_acl
-from worker.errors import SettingsError
-from worker.keys import generate as keys
-from worker.keys import retire as retirement
-from worker.settings import WorkerSettings
-from worker.start_check import check_stores
-from worker.supervisor import split, supervise
+from producer.runtime.lockdown import MemoryNotLocked, end_with_parent, lock_down
 
 WORKER_EXTRA = frozenset({"prometheus_client", "requests", "urllib3"})  # what we import of it
 OPERATORS = ("jobs", "trace", "pause", "resume", "drain", "retry", "expire")
@@ -76,6 +70,8 @@ def _check_together(options: dict[str, object]) -> None:
 
 
 def _operations(may: str | None) -> list[str]:
+    from worker.keys import generate as keys
+
     operations = list(keys.ALL_OPERATIONS) if may is None else [word.strip() for word in may.split(",")]
     if not set(operations) <= set(keys.ALL_OPERATIONS):
         raise click.BadParameter(f"knows {' and '.join(keys.ALL_OPERATIONS)}", param_hint="--may")
@@ -85,6 +81,8 @@ def _operations(may: str | None) -> list[str]:
 def _written(
     directory: Path, name: str | None, operations: list[str], replaced: str | None, *, rotate: bool
 ) -> list[Path]:
+    from worker.keys import generate as keys
+
     if rotate:
         return keys.rotate(directory)
     if replaced:
@@ -100,6 +98,8 @@ def _written(
 @click.option("--ca-file", metavar="PATH", help="Their authority's certificate, where the clients find it.")
 def acl(directory: Path, ledger: str, vault: str, ca_file: str | None, *, tls: bool) -> None:
     """Write Redis ACL files for worker, producer and Flower into DIRECTORY, and the URLs that go with them."""
+    from worker import redis_acl
+
     servers = (redis_acl.Server(address, tls, ca_file) for address in (ledger, vault))
     for path in redis_acl.write_access(directory, *servers):
         click.echo(path)
@@ -110,6 +110,9 @@ def acl(directory: Path, ledger: str, vault: str, ca_file: str | None, *, tls: b
 @click.option("--force", is_flag=True, help="Even if it is needed: what was sealed to it cannot be opened any more.")
 def retire(kid: str, *, force: bool) -> None:
     """Take the opening key KID out of OPENING_KEYS_FILE, once no card can come that only it opens."""
+    from worker.keys import retire as retirement
+    from worker.settings import WorkerSettings
+
     settings = WorkerSettings.from_env()
     if settings.opening_keys_command:
         raise click.UsageError("the keys come from OPENING_KEYS_COMMAND: take it out where they are kept")
@@ -128,14 +131,17 @@ def retire(kid: str, *, force: bool) -> None:
 )
 def run(processes: int, concurrency: int, log_level: str, *, events: bool) -> None:
     """Run the workers: scrubbing allocator, locked memory, no core dumps, then Celery with the threads pool."""
-    from worker.bootstrap import open_keyrings  # noqa: PLC0415 — keygen and acl need no worker's extra
-    from worker.metrics_server import metrics_served  # noqa: PLC0415 — as above
+    from worker.bootstrap import open_keyrings
+    from worker.metrics_server import metrics_served
+    from worker.settings import WorkerSettings
+    from worker.start_check import check_stores
+    from worker.supervisor import split, supervise
 
     _lock_down()
     settings = WorkerSettings.from_env()
     open_keyrings(settings)  # what is bad is said once, before any process starts
     check_stores(settings, tell=lambda words: click.echo(f"worker: {words}", err=True))
-    arguments = ["-P", "threads", "-l", log_level, *(["-E"] if events else [])]
+    arguments = ["-l", log_level, *(["-E"] if events else [])]
     processes, concurrency = split(processes, concurrency)
     with metrics_served(settings, processes) as environ:
         sys.exit(supervise(processes, concurrency, arguments, environ))
@@ -144,7 +150,7 @@ def run(processes: int, concurrency: int, log_level: str, *, events: bool) -> No
 @main.command()
 def reconcile() -> None:
     """Ask i'mport now what became of the jobs that ended in doubt; a line of JSON each, exit 1 if it does not say."""
-    from worker.bootstrap import this_worker  # noqa: PLC0415 — as above
+    from worker.bootstrap import this_worker
 
     _lock_down()
     silent = 0
@@ -155,17 +161,24 @@ def reconcile() -> None:
     sys.exit(1 if silent else 0)
 
 
-@main.command(hidden=True, context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def consume(arguments: tuple[str, ...]) -> None:
-    """One worker process; `run` starts these."""
+@main.command(hidden=True)
+@click.option("-n", "hostname")
+@click.option("-Q", "queues")
+@click.option("-c", "concurrency", type=int)
+@click.option("-l", "loglevel", default="INFO")
+@click.option("-E", "task_events", is_flag=True, default=None)
+def consume(**options: Any) -> None:  # noqa: ANN401 — those of `celery worker`
+    """One worker process; `run` starts these.
+
+    Not by Celery's own command, whose imports (a shell, a terminal's colours, Flower) take half as long as all others.
+    """
     end_with_parent()
     for line in _lock_down():
         click.echo(f"worker: warning: {line}", err=True)
-    from worker.celery import app  # noqa: PLC0415 — the other commands need no Celery
+    from worker.celery import app
 
     sys.__stdout__ = None  # type: ignore[misc] # Celery writes there in its signal handler, and a full pipe would hold it
-    app.worker_main(["worker", "--without-heartbeat", *arguments])
+    app.Worker(without_heartbeat=True, **options).start()
 
 
 @main.command()
@@ -177,9 +190,9 @@ def doctor(*, without_login: bool) -> None:
 
     It sees most under its own Redis user: the URLs in DIR/doctor, as `python -m worker acl DIR` writes them.
     """
-    from worker.doctor import FAIL, examine  # noqa: PLC0415 — as above
+    from worker.doctor import FAIL, examine
+    from worker.settings import WorkerSettings
 
-    start_anew_scrubbed()
     settings, wrong = WorkerSettings.as_far_as_possible()
     is_well = True
     for what, mark, words in examine(settings, wrong, with_login=not without_login):
@@ -190,7 +203,9 @@ def doctor(*, without_login: bool) -> None:
 
 def _lock_down() -> list[str]:
     """Lock a process that holds keys down; gives what does not hold, in words."""
-    start_anew_scrubbed()
+    from worker.errors import SettingsError
+    from worker.settings import WorkerSettings
+
     try:
         return lock_down(require_locked_memory=WorkerSettings.from_env().require_locked_memory)
     except MemoryNotLocked as problem:

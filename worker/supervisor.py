@@ -31,7 +31,7 @@ def supervise(processes: int, concurrency: int, arguments: list[str], environ: M
     Args:
         processes: how many; see :func:`split`.
         concurrency: threads a process.
-        arguments: of ``celery worker``.
+        arguments: of ``python -m worker consume``.
         environ: what each process gets in its environment beyond this one's.
 
     Returns:
@@ -75,7 +75,8 @@ class _Supervisor:
         return 0
 
     def _start(self, number: int) -> None:
-        name = ["-n", f"worker{number}@%h", "-Q", queues_of(number)]
+        # Celery puts the host behind its name.
+        name = ["-n", f"worker{number}@", "-Q", queues_of(number)]
         command = [sys.executable, "-m", "worker", "consume", *name, *self._arguments]
         # A group of its own: Ctrl-C reaches the supervisor alone, which passes it on once.
         environ = {**os.environ, **ALLOCATOR, **self._environ, "BILLING_WORKER_NUMBER": str(number)}

@@ -4,6 +4,7 @@ from importlib import import_module
 
 import click
 
+OWN_PROCESS = object()  # click's object of a command that has its process for itself, and may lock it down
 MODULES = {
     "api-key": "web",
     "issue": "jobs",

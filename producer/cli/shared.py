@@ -12,8 +12,9 @@ from ..billing_queue import BillingQueue
 from ..contract.errors import ContractError
 from ..errors import BrokerUnavailable, SettingsError, UnknownJob
 from ..runtime.errors import ProcessError
-from ..runtime.lockdown import MemoryNotLocked, lock_down, start_anew_scrubbed
+from ..runtime.lockdown import MemoryNotLocked, lock_down
 from ..settings import ProducerSettings, refuse_worker_secrets
+from .main import OWN_PROCESS
 
 FAILED, BAD_INPUT, UNKNOWN_JOB = 1, 2, 5  # exit codes; 1 is a store, setting or missing extra
 WEB_EXTRA = frozenset(
@@ -64,14 +65,12 @@ def _stop_without_extra(error: ModuleNotFoundError) -> NoReturn:
 
 def before_cards() -> None:
     """Lock this process down, if it is one of its own: the test suite calls commands in its."""
-    lock_down_this = click.get_current_context().find_root().obj
-    if lock_down_this is not None:
-        lock_down_this()
+    if click.get_current_context().find_root().obj is OWN_PROCESS:
+        _lock_down()
 
 
-def lock_down_process() -> None:
-    """Start anew with a scrubbing allocator, lock the memory, warn of what does not hold."""
-    start_anew_scrubbed()
+def _lock_down() -> None:
+    """Lock the memory, warn of what does not hold."""
     try:
         is_required = ProducerSettings.from_env().require_locked_memory
     except SettingsError:  # the command itself will say

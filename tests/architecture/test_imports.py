@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.ports import dead_port
 from tests.servers import ROOT
 from tests.stack import Stack
@@ -96,19 +98,25 @@ def test_producer_process_that_enqueues_loads_no_worker() -> None:
 
 
 def test_producers_commands_load_no_worker() -> None:
-    modules = modules_after("import producer.__main__, producer.cli.main, producer.cli.shared")
     every_command = modules_after(
         "import producer.cli.jobs, producer.cli.migrate, producer.cli.web, producer.cli.webhooks"
     )
 
-    assert "producer.billing_queue" in modules
-    assert "worker" not in roots(every_command | modules)
+    assert "producer.billing_queue" in every_command
+    assert "worker" not in roots(every_command)
     assert not roots(every_command) & {
         "fastapi",
         "httpcore",
         "starlette",
         "uvicorn",
     }  # until `serve` runs
+
+
+@pytest.mark.parametrize("half", ["producer", "worker"])
+def test_a_command_loads_nothing_of_weight_before_it_is_started_anew(half: str) -> None:
+    modules = modules_after(f"import {half}.__main__")
+
+    assert not roots(modules) & {"celery", "kombu", "redis", "joserfc", "pydantic", "requests", "rich", "structlog"}
 
 
 def test_contracts_of_import_linter_are_kept() -> None:

@@ -1,11 +1,13 @@
 """What holds of the source as a whole."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from producer.contract import redis_keys
+from tests import half
 from tests.servers import ROOT
 
 LONGEST = 400
@@ -57,3 +59,12 @@ def test_keys_are_written_out_in_one_place_only() -> None:
     ]
 
     assert elsewhere == []
+
+
+def test_every_test_is_run_and_none_twice() -> None:
+    options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    folders = {name_of(path.parent) for path in (ROOT / "tests").rglob("test_*.py")}
+
+    run = [*options["testpaths"], *half.PARTS, "tests/web"]
+
+    assert sorted(run) == sorted(folders)

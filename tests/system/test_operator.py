@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,20 @@ from producer.contract import redis_keys
 from tests.fake_iamport import CARDS, Fault, made_up
 from tests.servers import run_python, wait_until
 from tests.stack import Stack
+
+
+@pytest.fixture(scope="module")
+def busy() -> Iterator[Stack]:
+    """With workers, for all that leaves them as they were; each test has customers and orders of its own."""
+    with Stack() as stack:
+        stack.worker()
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def merchant(busy: Stack) -> Iterator[BillingQueue]:
+    with busy.billing_queue() as one:
+        yield one
 
 
 def operate(stack: Stack, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -35,15 +50,15 @@ def issue(queue: BillingQueue, uid: str, name: str = "visa", **how: Any) -> Job:
     return queue.issue(customer_uid=uid, card=Card(**CARDS[name].fields()), **how)
 
 
-def test_jobs_are_shown_to_the_operators_own_user_and_no_card_with_them(stack: Stack, queue: BillingQueue) -> None:
-    stack.worker()
+def test_jobs_are_shown_to_the_operators_own_user_and_no_card_with_them(busy: Stack, merchant: BillingQueue) -> None:
+    stack, queue = busy, merchant
     done, declined = issue(queue, "gildong"), issue(queue, "cheolsu", "bad_number")
     for job in (done, declined):
         queue.wait(job.job_id, 60)
     paid = queue.onetime(merchant_uid="order-1", amount=1000, name="n", card=Card(**made_up(1)))
     queue.wait(paid.job_id, 60)
 
-    assert [one["job_id"] for one in listed(stack)] == [paid.job_id, declined.job_id, done.job_id]
+    assert [one["job_id"] for one in listed(stack)][:3] == [paid.job_id, declined.job_id, done.job_id]
     assert [one["state"] for one in listed(stack, "--customer-uid", "cheolsu")] == ["declined"]
     assert [one["job_id"] for one in listed(stack, "--merchant-uid", "order-1")] == [paid.job_id]
     (refused,) = listed(stack, "--status", "declined")
@@ -56,7 +71,8 @@ def test_jobs_are_shown_to_the_operators_own_user_and_no_card_with_them(stack: S
     assert denied(stack) <= {"client|setinfo"}  # which client libraries can do without
 
 
-def test_a_mistake_is_one_line(stack: Stack) -> None:
+def test_a_mistake_is_one_line(busy: Stack) -> None:
+    stack = busy
     nobody = operate(stack, "jobs", LEDGER_URL=f"redis://nobody:x@127.0.0.1:{stack.queue.port}/1")
     wrong = operate(stack, "jobs", "--since", "yesterday")
 
@@ -65,41 +81,47 @@ def test_a_mistake_is_one_line(stack: Stack) -> None:
     assert (wrong.returncode, "use a number of seconds" in wrong.stderr) == (2, True)
 
 
-def held(stack: Stack, *, name: str = "gildong", deadline_s: float = 900) -> tuple[BillingQueue, Job]:
+def held(stack: Stack, queue: BillingQueue, name: str) -> Job:
     """A job that real workers hold back for a pause."""
     operate(stack, "pause", "--for", "10m", "--yes", "--as", "kim")
-    stack.worker()
-    queue = stack.billing_queue()
-    job = issue(queue, name, deadline_s=deadline_s)
-    wait_until(lambda: [one for one in listed(stack, "--waiting") if one["record"]["reason"] == "paused"], 60)
-    return queue, job
+    job = issue(queue, name, deadline_s=900)
+    wait_until(lambda: stack.ledger.hget(redis_keys.JOB + job.job_id, "reason") == b"paused", 60, "a job held back")
+    assert [one["record"]["reason"] for one in listed(stack, "--waiting")] == ["paused"]
+    return job
 
 
-def test_nothing_is_sent_during_a_pause_and_all_that_waited_goes_on_after_it(stack: Stack) -> None:
-    queue, job = held(stack)
-    with queue:
-        assert (stack.fake.applied, queue.outcome(job.job_id)) == ([], None)
+def test_nothing_is_sent_during_a_pause_and_all_that_waited_goes_on_after_it(
+    busy: Stack, merchant: BillingQueue
+) -> None:
+    stack, queue = busy, merchant
+    stack.ledger.delete(redis_keys.AUDIT)
+    before = len(stack.fake.applied)
+    job = held(stack, queue, "paused")
 
-        assert "nothing is sent until" in operate(stack, "jobs").stderr
-        done = operate(stack, "resume", "--yes", "--as", "lee")
+    assert (len(stack.fake.applied), queue.outcome(job.job_id)) == (before, None)
+    assert "nothing is sent until" in operate(stack, "jobs").stderr
+    done = operate(stack, "resume", "--yes", "--as", "lee")
 
-        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "resumed")
-        assert queue.wait(job.job_id, 60).status == "issued"
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "resumed")
+    assert queue.wait(job.job_id, 60).status == "issued"
     entries = [(one[b"who"], one[b"what"], one[b"count"]) for _, one in stack.ledger.xrange(redis_keys.AUDIT)]
     assert entries == [(b"kim", b"pause", b"0"), (b"lee", b"resume", b"1")]
     assert operate(stack, "resume", "--yes").stderr == "worker: there is no pause\n"
     assert denied(stack) <= {"client|setinfo"}
 
 
-def test_a_job_that_an_operator_ends_is_expired_and_a_second_time_is_refused(stack: Stack) -> None:
-    queue, job = held(stack)
-    with queue:
-        done = operate(stack, "expire", job.job_id)
+def test_a_job_that_an_operator_ends_is_expired_and_a_second_time_is_refused(
+    busy: Stack, merchant: BillingQueue
+) -> None:
+    job = held(busy, merchant, "expired")
 
-        outcome = queue.wait(job.job_id, 60)
-        assert (outcome.status, outcome.code, done.stdout) == ("expired", "operator", "it ends now\n")
-    again = operate(stack, "expire", job.job_id)
+    done = operate(busy, "expire", job.job_id)
+
+    outcome = merchant.wait(job.job_id, 60)
+    assert (outcome.status, outcome.code, done.stdout) == ("expired", "operator", "it ends now\n")
+    again = operate(busy, "expire", job.job_id)
     assert (again.returncode, again.stderr.startswith("worker: the job is finished (expired)")) == (1, True)
+    assert operate(busy, "resume", "--yes").returncode == 0
 
 
 def test_what_changes_more_than_one_job_asks_first(stack: Stack) -> None:
@@ -122,9 +144,9 @@ def test_a_retry_without_a_worker_is_noted(stack: Stack, queue: BillingQueue) ->
     assert queue.wait(job.job_id, 60).status == "issued"
 
 
-def test_a_jobs_life_is_shown_with_the_processes_that_had_it(stack: Stack, queue: BillingQueue) -> None:
-    stack.worker()
-    job = issue(queue, "gildong")
+def test_a_jobs_life_is_shown_with_the_processes_that_had_it(busy: Stack, merchant: BillingQueue) -> None:
+    stack, queue = busy, merchant
+    job = issue(queue, "minsu")
     queue.wait(job.job_id, 60)
 
     life = json.loads(operate(stack, "trace", job.job_id, "--json").stdout)
@@ -140,13 +162,13 @@ def test_a_jobs_life_is_shown_with_the_processes_that_had_it(stack: Stack, queue
 
 
 @pytest.mark.parametrize("kind", ["issue", "payment"])
-def test_a_look_up_shows_what_imp_has_masked_and_writes_nothing(stack: Stack, queue: BillingQueue, kind: str) -> None:
-    stack.worker()
+def test_a_look_up_shows_what_imp_has_masked_and_writes_nothing(busy: Stack, merchant: BillingQueue, kind: str) -> None:
+    stack, queue = busy, merchant
     card = Card(**CARDS["visa"].fields())
     job = (
-        queue.issue(customer_uid="gildong", card=card)
+        queue.issue(customer_uid="younghee", card=card)
         if kind == "issue"
-        else queue.onetime(merchant_uid="order-1", amount=1000, name="n", card=card)
+        else queue.onetime(merchant_uid="order-2", amount=1000, name="n", card=card)
     )
     outcome = queue.wait(job.job_id, 60)
     before = stack.ledger.xlen(redis_keys.OUTCOMES)

@@ -1,6 +1,5 @@
 import json
 import os
-import runpy
 import shutil
 import stat
 import sys
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-import worker.__main__
 from producer.contract.card import Card
 from producer.contract.envelope import Envelope
 from producer.contract.errors import Refused
@@ -22,7 +20,7 @@ from producer.runtime.key_file import KeyFileError
 from producer.sealing import SealingKeys, SigningKey
 from producer.web.ticket import Tickets
 from tests.vectors.recipe import ACCEPTED_AT, CARD
-from worker.cli import main
+from worker.cli import main, run_command
 from worker.keys.generate import FORMER_KEPT_S, KeygenError, add_producer, generate, replace_signing, rotate
 from worker.keys.opening import OpeningKeys, ProducerKeys
 
@@ -142,7 +140,7 @@ def test_refusal_is_one_line_on_the_terminal(
     monkeypatch.setattr(sys, "argv", ["worker", "keygen", str(keys)])
 
     with pytest.raises(SystemExit) as caught:
-        runpy.run_path(worker.__main__.__file__, run_name="__main__")
+        run_command()
 
     line = f"worker: {keys / OPENING} is there already; use --rotate to append a key, or another directory\n"
     assert caught.value.code == 1
