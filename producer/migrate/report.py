@@ -21,7 +21,7 @@ from pathlib import Path
 from string import Template
 from typing import NamedTuple, Self, TextIO
 
-from ..contract.card import KOREA
+from ..contract.card_rules import KOREA
 from ..contract.identifiers import UID_CHARACTERS, job_id_of
 from ..contract.outcome import Status
 from .rows import Row, key_prefix, reason

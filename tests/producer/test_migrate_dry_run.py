@@ -7,7 +7,7 @@ from typing import TextIO
 
 import pytest
 
-from producer.contract.card import KOREA
+from producer.contract.card_rules import KOREA
 from producer.contract.open_fields import OWN_NUMBER
 from producer.migrate.report import TWICE, DryRun
 from producer.migrate.rows import Checker
