@@ -56,6 +56,11 @@ def check_open_fields(fields: Mapping[str, object], card: Card | None, *, now: f
         raise InvalidRequest(problems.items())
 
 
+def may_hold_a_number(fields: Mapping[str, object]) -> bool:
+    """False where :func:`check_open_fields` refuses nothing, whatever the card is."""
+    return any(True for _ in _texts(fields, OPEN_FIELDS))
+
+
 def own_data_in(fields: Mapping[str, object], card: Card) -> list[tuple[str, str]]:
     """The open fields with the job's own card number or birth date in them, each with the rule that it breaks."""
     number = card.card_number.get_secret_value()
