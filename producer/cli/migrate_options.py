@@ -14,7 +14,7 @@ from ..contract.job import DEADLINE_LIMIT_S
 from ..migrate.checker import OFTEN_MISSED
 from ..migrate.columns import FIELDS, Columns, Template
 from ..migrate.fields import EXPIRY_FORMATS, Reading
-from ..migrate.gateways import GATEWAYS
+from ..migrate.gateways import GATEWAYS, Gateway
 from ..migrate.lines import SourceError
 from ..migrate.options import Options
 
@@ -110,12 +110,15 @@ def options_of(
         SourceError: one does not hold.
     """
     names = columns_of(mapped)
-    if gateway is not None:
-        ready = GATEWAYS[gateway]
-        names |= {column: name for column, name in ready.names.items() if name not in names.values()}
-    mark = default or (GATEWAYS[gateway].default if gateway else None)
+    ready = Gateway({}, None) if gateway is None else GATEWAYS[gateway]
+    names |= {column: name for column, name in ready.names.items() if name not in names.values()}
     return Options(
-        columns=Columns(names, Template(uid) if uid else None, _mark_of(mark), is_default_optional=default is None),
+        columns=Columns(
+            names,
+            Template(uid) if uid else None,
+            _mark_of(default or ready.default),
+            is_default_optional=default is None,
+        ),
         reading=Reading(expiry_format, pad_zeros),
         required=_required(required),
         **given,
@@ -156,11 +159,13 @@ def _required(text: str) -> frozenset[str]:
 def given_options() -> str:
     """The options of this command that the run which follows a dry run takes as well."""
     context = click.get_current_context()
-    words = []
-    for option in context.command.params:
-        name, value = option.name or "", context.params.get(option.name or "")
-        if name in _OF_DRY_RUNS or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
-            continue
-        many = value if isinstance(value, tuple) else (value,)
-        words += [option.opts[0] if one is True else f"{option.opts[0]} {shlex.quote(str(one))}" for one in many]
-    return "".join(f" {word}" for word in words)
+    options = {option.name or "": option.opts[0] for option in context.command.params}
+    is_given = {name: context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in options}
+    given = filter(is_given.__getitem__, options.keys() - _OF_DRY_RUNS)
+    return "".join(_words(options[name], context.params[name]) for name in sorted(given))
+
+
+def _words(option: str, value: object) -> str:
+    """An option as it is written, as often as it is there."""
+    many = value if isinstance(value, tuple) else (value,)
+    return "".join(f" {option}" if one is True else f" {option} {shlex.quote(str(one))}" for one in many)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
+from itertools import compress
 from typing import Any, NamedTuple
 
 from ..contract.card import Card
@@ -27,6 +28,7 @@ from .source import Record
 CARD_LIKE = re.compile(r"\d(?:[^A-Za-z0-9]{0,4}\d){12,}")
 SOON_MONTHS = 3
 ROUNDED = "card_number: ends in 0 and its check digit does not hold (a spreadsheet may have rounded it to 15 digits)"
+EXPIRES_SOON = f"expiry: within {SOON_MONTHS} months"
 OFTEN_MISSED = ("birth", "pwd_2digit")  # many contracts require them
 MARKED = "begins with an apostrophe (a spreadsheet's mark of a text)"
 Problems = list[tuple[str, str]]
@@ -142,27 +144,27 @@ class Checker:
     ) -> tuple[dict[str, str], Card | None]:
         """The card's members, and the card where one is needed; or what is wrong with it, and with what it is to."""
         members, found = self.reading.members(fields, now)
-        found += [(name, "is required") for name in sorted(self.required - fields.keys())]
+        found += [(name, "is required") for name in sorted(self.required - members.keys() - dict(found).keys())]
         problems += found
+        if not found and self.is_dry and not may_hold_a_number(asked) and (held := _held(members, now)):
+            return held, None
         card = None
-        held = None if found else _held(members, now)
-        if held is None or not self.is_dry or may_hold_a_number(asked):
-            wrong = {"expiry" if name in EXPIRY_PARTS else name for name, _ in found}
-            with _noting(problems, but=wrong):
-                card = Card.model_validate(members, context={"now": now})
-            with _noting(problems):
-                check_open_fields(asked, card, now=now)
-        return held or (members if card is None else card.reveal()), card
+        with _noting(problems, but={"expiry" if name in EXPIRY_PARTS else name for name, _ in found}):
+            card = Card.model_validate(members, context={"now": now})
+        with _noting(problems):
+            check_open_fields(asked, card, now=now)
+        return members if card is None else card.reveal(), card
 
     def _look(self, asked: Mapping[str, str], members: Mapping[str, str], now: float) -> Look:
         number, expiry = members["card_number"], members["expiry"]
         is_round = number.endswith("0") if len(number) == 16 else None
         expires_soon = expiry <= soon(now)
-        warnings = [ROUNDED] if is_round and not luhn_holds(number) else []
-        if expires_soon:
-            warnings.append(f"expiry: within {SOON_MONTHS} months")
-        warnings += [f"{name}: is missing" for name in OFTEN_MISSED if name not in members]
-        hidden = [f"{name} {'*' * len(members[name])}" for name in OFTEN_MISSED if name in members]
+        warnings = {
+            ROUNDED: is_round and not luhn_holds(number),
+            EXPIRES_SOON: expires_soon,
+            **{f"{name}: is missing": name not in members for name in OFTEN_MISSED},
+        }
+        hidden = [f"{name} {'*' * len(members.get(name, ''))}" for name in OFTEN_MISSED]
         return Look(
             uid=self._digest(asked["customer_uid"]),
             content=self._digest(*_flat(asked), *_flat(members)),
@@ -173,7 +175,7 @@ class Checker:
             shape=", ".join([f"expiry {expiry[:4]}-**", *hidden]),
             may_be_rounded=is_round,
             expires_soon=expires_soon,
-            warnings=tuple(warnings),
+            warnings=tuple(compress(warnings, warnings.values())),
         )
 
     def _look_at_bad(self, record: Record, problems: Problems) -> Look:

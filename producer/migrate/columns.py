@@ -5,10 +5,12 @@ Names are compared without regard to case, outer spaces and Unicode form.
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from itertools import filterfalse
+from itertools import count, filterfalse
+from operator import itemgetter
 from typing import Self
 
 from ..contract.card import Card
@@ -100,6 +102,11 @@ class Columns:
         return made, marked != "" and marked.casefold() == wanted.fill(value_of).casefold()
 
 
+def twice(names: Iterable[str | None]) -> set[str]:
+    """The names that are there more than once."""
+    return {name for name, times in Counter(names).items() if name and times > 1}
+
+
 class Header:
     """The columns of a CSV, in their order.
 
@@ -115,24 +122,21 @@ class Header:
     def __init__(self, line: int, cells: Sequence[str], columns: Columns) -> None:
         self.cells, self.columns = list(cells), columns.of_header(list(map(plain_name, cells)))
         self.fields = [columns.field(name) for name in cells]
-        self._at = {plain_name(name): at for at, name in enumerate(cells)}
+        self._at = dict(zip(map(plain_name, cells), count()))
         self._pairs = [(at, name) for at, name in enumerate(self.fields) if name]
-        for words, found in self._problems():
-            if found:
-                raise SourceError(f"line {line}: the header {words.format(', '.join(found))}")
+        for words, found in filter(itemgetter(1), self._problems()):
+            raise SourceError(f"line {line}: the header {words.format(', '.join(found))}")
 
     def _problems(self) -> Iterable[tuple[str, list[str]]]:
         names, others = list(map(plain_name, self.cells)), self.columns.others
-        wanted = [(plain_name(column), column, "--map") for column in self.columns.names]
-        wanted += [(name, name, option) for name, option in others]
-        for name, column, option in wanted:
-            if name not in names:
-                yield f"has no column {{}}, which {option} names", [column]
+        wanted = [(name, "--map") for name in self.columns.names] + others
+        for name, option in filterfalse(lambda one: plain_name(one[0]) in names, wanted):
+            yield f"has no column {{}}, which {option} names", [name]
         yield "names no {0}; say which column it is with --map COLUMN={0}", self._missing()
-        yield "names {} twice", sorted(name for name in FIELDS if self.fields.count(name) > 1)
-        yield "names {} twice", sorted({name for name, _ in others if names.count(name) > 1})
-        if "expiry" in self.fields:
-            yield "names expiry and {}; map one of them only", sorted({*EXPIRY_PARTS} & {*self.fields})
+        yield "names {} twice", sorted(twice(self.fields) & {*FIELDS})
+        yield "names {} twice", sorted(twice(names) & {name for name, _ in others})
+        both = {*EXPIRY_PARTS} & {*self.fields} if "expiry" in self.fields else set()
+        yield "names expiry and {}; map one of them only", sorted(both)
 
     def _missing(self) -> list[str]:
         made = {"customer_uid"} if self.columns.uid is not None else set()

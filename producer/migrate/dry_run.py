@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple, Self, TextIO
 
-from .checker import ROUNDED, SOON_MONTHS, Row, soon
+from .checker import EXPIRES_SOON, ROUNDED, SOON_MONTHS, Row, soon
 from .report import REASONS, Bar, lines_of, reason, rows_to
 
 COLUMNS = ("line", "customer_uid", "problem", "warning", "card_number", "verdict")
@@ -140,8 +140,11 @@ class DryRun:
         marked = {row.content for row in rows if row.is_default}
         if len(marked) != 1:
             return rows
-        self._settle([row for row in rows if row.content not in marked], OTHER_CARD)
-        return [row for row in rows if row.content in marked]
+        parts: dict[bool, list[_Several]] = {True: [], False: []}
+        for row in rows:
+            parts[row.content in marked].append(row)
+        self._settle(parts[False], OTHER_CARD)
+        return parts[True]
 
     def _settle(self, rows: list[_Several], verdict: str) -> None:
         update = "UPDATE rows SET verdict = ?, problem = NULL, warning = NULL WHERE line = ?"
@@ -199,8 +202,8 @@ class DryRun:
     def text(self, *, is_strict: bool = False) -> str:
         """For a terminal; with ``is_strict`` nothing is sent while there are warnings."""
         held = self.good if is_strict and self.warned else 0
-        of_months = f"expiry: within {SOON_MONTHS} months"
-        warnings = [(text, count) for text, count in self.warnings.most_common() if text != of_months]
+        warnings = Counter(self.warnings)
+        del warnings[EXPIRES_SOON]  # they are counted apart
         bars = [
             *(Bar(self.rows, "rows"), Bar(self.good - held, "would be sent"), Bar(self.bad + held, "would not")),
             *(Bar(count, f"  {problem}") for problem, count in self.problems.most_common(REASONS)),
@@ -208,7 +211,7 @@ class DryRun:
             *_if_any(self.repeats, "the same as an earlier row, passed over"),
             *_if_any(self.other_cards, "other cards of customers whose card in use is marked, passed over"),
             Bar(self.expiring_soon, f"of those to be sent expire within {SOON_MONTHS} months (by {self.soon})"),
-            *(Bar(count, f"warning: {text}") for text, count in warnings),
+            *(Bar(count, f"warning: {text}") for text, count in warnings.most_common()),
             *(Bar(count, brand) for brand, count in self.brands.most_common()),
         ]
         return "\n".join([*lines_of(bars), *filter(None, [self.hint])])

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from operator import itemgetter
 
 from ..contract.card import SHORT_FIELDS, Card
 from ..contract.card_rules import KOREA
@@ -20,8 +21,6 @@ EXPIRY_FORMATS = {
     form: re.compile(re.sub("|".join(_PARTS), lambda part: _PARTS[part[0]], form.replace(".", "[.]")))
     for form in ("YYYY-MM", "YYYY/MM", "YYYY-MM-DD", "YYYYMM", "YY/MM", "MM/YY", "MM/YYYY", "MM.YYYY", "MMYY")
 } | {"YYMM": re.compile("(?P<year>[0-9]{2})(?P<month>0[1-9]|1[0-2])")}
-
-_LONG_FIELDS = Card.model_fields.keys() - SHORT_FIELDS
 
 EXPONENT = re.compile(r"[0-9](?:[.,][0-9]+[Ee][+-]?|[Ee][+-])[0-9]{1,3}")
 SHORTENED = "has an exponent (a spreadsheet made a number of it; export the column as text)"
@@ -63,25 +62,23 @@ class Reading:
         """The card's members as far as they can be understood, and what is wrong with the others."""
         found: dict[str, str] = {}
         problems = []
-        for name, text in fields.items():
+        for name in filter(Card.model_fields.__contains__, fields):
+            text = fields[name]
             try:
-                if name in SHORT_FIELDS and (digits := plain(text)):
-                    found[name] = self._short(name, digits, now)
-                elif name in _LONG_FIELDS and (words := text.strip()):
-                    found[name] = words
+                found[name] = self._short(name, plain(text), now) if name in SHORT_FIELDS else text.strip()
             except Odd as odd:
                 problems.append((name, str(odd)))
-        if EXPIRY_PARTS[0] in fields or EXPIRY_PARTS[1] in fields:
+        found = dict(filter(itemgetter(1), found.items()))
+        if not fields.keys().isdisjoint(EXPIRY_PARTS):
             _put_together(fields, found, problems)
         return found, problems
 
     def _short(self, name: str, text: str, now: float) -> str:
-        if name == "expiry":
+        if name == "expiry" and text:
             return self._expiry(text)
-        if EXPONENT.fullmatch(text):
-            raise Odd(SHORTENED)
-        if _DECIMAL.fullmatch(text):
-            raise Odd(_POINT)
+        for pattern, rule in ((EXPONENT, SHORTENED), (_DECIMAL, _POINT)):
+            if pattern.fullmatch(text):
+                raise Odd(rule)
         if name == "birth":
             return self._birth(text, now)
         return self._padded(text, 2) if name == "pwd_2digit" else text
@@ -104,7 +101,7 @@ class Reading:
 
     def _padded(self, text: str, width: int) -> str:
         """A text of so many digits; one of fewer may have lost zeros before them."""
-        if len(text) >= width or not (text.isascii() and text.isdecimal()):
+        if len(text) >= width or re.fullmatch("[0-9]+", text) is None:
             return text
         if not self.pad_zeros:
             raise Odd(_LOST_ZERO)

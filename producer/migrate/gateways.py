@@ -16,7 +16,7 @@ class Gateway(NamedTuple):
     """
 
     names: dict[str, str]
-    default: str
+    default: str | None
 
 
 GATEWAYS = {

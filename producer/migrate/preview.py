@@ -55,11 +55,8 @@ def _read_as(source: Source, form: str) -> Iterator[str]:
     else:
         header, separator = source.header, {"\t": "a tab"}.get(source.separator, source.separator)
         yield f"Read as CSV, {source.encoding}, fields apart by {separator}; expiry as {form}"
-        known = zip(header.cells, header.fields, strict=True)
-        yield "Columns: " + ", ".join(f"{shown(cell.strip())}={name}" for cell, name in known if name)
-        unused = [shown(cell.strip()) for cell, name in zip(header.cells, header.fields, strict=True) if not name]
-        if unused:
-            yield "Not used: " + ", ".join(unused)
+        columns = zip(map(str.strip, header.cells), header.fields, strict=True)
+        yield "Columns: " + ", ".join(f"{shown(cell)}={name or '(not used)'}" for cell, name in columns)
     if source.empty:
         yield f"Lines without content, passed over: {source.empty:,}"
 

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any, BinaryIO, NamedTuple, Self
 
 from ..contract.jose import DuplicateMember, loads
-from .columns import EXPIRY_PARTS, REQUEST_FIELDS, Columns, Header, plain_name
+from .columns import EXPIRY_PARTS, REQUEST_FIELDS, Columns, Header, plain_name, twice
 from .lines import RECORD_LIMIT, CutOff, Line, Lines, SourceError
 
 RECORD_LINES = 20  # of a CSV record with line ends in its fields
@@ -106,18 +106,14 @@ class Source(Iterator[Record]):
 
     def _find_separator(self) -> None:
         """Take it from the header, or from a line ``sep=;`` before it."""
-        first = next(filter(_is_something, self._lines), None)
-        if first is None or first.problem:
-            self._lines.give_back([first] if first else [])
+        for first in filter(_is_something, self._lines):
+            told = first.text.strip(NOTHING)
+            if told[:4].casefold() == "sep=" and len(told) <= 5:
+                self.separator = _separator(told[4:] or "\t", first.number)  # a tab was stripped
+            else:
+                self._lines.give_back([first])
+                self.separator = max(SEPARATORS, key=partial(self._likeness, first.text))
             return
-        told = first.text.strip(NOTHING)
-        if told[:4].casefold() == "sep=" and len(told) <= 5:
-            self.separator = told[4:] or "\t"  # which strip took
-            if self.separator not in SEPARATORS:
-                raise SourceError(f"line {first.number}: names no separator that is known (, ; | or a tab)")
-            return
-        self._lines.give_back([first])
-        self.separator = max(SEPARATORS, key=partial(self._likeness, first.text))
 
     def _likeness(self, header: str, separator: str) -> tuple[int, int]:
         """A measure of how much like a header a line is with that separator."""
@@ -175,18 +171,14 @@ class Source(Iterator[Record]):
     def _json_record(self, line: Line) -> Record | None:
         members = _members(line)
         if isinstance(members, str):
-            if not line.is_ended and members != SAME_MEMBER:
-                raise CutOff(f"line {line.number}: ends in the middle of a record; the source was cut off there")
-            return Record(line.number, {}, members)
-        if all(value in (None, "") for value in members.values()):
+            return _unread(line, members)
+        if not any(map(_is_set, members.values())):
             self.empty += 1
             return None
         fields, problem = _texts(members, self._columns)
         made, is_default = self._columns.made(partial(_text_of, members))
         fields = _without_outer_spaces(fields | made)
-        if problem:
-            fields = {"customer_uid": fields["customer_uid"]} if "customer_uid" in fields else {}
-        return Record(line.number, fields, problem, is_default)
+        return Record(line.number, _told(fields, problem), problem, is_default)
 
     def _is_something(self, line: Line) -> bool:
         is_something = _is_something(line)
@@ -216,6 +208,12 @@ def records(
     return Source(lines, is_json=is_json, columns=columns or Columns(), must_end=must_end)
 
 
+def _separator(told: str, line: int) -> str:
+    if told not in SEPARATORS:
+        raise SourceError(f"line {line}: names no separator that is known (, ; | or a tab)")
+    return told
+
+
 def _is_something(line: Line) -> bool:
     return bool(line.problem or line.text.strip(NOTHING))
 
@@ -238,6 +236,17 @@ def _without_outer_spaces(fields: dict[str, str]) -> dict[str, str]:
     return fields
 
 
+def _unread(line: Line, problem: str) -> Record:
+    if not line.is_ended and problem != SAME_MEMBER:
+        raise CutOff(f"line {line.number}: ends in the middle of a record; the source was cut off there")
+    return Record(line.number, {}, problem)
+
+
+def _told(fields: dict[str, str], problem: str | None) -> dict[str, str]:
+    """Of a record that cannot be used no more than whose it is."""
+    return fields if problem is None else {name: fields[name] for name in fields if name == "customer_uid"}
+
+
 def _is_first_of_many(line: str) -> bool:
     """True for the first line of an object that goes on in the next one."""
     return line.startswith("{") and not line.endswith("}")
@@ -258,20 +267,19 @@ def _members(line: Line) -> dict[str, Any] | str:
 
 def _texts(members: Mapping[str, Any], columns: Columns) -> tuple[dict[str, str], str | None]:
     """The fields among a record's members, and what is wrong with one of them."""
-    fields: dict[str, str] = {}
-    problem = None
-    for column, value in members.items():
-        name = columns.field(column)
-        if name is None or value in (None, ""):
-            continue
-        is_number = name in EXPIRY_PARTS and type(value) is int  # nothing of it can be lost
-        if not isinstance(value, str) and not is_number:
-            problem = problem or f"{name} must be text"
-        elif name in fields:
-            problem = problem or f"names {name} twice"
-        else:
-            fields[name] = str(value)
-    return fields, problem
+    known = [(columns.field(column), value) for column, value in members.items() if _is_set(value)]
+    fields = {name: value for name, value in known if name}
+    odd = [f"{name} must be text" for name, value in fields.items() if not _is_text(name, value)]
+    odd += [f"names {name} twice" for name in twice(name for name, _ in known)]
+    return {name: str(value) for name, value in fields.items()}, next(iter(odd), None)
+
+
+def _is_set(value: object) -> bool:
+    return value not in (None, "")
+
+
+def _is_text(name: str, value: object) -> bool:
+    return isinstance(value, str) or (name in EXPIRY_PARTS and type(value) is int)  # of that nothing can be lost
 
 
 def _text_of(members: Mapping[str, Any], name: str) -> str:

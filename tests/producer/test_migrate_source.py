@@ -242,7 +242,7 @@ def test_json_lines_are_recognised_however_short_the_first_piece_is(mark: bytes)
         *((data, "the header is missing") for data in (b"\n", b"\r\n\r\n", codecs.BOM_UTF8)),
         (codecs.BOM_UTF16_LE, "the header is missing"),
         (codecs.BOM_UTF16_LE + "a".encode("utf-16-be"), "the header .* --map COLUMN=customer_uid"),
-        ("sep=x\n".encode(), "names no separator that is known .*"),
+        (b"sep=x\n", "names no separator that is known .*"),
         (export(ROW, end="\r"), "the header is no CSV"),
     ],
 )
