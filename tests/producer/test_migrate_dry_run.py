@@ -124,9 +124,9 @@ def test_the_text_tells_every_count() -> None:
         "1 expiry: must be YYYY-MM",
         "1 the same as an earlier row, passed over",
         "1 of those to be sent expire within 3 months (by 2027-02)",
-        f"1,500 warning: {SHARED}",
         "1,500 warning: birth: is missing",
         "1,500 warning: pwd_2digit: is missing",
+        f"1,500 warning: {SHARED}",
         "1,500 visa",
     ]
 
