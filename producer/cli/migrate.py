@@ -1,26 +1,26 @@
 """The command of a migration, and those that look after one from another shell."""
 
 import contextlib
-import math
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
 
-from ..contract.job import DEADLINE_LIMIT_S
 from ..errors import BrokerUnavailable, SettingsError
 from ..migrate import ledger
 from ..migrate.ledger import Checkpoint, Control
+from ..migrate.lines import CutOff, SourceError
+from ..migrate.options import lies_on_a_disk
+from ..migrate.preview import look
 from ..migrate.progress import Progress
-from ..migrate.rows import EXPIRY_FORMATS
 from ..migrate.run import Stopped
-from ..migrate.session import Options, Session, WrongState, lies_on_a_disk, look
-from ..migrate.source import FIELDS, CutOff, SourceError
+from ..migrate.session import Session, WrongState
 from ..migrate.work_file import WorkFileError
 from ..settings import ProducerMetrics, ProducerSettings, refuse_worker_secrets
+from .migrate_options import Finite, given_options, options_of, source_options
 from .shared import before_cards, open_queue, plainly, print_json, stop
 
 ENCRYPTED = {".gpg": "gpg --decrypt", ".pgp": "gpg --decrypt", ".asc": "gpg --decrypt", ".age": "age --decrypt"}
@@ -30,22 +30,6 @@ PLAIN_TEXT = (
     "(or --i-know-this-file-holds-card-data)"
 )
 NOT_ALL, USAGE, RESUMABLE = 1, 2, 3  # exit codes; 0 all issued
-
-
-class Finite(click.FloatRange):
-    """A number within its limits; float() takes ``nan`` and ``inf``, too."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 — click's
-        """The number."""
-        number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value!r} is no number.", param, ctx)
-        return number
-
-
-FILE = click.Path(dir_okay=False, path_type=Path)
-OLD_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-DEADLINE = Finite(60, DEADLINE_LIMIT_S)
 
 
 class _Migrate(click.Group):
@@ -64,35 +48,11 @@ def migrate() -> None:
 
 @migrate.command("run", context_settings={"show_default": True})
 @click.argument("source", metavar="SOURCE")
-@click.option("--name", metavar="NAME", help="Of the migration; job ids follow from it. By default the file's.")
-@click.option("--dry-run", "is_dry", is_flag=True, help="Look at every row and send nothing.")
-@click.option("--resume", is_flag=True, help="Go on with a run that was stopped. Give it the same source.")
-@click.option(
-    "--only-failed", "failed", type=OLD_FILE, metavar="REPORT", help="A new run of what is worth another try."
-)
-@click.option("--report", type=FILE, metavar="FILE", help="CSV, or JSON Lines if .jsonl; NAME.report.csv by default.")
-@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), help="By the first character, if not given.")
-@click.option("--map", "mapped", multiple=True, metavar="COLUMN=FIELD", help="The export's column for a field of ours.")
-@click.option("--encoding", default="utf-8", metavar="E", help="Of the source: utf-8, cp949, euc-kr …")
-@click.option("--expiry-format", type=click.Choice(list(EXPIRY_FORMATS)), default="YYYY-MM")
-@click.option("--pg", metavar="P", help="Gateway for rows that do not say: {provider} or {provider}.{MID}.")
-@click.option("--channel-key", metavar="K", help="The channel's key, for rows that do not say.")
-@click.option(
-    "--rows", "expected", type=click.IntRange(0), metavar="N", help="Of the source; one that was cut off is noticed."
-)
-@click.option("--deadline", "deadline_s", type=DEADLINE, metavar="S", help="For each job; JOB_DEADLINE_S by default.")
-@click.option("--window", type=click.IntRange(1, 1_000_000), default=10_000, metavar="N", help="Open jobs, at most.")
-@click.option("--throttle", type=Finite(min=0, min_open=True), metavar="N", help="Rows a second, at most.")
-@click.option(
-    "--memory-mark", type=Finite(0, 100), default=80, metavar="PERCENT", help="Send nothing to a fuller Redis."
-)
-@click.option("--accept-unterminated", is_flag=True, help="A last line without a line end is whole.")
-@click.option("--i-know-this-file-holds-card-data", "is_plain_allowed", is_flag=True, help="Read a plain-text file.")
+@source_options
 @plainly
 def migrate_source(
     source: str,
     name: str | None,
-    mapped: tuple[str, ...],
     *,
     is_dry: bool,
     is_plain_allowed: bool,
@@ -106,10 +66,10 @@ def migrate_source(
     """
     before_cards()
     try:
-        options = Options(names=columns_of(mapped), **given)
+        options = options_of(**given)
         with opened(source, is_plain_allowed=is_plain_allowed) as file:
             if is_dry:
-                is_good = look(file, options)
+                is_good = look(file, options, given_options())
             else:
                 found = name_of(source, name)
                 with open_queue() as queue, _control(found) as control:
@@ -154,21 +114,6 @@ def opened(source: str, *, is_plain_allowed: bool) -> Iterator[BinaryIO]:
         if lies_on_a_disk(file) and not is_plain_allowed:
             raise SourceError(PLAIN_TEXT)
         yield file
-
-
-def columns_of(texts: Iterable[str]) -> dict[str, str]:
-    """Read ``--map``: our field by the export's column.
-
-    Raises:
-        SourceError: one is no such pair, or names a field that we do not have.
-    """
-    found = {}
-    for text in texts:
-        column, _, name = text.rpartition("=")
-        if not column or name not in FIELDS:
-            raise SourceError(f"--map: must be COLUMN=FIELD, with a field of: {', '.join(FIELDS)}")
-        found[column.strip()] = name
-    return found
 
 
 def name_of(source: str, name: str | None) -> str:

@@ -5,12 +5,8 @@ the field and the rule, and the only doors to the plaintext are :meth:`Card.reve
 """
 
 import json
-import re
 import time
-import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, timezone
-from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -24,30 +20,13 @@ from pydantic import (
     model_validator,
 )
 
-from .card_rules import (
-    LUHN_BRANDS,
-    at_most,
-    birth_date_holds,
-    brand_of,
-    business_number_holds,
-    digits_of,
-    luhn_holds,
-)
+from .card_rules import RULES, at_most, brand_of, luhn_holds
 from .errors import InvalidCard, problems_of
 from .jose import DuplicateMember, loads
 
-HOUR_S = 3600
-KOREA = timezone(timedelta(hours=9))  # no daylight saving since 1988
-DUMMY_BIRTH = "123456"  # one gateway (Hecto) asks for it where its contract does not check the birth date
 DIGITS_THAT_TELL, UNKNOWN_LIMIT = 4, 10
-SHORT_FIELDS = frozenset({"card_number", "expiry", "birth", "pwd_2digit", "cvc"})  # by their rules
+SHORT_FIELDS = frozenset(RULES)
 PLAINTEXT_LIMIT = 2400  # bytes of JSON: with the longest header the envelope stays below its 4 KiB
-
-
-@lru_cache(maxsize=8)
-def month_in_korea(hour: float) -> str:
-    """``YYYY-MM`` there, so many hours after the beginning of 1970."""
-    return datetime.fromtimestamp(hour * HOUR_S, UTC).astimezone(KOREA).strftime("%Y-%m")
 
 
 class Card(BaseModel):
@@ -109,57 +88,13 @@ class Card(BaseModel):
         # Raised outside the except block: pydantic's error holds the input and must not live on as __context__.
         raise InvalidCard(problems)
 
-    @field_validator("card_number")
+    @field_validator("card_number", "expiry", "birth", "pwd_2digit", "cvc")
     @classmethod
-    def _check_card_number(cls, value: SecretStr) -> SecretStr:
-        rule = "must be 14 to 16 digits"
-        digits = digits_of(value, rule)
-        if not 14 <= len(digits) <= 16:
-            raise ValueError(rule)
-        if brand_of(digits) in LUHN_BRANDS and not luhn_holds(digits):
-            raise ValueError("the check digit does not hold (mistyped?)")
-        return SecretStr(digits)
-
-    @field_validator("expiry")
-    @classmethod
-    def _check_expiry(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        text = unicodedata.normalize("NFKC", value.get_secret_value()).strip()
-        if not re.fullmatch(r"20[0-9]{2}-(0[1-9]|1[0-2])", text):
-            raise ValueError("must be YYYY-MM")
-        now = (info.context or {}).get("now", time.time())
-        if text < month_in_korea(now // HOUR_S):
-            raise ValueError("lies in the past")
-        return SecretStr(text)
-
-    @field_validator("birth")
-    @classmethod
-    def _check_birth(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is None:
+    def _check_digits(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None or info.field_name is None:
             return None
-        rule = "must be YYMMDD or a 10-digit business number"
-        digits = digits_of(value, rule)
-        if len(digits) == 6:
-            if digits != DUMMY_BIRTH and not birth_date_holds(digits):
-                raise ValueError("is no calendar date YYMMDD")
-        elif len(digits) != 10:
-            raise ValueError(rule)
-        elif not business_number_holds(digits):
-            raise ValueError("the check digit of the business number does not hold")
-        return SecretStr(digits)
-
-    @field_validator("pwd_2digit")
-    @classmethod
-    def _check_pwd_2digit(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not re.fullmatch("[0-9]{2}", value.get_secret_value()):
-            raise ValueError("must be 2 digits")
-        return value
-
-    @field_validator("cvc")
-    @classmethod
-    def _check_cvc(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not re.fullmatch("[0-9]{3,4}", value.get_secret_value()):
-            raise ValueError("must be 3 or 4 digits")
-        return value
+        now = (info.context or {}).get("now", time.time())
+        return SecretStr(RULES[info.field_name](value.get_secret_value(), now))
 
     @property
     def brand(self) -> str:

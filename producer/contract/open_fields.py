@@ -14,8 +14,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 
-from .card import KOREA, Card
-from .card_rules import DIGITS, LUHN_BRANDS, birth_date_holds, brand_of, luhn_holds
+from .card import Card
+from .card_rules import DIGITS, KOREA, LUHN_BRANDS, birth_date_holds, brand_of, luhn_holds
 from .errors import InvalidRequest
 
 NAMES_OF_CUSTOMERS = ("customer_uid", "customer_id")
@@ -26,6 +26,7 @@ OWN_BIRTH = "holds the birth date and seven digits more (take another identifier
 LIKE_A_PERSONS = "reads as a card number or a resident number (put a prefix before it, such as u-)"
 
 AGES = range(14, 100)
+SHORTEST = 13  # digits: of a resident number; a card's are more
 WEIGHTS = (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)
 NO_CHECK_DIGIT_SINCE = date(2020, 10, 5)
 OF_16_DIGITS = ("62", "6011", "644", "645", "646", "647", "648", "649", "65")  # UnionPay, Discover
@@ -55,6 +56,11 @@ def check_open_fields(fields: Mapping[str, object], card: Card | None, *, now: f
         raise InvalidRequest(problems.items())
 
 
+def may_hold_a_number(fields: Mapping[str, object]) -> bool:
+    """False where :func:`check_open_fields` refuses nothing, whatever the card is."""
+    return any(True for _ in _texts(fields, OPEN_FIELDS))
+
+
 def own_data_in(fields: Mapping[str, object], card: Card) -> list[tuple[str, str]]:
     """The open fields with the job's own card number or birth date in them, each with the rule that it breaks."""
     number = card.card_number.get_secret_value()
@@ -69,10 +75,12 @@ def own_data_in(fields: Mapping[str, object], card: Card) -> list[tuple[str, str
 
 
 def _texts(fields: Mapping[str, object], names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """The fields of those names that are set, with wide digits and those of other scripts as our own."""
+    """The fields of those names that may hold a number, with wide digits and those of other scripts as our own."""
     for name in names:
         if isinstance(text := fields.get(name), str):
-            yield name, text if text.isascii() else _plain(text)
+            plain = text if text.isascii() else _plain(text)
+            if sum(map(str.isdecimal, plain)) >= SHORTEST:
+                yield name, plain
 
 
 def _plain(text: str) -> str:

@@ -1,6 +1,6 @@
-"""Report: one row for each row of the source, and a summary in text and as a page; or a dry run's.
+"""Report: one row for each row of the source, and a summary in text and as a page.
 
-No card number is in any of them. Each file is written under a temporary name and renamed, so that it is whole or not
+No card number is in either. Each file is written under a temporary name and renamed, so that it is whole or not
 there.
 """
 
@@ -12,20 +12,18 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
 from html import escape
 from importlib.resources import files
 from operator import attrgetter
 from pathlib import Path
 from string import Template
-from typing import NamedTuple, Self, TextIO
+from typing import NamedTuple, TextIO
 
-from ..contract.card import KOREA
 from ..contract.identifiers import UID_CHARACTERS, job_id_of
 from ..contract.outcome import Status
-from .rows import Row, key_prefix, reason
-from .source import Record, SourceError
+from .lines import SourceError
+from .rows import key_prefix
+from .source import Record
 from .work_file import COLUMNS, NOT_SENT, ReportRow, WorkFile
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")  # and what is one of them in another width
@@ -35,8 +33,6 @@ WORTH_ANOTHER_TRY = {str(one) for one in (Status.EXPIRED, Status.LOST, Status.IN
 SENT_AS_SHOWN = re.compile(UID_CHARACTERS + "{1,79}")  # a longer one may have been cut
 REASONS = 30  # that a summary lists
 TONES = {"issued": "good", "superseded": "calm", "in_doubt": "calm", "not_sent": "calm"}
-SOON_MONTHS = 3
-TWICE = "customer_uid: stands on an earlier line, too"
 
 
 def cell(text: object) -> object:
@@ -45,7 +41,7 @@ def cell(text: object) -> object:
     return f"'{text}" if is_formula else text
 
 
-def _rows_to(file: TextIO, end: str) -> Callable[[Iterable[object]], object]:
+def rows_to(file: TextIO, end: str) -> Callable[[Iterable[object]], object]:
     """A function that writes a row as CSV: no cell of ours goes another way."""
     writer = csv.writer(file, lineterminator=end)
     return lambda row: writer.writerow(map(cell, row))
@@ -62,7 +58,7 @@ def write_report(path: Path, rows: Iterable[ReportRow]) -> None:
             file.writelines(json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in rows)
             return
         file.write("\ufeff")  # or Excel takes it for the encoding of its country
-        write = _rows_to(file, "\r\n")
+        write = rows_to(file, "\r\n")
         write(COLUMNS)
         for row in rows:
             write(row)
@@ -154,9 +150,9 @@ class Summary:
 
     def text(self) -> str:
         """For a terminal or a mail."""
-        by_reason = ["", "By reason", *_lines(self.reasons)] if self.reasons else []
-        lines = [self.title, f"{self.rows:,} rows", "", *_lines(self.statuses), *by_reason]
-        return "\n".join([*lines, "", "By card company", *_lines(self.companies), ""])
+        by_reason = ["", "By reason", *lines_of(self.reasons)] if self.reasons else []
+        lines = [self.title, f"{self.rows:,} rows", "", *lines_of(self.statuses), *by_reason]
+        return "\n".join([*lines, "", "By card company", *lines_of(self.companies), ""])
 
     def page(self) -> str:
         """One HTML page that needs nothing else."""
@@ -170,6 +166,15 @@ class Summary:
         )
 
 
+def reason(problem: str) -> str:
+    """A row's problem without the numbers that differ from row to row."""
+    if "fields, the header" in problem:
+        return "has another number of fields than the header"
+    if problem.startswith("customer_uid: stands on line") and problem.endswith("too"):
+        return "customer_uid: stands on an earlier line, too"
+    return re.sub(r"on line \d+(?:, line \d+)*(?: and \d+ more)?", "on another line", problem)
+
+
 def _reasons(work: WorkFile) -> list[Bar]:
     counts: Counter[tuple[str, ...]] = Counter()
     for (status, *rest, message), count in work.tally("status", "code", "pg_code", "message", limit=1000):
@@ -178,7 +183,8 @@ def _reasons(work: WorkFile) -> list[Bar]:
     return [Bar(count, " · ".join(filter(None, why)), why[0]) for why, count in counts.most_common(REASONS)]
 
 
-def _lines(bars: Iterable[Bar]) -> list[str]:
+def lines_of(bars: Iterable[Bar]) -> list[str]:
+    """Lines of a terminal: counts, and what they are of."""
     return [f"{bar.rows:>12,}  {bar.words}" for bar in bars]
 
 
@@ -193,66 +199,3 @@ def _chart(bars: Iterable[Bar], whole: int) -> str:
             f'<rect class="{tone}" width="{max(part * 100, 0.3):.2f}%" height="12" rx="2"/></svg></td></tr>'
         )
     return "\n".join(rows) or '<tr><td colspan="3">none</td></tr>'
-
-
-@dataclass
-class DryRun:
-    """The rows of a source, counted: nothing is sent, and neither Redis nor i'mport is asked.
-
-    Args:
-        soon: cards that expire within three months, ``YYYY-MM`` of the last one of them.
-    """
-
-    soon: str
-    rows: int = 0
-    good: int = 0
-    expiring_soon: int = 0
-    problems: Counter[str] = field(default_factory=Counter)
-    brands: Counter[str] = field(default_factory=Counter)
-    _seen: set[int] = field(default_factory=set, repr=False)  # hashes of 64 bits, about 70 bytes a row
-
-    @property
-    def bad(self) -> int:
-        """Rows that would not be accepted."""
-        return self.rows - self.good
-
-    @classmethod
-    def of(cls, rows: Iterable[Row], now: float, report: TextIO) -> Self:
-        """Look at all rows.
-
-        Args:
-            rows: of the source.
-            now: Unix seconds.
-            report: gets a line for each row that would not be accepted, as CSV.
-        """
-        today = datetime.fromtimestamp(now, KOREA)
-        year, month = divmod(today.year * 12 + today.month - 1 + SOON_MONTHS, 12)
-        found = cls(soon=f"{year}-{month + 1:02}")
-        write = _rows_to(report, "\n")
-        write(("line", "customer_uid", "problem"))
-        for row in rows:
-            if problem := row.problem or found._accept(row):
-                found.problems[reason(problem)] += 1
-                write((row.line, row.customer_uid, problem))
-            del row  # or its card would wait here for the next one
-        found.rows = found.good + found.problems.total()
-        return found
-
-    def _accept(self, row: Row) -> str | None:
-        """Count a row that would be sent, or say why it would not."""
-        mark = hash(row.customer_uid)
-        if mark in self._seen or row.card is None:
-            return TWICE
-        self._seen.add(mark)
-        self.good += 1
-        self.brands[row.card.brand] += 1
-        self.expiring_soon += row.card.expiry.get_secret_value() <= self.soon
-        return None
-
-    def text(self) -> str:
-        """For a terminal."""
-        lines = [Bar(self.rows, "rows"), Bar(self.good, "would be sent"), Bar(self.bad, "would not")]
-        lines += [Bar(count, f"  {problem}") for problem, count in self.problems.most_common(REASONS)]
-        lines += [Bar(self.expiring_soon, f"of those to be sent expire within {SOON_MONTHS} months (by {self.soon})")]
-        lines += [Bar(count, brand) for brand, count in self.brands.most_common()]
-        return "\n".join(_lines(lines))

@@ -1,134 +1,22 @@
-"""Rows: a record of the export becomes a request, or the reason why it cannot be one. Nothing is sent here.
-
-What a row says of itself outside its card may be shown and kept: line, ``customer_uid``, and words that name fields.
-"""
+"""Rows: those of a source that are to be sent, read and checked ahead of the sending. Nothing is sent here."""
 
 import contextlib
 import queue
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
 
-from ..contract.card import Card
-from ..contract.errors import InvalidInput
-from ..contract.identifiers import Operation
-from ..contract.job import Request
-from ..contract.open_fields import check_open_fields
-from ..enqueue import IssueRequest
-from ..runtime.redaction import in_one_line
-from .source import REQUEST_FIELDS, CutOff, Record, SourceError
+from .checker import Checker, Row, shown
+from .lines import CutOff, SourceError
+from .source import Record
 from .work_file import AWAITED, ReportRow
 
 ROWS_AT_ONCE = 100
 READ_AHEAD = 4 * ROWS_AT_ONCE
-CARD_LIKE = re.compile(r"\d(?:[^A-Za-z0-9]{0,4}\d){12,}")
-_PARTS = {"YYYY": r"(?P<year>20\d\d)", "YY": r"(?P<year>\d\d)", "MM": r"(?P<month>0[1-9]|1[0-2])"}
-EXPIRY_FORMATS = {
-    form: re.compile(re.sub("|".join(_PARTS), lambda part: _PARTS[part[0]], form))
-    for form in ("YYYY-MM", "YYYYMM", "YYMM", "MMYY", "MM/YY", "MM/YYYY")
-}
 
 
 def key_prefix(name: str, run: int) -> str:
     """The beginning of a run's idempotency keys; the ``customer_uid`` follows."""
     return f"migration:{name}:{run}:"
-
-
-def reason(problem: str) -> str:
-    """A row's problem without the numbers that differ from row to row."""
-    if "fields, the header" in problem:
-        return "has another number of fields than the header"
-    return re.sub(r"stands on line \d+, too", "stands on an earlier line, too", problem)
-
-
-def shown(customer_uid: str) -> str:
-    """A ``customer_uid`` of a row that does not hold: whatever stands in its column could be anything."""
-    return CARD_LIKE.sub("***", in_one_line(customer_uid))[:80]  # masked first: half a card number is one, too
-
-
-class Row(NamedTuple):
-    """A row that was looked at.
-
-    Args:
-        line: of the source.
-        customer_uid: as far as it may be shown.
-        request: to be sent, or None.
-        problem: why it cannot be sent, or None.
-    """
-
-    line: int
-    customer_uid: str
-    request: IssueRequest | None
-    problem: str | None
-
-    @property
-    def card(self) -> Card | None:
-        """The card of a row that can be sent."""
-        return None if self.request is None else self.request.card
-
-
-@dataclass(frozen=True)
-class Checker:
-    """Turns records into rows.
-
-    Args:
-        now: Unix seconds; a card must not have expired then.
-        expiry_format: how the export writes it, one of :data:`EXPIRY_FORMATS`.
-        defaults: request fields for rows that do not say.
-        key_prefix: of the idempotency key; the ``customer_uid`` follows.
-        deadline_s: for each job.
-    """
-
-    now: Callable[[], float]
-    expiry_format: str = "YYYY-MM"
-    defaults: Mapping[str, str] = field(default_factory=dict)
-    key_prefix: str = ""
-    deadline_s: float | None = None
-
-    def check(self, record: Record) -> Row:
-        """Look at a record."""
-        if record.problem:
-            return Row(record.line, "", None, record.problem)
-        asked = _only(REQUEST_FIELDS, {**self.defaults, **record.fields})
-        uid = asked.get("customer_uid", "")
-        problems: list[tuple[str, str]] = []
-        card = None
-        with _noting(problems):
-            Request(operation=Operation.ISSUE, **asked)
-        with _noting(problems):
-            card = Card.model_validate(self._members(record.fields), context={"now": self.now()})
-        with _noting(problems):
-            check_open_fields(asked, card, now=self.now())
-        if problems:
-            return Row(record.line, shown(uid), None, "; ".join(f"{name}: {rule}" for name, rule in problems))
-        key = self.key_prefix + uid
-        return Row(
-            record.line, uid, IssueRequest(card=card, idempotency_key=key, deadline_s=self.deadline_s, **asked), None
-        )
-
-    def _members(self, fields: Mapping[str, str]) -> dict[str, str]:
-        """The card's members, its expiry as ours."""
-        members = _only(Card.model_fields, fields)
-        if self.expiry_format != "YYYY-MM" and "expiry" in members:
-            found = EXPIRY_FORMATS[self.expiry_format].fullmatch(members["expiry"].strip())
-            if found is None:
-                raise InvalidInput([("expiry", f"must be {self.expiry_format}")])
-            members["expiry"] = f"20{found['year'][-2:]}-{found['month']}"
-        return members
-
-
-def _only(names: Iterable[str], fields: Mapping[str, str]) -> dict[str, str]:
-    return {name: fields[name] for name in names if name in fields}
-
-
-@contextlib.contextmanager
-def _noting(problems: list[tuple[str, str]]) -> Iterator[None]:
-    try:
-        yield
-    except InvalidInput as error:
-        problems += error.problems
 
 
 def rows_to_send(records: Iterable[Record], checker: Checker, known: Iterator[ReportRow]) -> Iterator[Row]:

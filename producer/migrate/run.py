@@ -18,10 +18,11 @@ from ..contract.outcome import Outcome, Status
 from ..enqueue import IssueRequest
 from ..errors import BrokerUnavailable, IdempotencyConflict
 from . import ledger
+from .checker import Row
 from .ledger import Control
 from .pace import Throttle, Window
 from .progress import Progress
-from .rows import ROWS_AT_ONCE, Reader, Row
+from .rows import ROWS_AT_ONCE, Reader
 from .work_file import AWAITED, NOT_SENT, ReportRow, WorkFile
 
 TICK_S = 0.5

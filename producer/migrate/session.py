@@ -1,14 +1,11 @@
 """Session: one process's part in a run, from taking it in hand to its report, or to where another one can go on."""
 
 import contextlib
-import os
 import shlex
 import sqlite3
-import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,99 +14,23 @@ import click
 from ..billing_queue import BillingQueue
 from ..errors import BrokerUnavailable, SettingsError
 from . import ledger
+from .checked import Checked
 from .ledger import Checkpoint, Control
+from .lines import CutOff
+from .options import Options, read
 from .pace import Window
-from .progress import Display, Progress, counted
-from .report import DryRun, Failed, Summary, replacing, write_report
-from .rows import Checker, Reader, key_prefix, rows_to_send
+from .progress import Display, Progress
+from .report import Failed, Summary, replacing, write_report
+from .rows import Reader, key_prefix, rows_to_send
 from .run import Run, Stopped, stopped_by_signals
-from .source import CutOff, Record, SourceError, records
+from .source import Record
 from .work_file import WorkFile
 
 TAKEN_OVER_S = ledger.HELD_FOR_S + 4
 
 
-@dataclass(frozen=True)
-class Options:
-    """The command's options; see its help.
-
-    Args:
-        failed: the report of an earlier run.
-        form: ``csv``, ``jsonl`` or None.
-        names: our field by the export's column.
-        expected: rows.
-    """
-
-    resume: bool
-    failed: Path | None
-    report: Path | None
-    form: str | None
-    names: Mapping[str, str]
-    encoding: str
-    expiry_format: str
-    pg: str | None
-    channel_key: str | None
-    expected: int | None
-    deadline_s: float | None
-    window: int
-    throttle: float | None
-    memory_mark: float
-    accept_unterminated: bool
-
-    @property
-    def defaults(self) -> dict[str, str]:
-        """Request fields for rows that do not say."""
-        given = {"pg": self.pg, "channel_key": self.channel_key}
-        return {name: value for name, value in given.items() if value is not None}
-
-    def check_count(self, rows: int) -> None:
-        """Compare with ``--rows``.
-
-        Raises:
-            CutOff: the row count differs.
-        """
-        if self.expected not in (None, rows):
-            raise CutOff(f"{self.expected:,} rows were expected, {rows:,} came")
-
-
 class WrongState(Exception):
     """The migration is not in a state for this; says in which it is."""
-
-
-def read(file: BinaryIO, options: Options) -> Iterator[Record]:
-    """The source's records, of which there is one at least.
-
-    Raises:
-        SourceError: an option or the header does not hold, or there are no rows.
-    """
-    found = records(
-        file,
-        is_json=None if options.form is None else options.form == "jsonl",
-        encoding=options.encoding,
-        names=options.names,
-        must_end=not (options.accept_unterminated or lies_on_a_disk(file)),
-    )
-    for first in found:
-        return chain(iter([first]), found)  # an iterator lets go of it; a list would keep its card to the end
-    raise SourceError("the source has a header and no rows")
-
-
-def look(file: BinaryIO, options: Options) -> bool:
-    """A dry run.
-
-    Returns:
-        True if every row would be sent.
-
-    Raises:
-        SourceError, CutOff, OSError: of the source, of the report.
-    """
-    checker = Checker(time.time, options.expiry_format, options.defaults)
-    found = read(file, options)
-    with Path(os.devnull).open("w") if options.report is None else replacing(options.report) as report:
-        tally = DryRun.of(map(checker.check, counted(found)), time.time(), report)
-    click.echo(tally.text())
-    options.check_count(tally.rows)
-    return not tally.bad
 
 
 @dataclass
@@ -132,13 +53,17 @@ class Session:
         """Run to the end.
 
         Returns:
-            True if every row is issued.
+            True if every row is issued; False also where ``--strict`` sends nothing.
 
         Raises:
             WrongState, SourceError, WorkFileError: nothing was sent.
             Stopped, CutOff: it can be resumed.
         """
-        options, wanted = self.options, read(file, self.options)
+        options, checked = self.options, None if self.options.checked is None else Checked(self.options.checked)
+        if options.strict and not _is_clean(checked):
+            return False
+        source: Iterator[Record] = read(file, options)
+        wanted = source if checked is None else checked.judged(source)
         expected, failed = options.expected, None
         if options.failed is not None:
             failed = Failed(options.failed)
@@ -152,7 +77,7 @@ class Session:
         with self._ending_well(work, progress), stopped_by_signals() as is_stopping:
             self._run(work, progress, wanted, is_stopping)
             if failed is None:
-                options.check_count(work.rows)
+                options.check_count(work.rows + (checked.passed_over if checked else 0))
             return self._finish(work, progress)
 
     def _number(self, failed: Failed | None) -> int:
@@ -203,7 +128,7 @@ class Session:
         options = self.options
         deadline_s = options.deadline_s or self.queue.settings.job_deadline_s
         prefix = key_prefix(self.name, progress.run)
-        checker = Checker(time.time, options.expiry_format, options.defaults, prefix, deadline_s)
+        checker = options.checker(prefix, deadline_s)
         window = Window(deadline_s, options.window, time.monotonic())
         reader = Reader(rows_to_send(wanted, checker, iter(work)))
         mark = options.memory_mark / 100
@@ -228,7 +153,11 @@ class Session:
 
     def _again(self) -> str:
         """The command that goes on."""
-        options = {"--only-failed": self.options.failed, "--report": self.options.report}
+        options = {
+            "--only-failed": self.options.failed,
+            "--report": self.options.report,
+            "--checked": self.options.checked,
+        }
         given = [f" {name} {shlex.quote(str(path))}" for name, path in options.items() if path is not None]
         return f"migrate SOURCE --name {self.name}{''.join(given)} --resume"
 
@@ -253,6 +182,15 @@ class Session:
         work.remove()
         click.echo(f"{summary.text()}\nReport: {', '.join(map(str, (report, *beside)))}")
         return work.counts["issued"] == work.rows
+
+
+def _is_clean(checked: Checked | None) -> bool:
+    """True if the dry run warned of nothing; else says so."""
+    if checked is None:
+        raise WrongState("--strict: needs the dry run's report, --checked REPORT")
+    if checked.warned:
+        click.echo(f"producer: --strict: nothing is sent, since {checked.warned:,} rows have warnings", err=True)
+    return not checked.warned
 
 
 def run_number(name: str, known: Checkpoint | None, *, is_resume: bool, is_again: bool) -> int:
@@ -282,8 +220,3 @@ def _stopped_run(name: str, known: Checkpoint | None, *, is_again: bool) -> int:
     if is_again != (known.run > 1):  # run 1 sends the whole source, all others what failed
         raise WrongState(f"run {known.run} of {name} was begun {'without' if is_again else 'with'} --only-failed")
     return known.run
-
-
-def lies_on_a_disk(file: BinaryIO) -> bool:
-    """True for a regular file, False for a pipe."""
-    return stat.S_ISREG(os.fstat(file.fileno()).st_mode)

@@ -16,8 +16,8 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import cycle
 from typing import NamedTuple
 
-from producer.contract.card import KOREA, Card
-from producer.contract.card_rules import luhn_holds
+from producer.contract.card import Card
+from producer.contract.card_rules import KOREA, luhn_holds
 from producer.contract.errors import InvalidRequest
 from producer.contract.open_fields import check_open_fields
 

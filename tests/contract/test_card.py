@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.contract.card import KOREA, PLAINTEXT_LIMIT, Card
-from producer.contract.card_rules import birth_date_holds, brand_of, business_number_holds, luhn_holds
+from producer.contract.card import PLAINTEXT_LIMIT, Card
+from producer.contract.card_rules import KOREA, birth_date_holds, brand_of, business_number_holds, luhn_holds
 from producer.contract.errors import InvalidCard
 
 NUMBER, BIRTH, NAME = "4242424242424242", "900101", "홍길동"

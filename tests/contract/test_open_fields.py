@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from producer.contract.card import KOREA, Card
+from producer.contract.card import Card
+from producer.contract.card_rules import KOREA
 from producer.contract.errors import InvalidRequest
 from producer.contract.open_fields import LIKE_A_PERSONS, OWN_BIRTH, OWN_NUMBER, check_open_fields, own_data_in
 from tests.contract.open_fields_at_scale import IDENTIFIERS, PERSONAL, accepted, is_refused, refused

@@ -17,10 +17,11 @@ from producer.contract.outcome import Outcome, Status
 from producer.enqueue import IssueRequest
 from producer.errors import IdempotencyConflict
 from producer.migrate import ledger
+from producer.migrate.checker import Checker
 from producer.migrate.ledger import Control, Instructions
 from producer.migrate.pace import Window
 from producer.migrate.progress import Progress
-from producer.migrate.rows import Checker, Reader, rows_to_send
+from producer.migrate.rows import Reader, rows_to_send
 from producer.migrate.run import Run
 from producer.migrate.source import Record
 from producer.migrate.work_file import WorkFile

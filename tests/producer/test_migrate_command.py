@@ -15,6 +15,7 @@ from producer.contract import redis_keys
 from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.outcome import Outcome, Status
 from producer.migrate import ledger
+from producer.migrate.dry_run import OTHER_DATA
 from producer.migrate.ledger import Control
 from producer.migrate.report import write_report
 from producer.migrate.run import stopped_by_signals
@@ -122,7 +123,7 @@ def nowhere() -> dict[str, str]:
 @pytest.mark.parametrize(
     "options",
     [
-        *(["--format", "xml"], ["--expiry-format", "YY/MM"], ["--window", "0"], ["--window", "1000001"]),
+        *(["--format", "xml"], ["--expiry-format", "MM-YY"], ["--window", "0"], ["--window", "1000001"]),
         *(["--memory-mark", "101"], ["--deadline", "59"], ["--deadline", "604801"], ["--deadline", "nan"]),
         *(["--throttle", "0"], ["--throttle", "-1"], ["--throttle", "nan"], ["--throttle", "inf"], ["--rows", "-1"]),
         *(["--only-failed", "nowhere.csv"], ["--card-number", VISA]),
@@ -204,7 +205,7 @@ def test_what_comes_by_stdin_needs_a_name(run: Run, piped: Piped) -> None:
     ("data", "line"),
     [
         (b"", "the source is empty"),
-        (b"\xff\xfea\0", "looks like UTF-16; convert it to UTF-8"),
+        (b"\xff\xfea\0", "the header names no customer_uid; say which column it is with --map COLUMN=customer_uid"),
         (b"\0" * 100, "the header has a NUL"),
         (b"x" * 100_000, "the header is longer than 65536 bytes"),
         (VISA.encode(), "the header names no customer_uid; say which column it is with --map COLUMN=customer_uid"),
@@ -245,7 +246,7 @@ def test_a_dry_run_of_a_pipe_needs_no_name(run: Run, piped: Piped) -> None:
 
 
 def test_a_dry_run_of_rows_that_would_not_be_accepted_is_exit_code_1_with_a_report(run: Run, tmp_path: Path) -> None:
-    path = file(tmp_path, export(f"a,{VISA},07/31", f"a,{MASTERCARD},07/31", f"c,{VISA},7/31", "d"))
+    path = file(tmp_path, export(f"a,{VISA},07/31", f"a,{MASTERCARD},07/31", f"c,{VISA},7/31/", "d"))
 
     result = run(
         "migrate", "--dry-run", str(path), PLAIN, "--expiry-format", "MM/YY", "--report", "dry.csv", **nowhere()
@@ -253,10 +254,11 @@ def test_a_dry_run_of_rows_that_would_not_be_accepted_is_exit_code_1_with_a_repo
 
     assert result.exit_code == 1
     assert (tmp_path / "dry.csv").read_text().splitlines() == [
-        "line,customer_uid,problem",
-        '3,a,"customer_uid: stands on an earlier line, too"',
-        "4,c,expiry: must be MM/YY",
-        '5,,"has 1 fields, the header has 3"',
+        "line,customer_uid,problem,warning,card_number,verdict",
+        f'2,a,"{OTHER_DATA.format("line 3")}",,424242******4242,refused',
+        f'3,a,"{OTHER_DATA.format("line 2")}",,555555******4444,refused',
+        "4,c,expiry: must be MM/YY,,,refused",
+        '5,,"has 1 fields, the header has 3",,,refused',
     ]
     assert VISA not in result.output
 
@@ -267,6 +269,56 @@ def test_a_dry_run_reads_the_encoding_and_the_columns_that_are_named(run: Run, t
     options = ["--encoding", "cp949", "--map", "고객=customer_uid", "--pg", "nice", "--rows", "1"]
 
     assert run("migrate", str(file(tmp_path, data)), PLAIN, "--dry-run", *options).exit_code == 0
+
+
+def test_a_dry_run_shows_how_it_understood_the_source_and_the_command_that_sends_it(run: Run, tmp_path: Path) -> None:
+    data = export(f"a;{VISA};07/31;900101;12", header="고객;card_number;Expiry;birth;memo").decode().encode("cp949")
+
+    result = run(
+        "migrate", str(file(tmp_path, data)), PLAIN, "--dry-run", "--map", "고객=customer_uid", "--report", "dry.csv",
+        "--expiry-format", "MM/YY", "--pg", "nice",
+    )  # fmt: skip
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-5:] == [
+        "Read as CSV, cp949, fields apart by ;; expiry as MM/YY",
+        "Columns: 고객=customer_uid, card_number=card_number, Expiry=expiry, birth=birth, memo=(not used)",
+        "The first rows as understood:",
+        "  line 2: a, 424242******4242, expiry 2031-**, birth ******, pwd_2digit ",
+        "To send them: EXPORT | python -m producer migrate - --name NAME --rows 1 --checked dry.csv"
+        " --expiry-format MM/YY --map '고객=customer_uid' --pg nice",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "would"), [([], 0, "2  would be sent"), (["--strict"], 1, "0  would be sent")]
+)
+def test_strictly_a_warning_holds_every_row(
+    run: Run, source: Path, options: list[str], exit_code: int, would: str
+) -> None:
+    result = run("migrate", str(source), PLAIN, "--dry-run", *options)
+
+    assert result.exit_code == exit_code
+    assert would in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--default", "x"], "--default: must be COLUMN=VALUE"),
+        (["--default", "x=1"], "line 1: the header has no column x, which --default names"),
+        (["--uid", "{x}_1"], "line 1: the header has no column x, which --uid names"),
+        (["--uid", "{card_number}"], "--uid: must not name a column of the card"),
+        (["--require", "cvc"], "--require: must be one or more of birth,pwd_2digit"),
+        (["--from", "stripe"], "line 1: the header has no column id, which --map names"),
+    ],
+)
+def test_an_option_about_columns_that_does_not_hold_is_one_line(
+    run: Run, source: Path, options: list[str], line: str
+) -> None:
+    result = run("migrate", str(source), PLAIN, "--dry-run", *options)
+
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"producer: {line}\n")
 
 
 def test_a_default_that_does_not_hold_is_told_by_a_dry_run(run: Run, source: Path) -> None:
@@ -283,6 +335,61 @@ def test_a_dry_run_of_fewer_rows_than_there_are_is_a_source_error(run: Run, sour
 
 
 # A run
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_run_after_a_dry_run_sends_what_that_found_good_and_nothing_else(
+    stage: Stage, run: Run, piped: Piped, tmp_path: Path
+) -> None:
+    rows = (
+        f"a,{VISA},2031-07",
+        f"b,{VISA},2031-07",
+        f"a,{MASTERCARD},2031-07",
+        f"b,{VISA},2031-07",
+        f"c,{VISA},2020-07",
+    )
+    piped(export(*rows))
+    run("migrate", "-", "--dry-run", "--report", "dry.csv")
+    piped(export(*rows))
+
+    result = run("migrate", "-", "--name", "m", "--rows", "5", "--checked", "dry.csv")
+
+    assert result.exit_code == 1, result.output
+    assert reported(tmp_path) == {"2": "invalid", "3": "issued", "4": "invalid", "6": "invalid"}
+    assert stage.records() == [job("b")]
+
+
+def test_a_run_of_another_source_than_the_dry_run_read_sends_nothing_of_it(
+    stage: Stage, run: Run, piped: Piped, tmp_path: Path
+) -> None:
+    piped(customers("a", "b"))
+    run("migrate", "-", "--dry-run", "--report", "dry.csv")
+    piped(customers("c", "b"))
+
+    result = run("migrate", "-", "--name", "m", "--checked", "dry.csv")
+
+    assert result.exit_code == 2
+    assert "line 2: is not what the dry run read there; this is another source" in result.stderr
+    assert stage.records() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "words"),
+    [
+        (["--strict"], 2, "--strict: needs the dry run's report, --checked REPORT"),
+        (["--strict", "--checked", "dry.csv"], 1, "--strict: nothing is sent, since 2 rows have warnings"),
+        (["--checked", "m.csv"], 2, "m.csv: is no report of a dry run"),
+    ],
+)
+def test_strictly_a_run_sends_nothing_while_the_dry_run_has_warnings(
+    stage: Stage, run: Run, source: Path, options: list[str], exit_code: int, words: str
+) -> None:
+    run("migrate", str(source), PLAIN, "--dry-run", "--report", "dry.csv")
+
+    result = run("migrate", str(source), PLAIN, *options)
+
+    assert (result.exit_code, result.stdout, result.stderr) == (exit_code, "", f"producer: {words}\n")
+    assert stage.records() == []
 
 
 @pytest.mark.usefixtures("workers")

@@ -7,10 +7,10 @@ from typing import TextIO
 
 import pytest
 
-from producer.contract.card import KOREA
+from producer.contract.card_rules import KOREA
 from producer.contract.open_fields import OWN_NUMBER
-from producer.migrate.report import TWICE, DryRun
-from producer.migrate.rows import Checker
+from producer.migrate.checker import Checker
+from producer.migrate.dry_run import OTHER_DATA, SHARED, DryRun
 from producer.migrate.source import Record, records
 from tests.fake_iamport.cards import CARDS
 from tests.producer.migrate_stage import VISA, checker, export, record_of
@@ -19,6 +19,9 @@ from tests.producer.migrate_stage import VISA, checker, export, record_of
 def dry_run(found: Iterable[Record], rules: Checker | None = None, report: TextIO | None = None) -> DryRun:
     rules = rules or checker()
     return DryRun.of(map(rules.check, found), rules.now(), report or io.StringIO())
+
+
+ON_ANOTHER_LINE = OTHER_DATA.format("on another line".removeprefix("on "))
 
 
 def at(year: int, month: int) -> float:
@@ -45,13 +48,13 @@ def test_rows_are_counted_as_good_or_by_what_is_wrong_with_them() -> None:
     }
 
 
-def test_a_customer_who_comes_again_is_counted_once_as_good() -> None:
+def test_all_rows_of_a_customer_who_has_several_cards_are_refused() -> None:
     found = [record_of(2, "a", expiry="never"), record_of(3, "a"), record_of(4, "b")]
 
     tally = dry_run([*found, record_of(5, "a", card_number="5555555555554444"), record_of(6, "a")])
 
-    assert (tally.rows, tally.good, tally.bad) == (5, 2, 3)
-    assert tally.problems == {TWICE: 2, "expiry: must be YYYY-MM": 1}
+    assert (tally.rows, tally.good, tally.bad) == (5, 1, 4)
+    assert tally.problems == {ON_ANOTHER_LINE: 3, "expiry: must be YYYY-MM": 1}
 
 
 def test_cards_are_counted_by_brand_those_that_hold() -> None:
@@ -85,11 +88,11 @@ def test_no_cell_of_the_report_begins_as_a_formula_does(uid: str) -> None:
 
     dry_run([record_of(2, uid, expiry="-")], report=report)
 
-    _, (line, shown, problem) = csv.reader(report.getvalue().splitlines())
+    _, (line, shown, problem, *_) = csv.reader(report.getvalue().splitlines())
     assert (line, shown, problem[0].isalpha()) == ("2", f"'{uid}", True)
 
 
-def test_the_report_lists_what_would_not_be_sent_and_shows_no_card() -> None:
+def test_the_report_lists_every_row_and_shows_no_card() -> None:
     report = io.StringIO()
     found = [
         *(record_of(2, "a"), record_of(3, "=1+1", expiry="2020-01"), Record(4, {}, "is no CSV"), record_of(5, "a")),
@@ -99,26 +102,32 @@ def test_the_report_lists_what_would_not_be_sent_and_shows_no_card() -> None:
     dry_run(found, report=report)
 
     assert report.getvalue().splitlines() == [
-        "line,customer_uid,problem",
-        "3,'=1+1,expiry: lies in the past",
-        "4,,is no CSV",
-        f'5,a,"{TWICE}"',
-        f'6,***,"customer_uid: {OWN_NUMBER}"',
+        "line,customer_uid,problem,warning,card_number,verdict",
+        "2,a,,birth: is missing; pwd_2digit: is missing,424242******4242,send",
+        "3,'=1+1,expiry: lies in the past,,,refused",
+        "4,,is no CSV,,,refused",
+        "5,a,,,424242******4242,repeat",
+        f'6,***,"customer_uid: {OWN_NUMBER}",,,refused',
     ]
 
 
 def test_the_text_tells_every_count() -> None:
-    found = [record_of(2, "a", expiry="2026-12"), record_of(3, "a"), *(record_of(n, f"u{n}") for n in range(4, 1504))]
+    first = [record_of(2, "a", expiry="2026-12"), record_of(3, "b", expiry="12/26"), record_of(4, "u5")]
+    found = [*first, *(record_of(n, f"u{n}") for n in range(5, 1504))]
 
     text = dry_run(found).text()
 
     assert [" ".join(line.split()) for line in text.splitlines()] == [
         "1,502 rows",
-        "1,501 would be sent",
+        "1,500 would be sent",
         "1 would not",
-        f"1 {TWICE}",
+        "1 expiry: must be YYYY-MM",
+        "1 the same as an earlier row, passed over",
         "1 of those to be sent expire within 3 months (by 2027-02)",
-        "1,501 visa",
+        "1,500 warning: birth: is missing",
+        "1,500 warning: pwd_2digit: is missing",
+        f"1,500 warning: {SHARED}",
+        "1,500 visa",
     ]
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from producer.contract.outcome import Status
+from producer.migrate.lines import SourceError
 from producer.migrate.report import WORTH_ANOTHER_TRY, Failed, Summary, cell, replacing, write_report
-from producer.migrate.source import Record, SourceError
+from producer.migrate.source import Record
 from producer.migrate.work_file import AWAITED, COLUMNS, NOT_SENT, ReportRow
 from tests.producer.migrate_stage import job_of, outcome_of, record_of, work_file
 

@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 from producer.contract.card import Card
 from producer.contract.open_fields import LIKE_A_PERSONS, OWN_BIRTH, OWN_NUMBER
 from producer.enqueue import IssueRequest
-from producer.migrate.rows import CARD_LIKE, EXPIRY_FORMATS, shown
-from producer.migrate.source import REQUEST_FIELDS, REQUIRED, Record
+from producer.migrate.checker import CARD_LIKE, shown
+from producer.migrate.columns import REQUEST_FIELDS, REQUIRED
+from producer.migrate.fields import EXPIRY_FORMATS, Reading
+from producer.migrate.source import Record
 from tests.producer.migrate_stage import EXPIRY, MASTERCARD, REPEATABLE, VISA, checker, record_of
 
 UIDS_LIKE_CARDS = ["20260101123456", "user_20260101_123456", "550e8400-e29b-41d4-a716-446655440000"]
@@ -48,8 +50,11 @@ def test_what_the_source_could_not_read_keeps_its_reason() -> None:
 
 EXPIRIES = [
     *(("YYYY-MM", "2031-07", True), ("YYYYMM", "203107", True), ("YYMM", "3107", True), ("MMYY", "0731", True)),
-    *(("MM/YY", "07/31", True), ("MM/YYYY", " 07/2031 ", True)),
-    *(("MM/YY", "7/31", False), ("MM/YY", "13/31", False), ("MMYY", "731", False), ("YYYYMM", "2031-07", False)),
+    *(("MM/YY", "07/31", True), ("MM/YYYY", " 07/2031 ", True), ("YYYY/MM", "2031/07", True), ("YY/MM", "31/7", True)),
+    *(("YYYY-MM-DD", "2031-07-31", True), ("MM.YYYY", "7.2031", True), ("YYYY-MM", "2031-7", True)),
+    *(("MM/YY", "7/31", True), ("MMYY", "731", True), ("YYYYMM", "20317", True), ("MM/YYYY", "\uff17/2031", True)),
+    *(("YYMM", "317", False), ("YYYY-MM", "'2031-07", True), ("YYYY-MM-DD", "2031-07-32", False)),
+    *(("MM/YY", "13/31", False), ("YYYYMM", "2031-07", False), ("MM.YYYY", "7/2031", False)),
     *(("YYMM", "203107", False), ("MMYY", "1331", False), ("YYMM", "3100", False), ("YYYYMM", "193107", False)),
     ("YYYY-MM", "07/31", False),
 ]
@@ -57,7 +62,7 @@ EXPIRIES = [
 
 @pytest.mark.parametrize(("form", "text", "is_one"), EXPIRIES)
 def test_expiry_is_read_in_the_format_that_is_named_and_in_no_other(form: str, text: str, is_one: bool) -> None:
-    row = checker(expiry_format=form).check(record_of(2, "gildong", expiry=text))
+    row = checker(reading=Reading(form)).check(record_of(2, "gildong", expiry=text))
 
     assert row.card == (Card(card_number=VISA, expiry="2031-07") if is_one else None)
     assert row.problem == (None if is_one else f"expiry: must be {form}")
@@ -68,7 +73,7 @@ def test_every_expiry_format_is_tried_here() -> None:
 
 
 def test_an_expiry_in_another_format_hides_no_other_problem_of_the_request() -> None:
-    row = checker(expiry_format="MMYY").check(record_of(2, "a b", expiry="2031-07"))
+    row = checker(reading=Reading("MMYY")).check(record_of(2, "a b", expiry="2031-07"))
 
     assert str(row.problem).startswith("customer_uid: ")
     assert str(row.problem).endswith("; expiry: must be MMYY")

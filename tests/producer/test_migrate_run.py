@@ -13,11 +13,13 @@ import pytest
 from producer.contract.outcome import Status
 from producer.errors import BrokerUnavailable
 from producer.migrate import ledger
+from producer.migrate.checker import Row
 from producer.migrate.ledger import Checkpoint
-from producer.migrate.rows import ROWS_AT_ONCE, Reader, Row, rows_to_send
+from producer.migrate.lines import CutOff, SourceError
+from producer.migrate.rows import ROWS_AT_ONCE, Reader, rows_to_send
 from producer.migrate.run import NEVER_SENT, Stopped
 from producer.migrate.session import WrongState, run_number
-from producer.migrate.source import CutOff, Record, SourceError
+from producer.migrate.source import Record
 from producer.migrate.work_file import AWAITED, NOT_SENT, ReportRow, WorkFile
 from tests.producer.migrate_stage import World, checker, drive, job_of, outcome_of, record_of, records_of, work_file
 

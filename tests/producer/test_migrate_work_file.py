@@ -5,7 +5,7 @@ from threading import Thread
 import pytest
 
 from producer.contract.outcome import Outcome, Status
-from producer.migrate.rows import shown
+from producer.migrate.checker import shown
 from producer.migrate.work_file import AWAITED, NOT_SENT, ReportRow, WorkFile, WorkFileError
 from tests.producer.migrate_stage import VISA, job_of, outcome_of, work_file
 

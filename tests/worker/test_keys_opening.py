@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from producer.contract.card import KOREA, PLAINTEXT_LIMIT, Card
+from producer.contract.card import PLAINTEXT_LIMIT, Card
+from producer.contract.card_rules import KOREA
 from producer.contract.envelope import Envelope
 from producer.contract.errors import Refused
 from producer.contract.identifiers import Operation
