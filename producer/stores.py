@@ -188,20 +188,21 @@ def _read_reply(connection: Any) -> Reply:  # noqa: ANN401 — redis-py's connec
 
 def _accept_arguments(asked: NewJob) -> tuple[Any, ...]:
     request, envelope = asked.request, asked.envelope
-    uid = request.customer_uid or ""
+    uid, order = request.customer_uid or "", request.merchant_uid or ""
+    digest, *times = (envelope.digest, envelope.iat, envelope.exp) if envelope else ("", "", "")
     return (
         redis_keys.REQUEST + asked.job_id,
         redis_keys.OPEN,
         redis_keys.FRESH + asked.queue,
         redis_keys.CUSTOMER + uid,  # never an empty text: Redis users may be given rights to prefixes only
         redis_keys.CUSTOMER_OPEN + uid,
-        redis_keys.ENVELOPE + (envelope.digest if envelope else ""),
+        redis_keys.ENVELOPE + digest,
         redis_keys.KIDS,
-        redis_keys.ORDER + (request.merchant_uid or ""),
-        redis_keys.ORDER_OPEN + (request.merchant_uid or ""),
+        redis_keys.ORDER + order,
+        redis_keys.ORDER_OPEN + order,
         redis_keys.ACCEPTED + asked.queue,
         redis_keys.CUSTOMER_SEQUENCE + uid,
-        redis_keys.ORDER_SEQUENCE + (request.merchant_uid or ""),
+        redis_keys.ORDER_SEQUENCE + order,
         asked.job_id,
         request.digest(),
         repr(asked.deadline_s),
@@ -209,9 +210,8 @@ def _accept_arguments(asked: NewJob) -> tuple[Any, ...]:
         asked.kid,
         str(request.operation),
         uid,
-        request.merchant_uid or "",
-        envelope.iat if envelope else "",
-        envelope.exp if envelope else "",
+        order,
+        *times,
         redis_keys.OUTCOME + asked.job_id,
         redis_keys.FULL,
         redis_keys.JOB + asked.job_id,

@@ -112,11 +112,8 @@ class Jobs:
         """Those of some jobs that are known."""
         records = list(read_records(self._link, job_ids, RECORD))
         outcomes = [self._link.send("GET", redis_keys.OUTCOME + job_id) for job_id in job_ids]
-        seen = [
-            Seen(job_id, record, Outcome.from_json(text) if text else None)
-            for job_id, record, text in zip(job_ids, records, (outcome() for outcome in outcomes), strict=True)
-        ]
-        return [job for job in seen if job.record or job.outcome]
+        seen = zip(job_ids, records, (_outcome(answer()) for answer in outcomes), strict=True)
+        return [Seen(*job) for job in seen if any(job[1:])]
 
     def steps(self, job_id: str) -> list[Step]:
         """The newest :data:`STEPS_KEPT` steps of a job's life."""
@@ -157,3 +154,7 @@ class Jobs:
 
     def _ids(self, *command: str | int) -> list[str]:
         return [one.decode() for one in self._link.call(*command)]
+
+
+def _outcome(text: bytes | None) -> Outcome | None:
+    return Outcome.from_json(text) if text else None
