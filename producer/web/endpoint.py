@@ -195,14 +195,13 @@ class CardEndpoint:
         caller = self._caller(bearer(request.headers) or "")
         body = await schema.read_json(request, schema.TicketBody)
         _check_may(caller, body.operation)
-        jti = caller.jti(body.idempotency_key)
-        text = self.tickets.mint(schema.asked_in(body), jti=jti, return_url=body.return_url)
+        asked, jti = schema.asked_in(body), caller.jti(body.idempotency_key)
+        text = self.tickets.mint(asked, jti=jti, return_url=body.return_url)
         return JSONResponse(
             {"ticket": text, "page_url": f"{request.scope.get('root_path', '')}/card?ticket={text}"}, 201
         )
 
     def _caller(self, key: str) -> Caller:
-        """The other backend that an API key belongs to."""
         caller = self._api_keys.get().caller(key) if self._api_keys else None
         if caller is None:
             raise EndpointError("api_key_invalid", headers={"WWW-Authenticate": "Bearer"})
