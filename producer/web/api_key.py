@@ -17,7 +17,6 @@ from pydantic import BaseModel, Field, ValidationError
 from ..contract.identifiers import Operation
 from ..runtime import private_file
 from ..runtime.key_file import KeyFileError, read_jwk
-from .schema import EndpointError
 
 RULES = {
     "keys": "holds no keys",
@@ -39,15 +38,6 @@ class Caller(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     may: Annotated[list[Operation], Field(min_length=1)]
-
-    def check(self, operation: Operation) -> None:
-        """Refuse what it may not ask for.
-
-        Raises:
-            EndpointError: ``not_allowed``.
-        """
-        if operation not in self.may:
-            raise EndpointError("not_allowed")
 
     def jti(self, idempotency_key: str | None) -> str:
         """The root of its jobs' idempotency keys: of its own key, or a random one."""

@@ -194,15 +194,14 @@ class CardEndpoint:
         """Make a ticket for another backend's customer; the backend's own key makes its job."""
         caller = self._caller(bearer(request.headers) or "")
         body = await schema.read_json(request, schema.TicketBody)
-        caller.check(body.operation)
-        jti = caller.jti(body.idempotency_key)
-        text = self.tickets.mint(schema.asked_in(body), jti=jti, return_url=body.return_url)
+        _check_may(caller, body.operation)
+        asked, jti = schema.asked_in(body), caller.jti(body.idempotency_key)
+        text = self.tickets.mint(asked, jti=jti, return_url=body.return_url)
         return JSONResponse(
             {"ticket": text, "page_url": f"{request.scope.get('root_path', '')}/card?ticket={text}"}, 201
         )
 
     def _caller(self, key: str) -> Caller:
-        """The other backend that an API key belongs to."""
         caller = self._api_keys.get().caller(key) if self._api_keys else None
         if caller is None:
             raise EndpointError("api_key_invalid", headers={"WWW-Authenticate": "Bearer"})
@@ -225,7 +224,7 @@ class CardEndpoint:
     async def _of_backend(self, request: HttpRequest, operation: Operation, key: str) -> SubmittedCard:
         """The card of another backend, which says itself what it wants; its idempotency key makes the ticket."""
         caller = self._caller(key)
-        caller.check(operation)
+        _check_may(caller, operation)
         body = await schema.read_json(request, schema.BACKEND_BODIES[operation])
         ticket = self.tickets.for_caller(schema.asked_in(body), caller.jti(body.idempotency_key))
         return SubmittedCard(ticket, body.envelope, None)
@@ -276,6 +275,11 @@ class CardEndpoint:
             return OpenJob(job_id=ticket.job_id, status_url=where, status_ticket=text, repeated=repeated).response()
         renewed = self.tickets.renewed(ticket) if outcome.status in TRY_AGAIN else None
         return SettledJob.response(outcome, renewed or "", repeated)
+
+
+def _check_may(caller: Caller, operation: Operation) -> None:
+    if operation not in caller.may:
+        raise EndpointError("not_allowed")
 
 
 _ERRORS: dict[type[Exception], Callable[[Any], EndpointError]] = {

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserType, Page, expect
 
+from producer.web.decline import CODES, TEXTS
 from tests.servers import wait_until
 from tests.web.conftest import CHROMIUM, FLAGS
 from tests.web.customer import DECLINED, GOOD, Customer
@@ -145,3 +146,42 @@ def test_both_languages_have_the_same_texts() -> None:
     told = run("texts.mjs")
 
     assert told["ko"] == told["en"]
+
+
+def test_every_reason_of_a_decline_has_its_words() -> None:
+    reasons = {reason for _, reason in TEXTS} | set(CODES.values())
+
+    assert {f".reasons.{one}" for one in reasons} == {one for one in run("texts.mjs")["ko"] if ".reasons." in one}
+
+
+@pytest.mark.parametrize(("colour", "ink"), [("#ffd400", "#000000"), ("#003366", "#ffffff"), ("#ffffff", "#000000")])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_button_has_the_merchants_colour_and_can_be_read(
+    browser: Browser, stand_in: StandIn, colour: str, ink: str, scheme: str
+) -> None:
+    stand_in.slots |= {"colour": colour, "ink": ink}
+    page = browser.new_context(bypass_csp=True, color_scheme=scheme).new_page()  # type: ignore[arg-type]
+    customer = Customer(page, stand_in)
+    customer.arrives()
+    page.add_script_tag(content=AXE.read_text())
+
+    found = page.evaluate("axe.run()")
+
+    shown = page.locator("#submit").evaluate("(one) => getComputedStyle(one).backgroundColor")
+    page.context.close()
+    assert shown == f"rgb({', '.join(str(int(colour[at : at + 2], 16)) for at in (1, 3, 5))})"
+    assert found["violations"] == []
+
+
+def test_merchants_colour_needs_no_hole_in_the_policy(customer: Customer, page: Page, stand_in: StandIn) -> None:
+    stand_in.slots |= {"colour": "#ffd400", "ink": "#000000"}
+
+    customer.arrives()
+
+    expect(page.locator("#submit")).to_have_css("background-color", "rgb(255, 212, 0)")
+
+
+def test_password_field_shows_no_dots_that_nobody_typed(customer: Customer, page: Page) -> None:
+    customer.arrives()
+
+    assert "•" not in page.locator("body").inner_text()

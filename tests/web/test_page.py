@@ -94,6 +94,18 @@ def test_reload_after_a_decline_keeps_the_new_ticket(customer: Customer, page: P
     customer.sees(REGISTERED)
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(DECLINED, "카드 비밀번호 앞 2자리가 다릅니다"), ("4000000001180001", "이곳에서 사용할 수 없는 카드입니다")],
+)
+def test_decline_says_why_and_that_nothing_was_done(customer: Customer, page: Page, number: str, words: str) -> None:
+    customer.hands_in(card_number=number)
+
+    customer.sees(DECLINED_TITLE)
+    expect(page.locator("#notice_text")).to_contain_text("카드가 등록되지 않았습니다.")
+    expect(page.locator("#notice_text")).to_contain_text(words)
+
+
 def test_corrected_card_of_another_tab_is_not_mistaken_for_the_declined_one(
     customer: Customer, page: Page, stand_in: StandIn
 ) -> None:
