@@ -39,7 +39,7 @@ bench-endpoint: install ## the endpoint at 50 cards a second, everything else ru
 chaos: install ## workers killed under load; the last line is one JSON object; half an hour
 	@$(BIN)/python -m tests.chaos
 
-alerts: install ## every alert fired and resolved by its cause, every panel's query asked of a real Prometheus (Debian: prometheus); 9 min
+alerts: install ## every alert fired and resolved by its cause, every panel's query asked of a real Prometheus (Debian: prometheus); 10 min
 	@$(BIN)/python -m tests.alerts
 
 mutants: install ## the model finds each old fault when it is put in again; the last line is one JSON object

@@ -91,7 +91,7 @@ class Stage:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undo:
             self.worker.start(wait=False)
-            undo.callback(self.worker.kill)
+            undo.callback(self.worker.stop)
             threading.Thread(target=self.receiver.serve_forever, daemon=True).start()
             undo.callback(self.receiver.shutdown)
             self._start_programs(undo)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -43,11 +44,18 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
 
 
+@pytest.fixture(scope="module")
+def idle() -> Iterator[Stack]:
+    """Stores and keys, for programs that never come to use them."""
+    with Stack() as one:
+        yield one
+
+
 @pytest.mark.parametrize(("program", "name"), MOMENTS)
-def test_ctrl_c_while_a_program_imports_ends_it_without_a_traceback(stack: Stack, program: str, name: str) -> None:
+def test_ctrl_c_while_a_program_imports_ends_it_without_a_traceback(idle: Stack, program: str, name: str) -> None:
     environ = {
-        **stack.producer_env_of("migrator" if program == "migrate" else "producer"),
-        **(stack.worker_env if program == "worker" else {}),
+        **idle.producer_env_of("migrator" if program == "migrate" else "producer"),
+        **(idle.worker_env if program == "worker" else {}),
         "WEBHOOK_URL": "http://127.0.0.1:1/",
         "WEBHOOK_SECRETS": SECRET,
     }
