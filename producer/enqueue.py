@@ -111,18 +111,21 @@ class Enqueue:
             BrokerUnavailable: a store failed, for the whole chunk.
         """
         results: list[Job | Exception] = []
-        to_store = []
+        to_store, places = [], []
         began = time.monotonic()
         for one, accepted in zip(prepared, self.stores.accept([one.new for one in prepared]), strict=True):
             if isinstance(accepted, Exception):
                 results.append(accepted)
                 continue
             job = self._job(one, accepted)
-            results.append(job if accepted.is_new else job.again())
             if accepted.open:
                 to_store.append((one.new, accepted, self.signing.get().sign(job)))
+                places.append((len(results), job))
+            results.append(job.again())  # but for those whose card is laid down now
         if to_store:
-            self.stores.store_sealed(to_store)
+            are_first = self.stores.store_sealed(to_store)
+            for (at, job), is_first in zip(places, are_first, strict=True):
+                results[at] = job if is_first else results[at]
             names = [(new.job_id, new.queue) for new, _, _ in to_store]
             self._publisher.publish(names, to_store[0][0].idempotency_key, is_late=time.monotonic() - began > LATE_S)
         return results

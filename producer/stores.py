@@ -41,11 +41,9 @@ class Accepted(NamedTuple):
     """An accepted job's place and times.
 
     Args:
-        is_new: False if its idempotency key was known.
         open: False once the job is finished.
     """
 
-    is_new: bool
     open: bool
     sequence: int
     accepted_at: float
@@ -80,10 +78,13 @@ class Acceptance:
             replies = self._exchange(self._ledger, "accept", key, commands)  # recognises those that it accepted
         return [self._read_acceptance(one, reply) for one, reply in zip(asked, replies, strict=True)]
 
-    def store_sealed(self, sealed: Sequence[tuple[NewJob, Accepted, str]]) -> None:
+    def store_sealed(self, sealed: Sequence[tuple[NewJob, Accepted, str]]) -> list[bool]:
         """Put signed requests into the vault; one that lies there already stays as it is.
 
         With SETNX and not SET, which can answer with the old value: a producer need not be able to read.
+
+        Returns:
+            For each whether it lies there now, and not an earlier one.
 
         Raises:
             BrokerUnavailable: with ``accepted`` None.
@@ -96,10 +97,11 @@ class Acceptance:
         commands.append(("EXEC",))
         key = sealed[0][0].idempotency_key
         replies = self._exchange(self._vault, "vault", key, commands, accepted_unsent=None)
-        done = replies[-1]  # of EXEC: all or nothing
-        for reply in (*replies, *(done if isinstance(done, list) else ())):
+        done = replies[-1] if isinstance(replies[-1], list) else []  # of EXEC: all or nothing
+        for reply in (*replies, *done):
             if isinstance(reply, redis.RedisError):
                 raise self._vault.unavailable(reply, "vault", accepted=None, key=key)
+        return [bool(is_new) for is_new in done[::2]]
 
     def outcome(self, job_id: str) -> Outcome | None:
         """The outcome of a job, None while it is open.
@@ -157,7 +159,7 @@ class Acceptance:
             return Refused(word)
         sequence, accepted_at, expires_at, now = rest
         times = float(accepted_at), float(expires_at), float(now)
-        return Accepted(word == "new", word != "finished", int(sequence), *times)
+        return Accepted(word != "finished", int(sequence), *times)
 
 
 def outcomes_of(ledger: Store, job_ids: Sequence[str]) -> dict[str, Outcome | None]:

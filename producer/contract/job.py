@@ -145,10 +145,7 @@ class Job(Request):
 
     @property
     def repeated(self) -> bool:
-        """True if its idempotency key was known: nothing new was accepted, and the card that came first counts.
-
-        Only if the first call failed before its card reached the vault, this one's does. Not part of what is signed.
-        """
+        """True if its idempotency key was known and the card that came first counts. Not part of what is signed."""
         return self._repeated
 
     def again(self) -> Self:

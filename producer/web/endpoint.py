@@ -178,9 +178,9 @@ class CardEndpoint:
         submitted = await (
             self._of_page(request, operation) if key is None else self._of_backend(request, operation, key)
         )
-        is_new = await asyncio.to_thread(self._enqueue, submitted)
-        outcome = None if is_new and not wait_s else await self._outcome(submitted.ticket.job_id, wait_s)
-        return self._answer(request, submitted.ticket, outcome, repeated=not is_new)
+        repeated = await asyncio.to_thread(self._enqueue, submitted)
+        outcome = await self._outcome(submitted.ticket.job_id, wait_s) if repeated or wait_s else None
+        return self._answer(request, submitted.ticket, outcome, repeated=repeated)
 
     async def tell(self, request: HttpRequest, job_id: str, wait_s: float) -> JSONResponse:
         """Tell the holder of a ticket its job's outcome."""
@@ -230,7 +230,7 @@ class CardEndpoint:
         return SubmittedCard(ticket, body.envelope, None)
 
     def _enqueue(self, submitted: SubmittedCard) -> bool:
-        """Enqueue the ticket's job; True if this is the first time that it is asked for."""
+        """Enqueue the ticket's job; True if an earlier card of it counts."""
         ticket = submitted.ticket
         is_new = self._is_new(ticket)
         if is_new:
@@ -240,11 +240,11 @@ class CardEndpoint:
         operation = Operation(arguments.pop("operation"))
         form = "card" if isinstance(submitted.card, Card) else "envelope"
         try:
-            self._sender(operation, form)(**arguments, **{form: submitted.card})
+            return bool(self._sender(operation, form)(**arguments, **{form: submitted.card}).repeated)
         except BrokerUnavailable as error:
             if not error.accepted:
                 raise
-        return is_new
+        return not is_new
 
     def _sender(self, operation: Operation, form: str) -> Callable[..., Any]:
         if operation is Operation.ONETIME:
