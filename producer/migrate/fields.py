@@ -41,6 +41,8 @@ class Odd(ValueError):
 
 def plain(text: str) -> str:
     """A text of digits without blanks, what has no width, wide forms and a spreadsheet's mark of a text."""
+    if text.isalnum() and text.isascii():
+        return text
     if not text.isascii():
         text = text.translate(_WIDE | _ZERO_WIDTH)
     return "".join(text.split()).removeprefix("'")
@@ -76,9 +78,8 @@ class Reading:
     def _short(self, name: str, text: str, now: float) -> str:
         if name == "expiry" and text:
             return self._expiry(text)
-        for pattern, rule in ((EXPONENT, SHORTENED), (_DECIMAL, _POINT)):
-            if pattern.fullmatch(text):
-                raise Odd(rule)
+        if not text.isdecimal():
+            _refuse_number(text)
         if name == "birth":
             return self._birth(text, now)
         return self._padded(text, 2) if name == "pwd_2digit" else text
@@ -90,6 +91,8 @@ class Reading:
         return _year_and_month(found["year"], found["month"])
 
     def _birth(self, text: str, now: float) -> str:
+        if len(text) <= 6:
+            return self._padded(text, 6)
         if found := _WHOLE_DATE.fullmatch(text):
             year, _, month, day = found.groups()
             if not _is_past(int(year), int(month), int(day), now):
@@ -97,7 +100,7 @@ class Reading:
             return year[2:] + month + day
         if _RESIDENT.fullmatch(text):
             raise Odd("is a resident number; only its first six digits may be here")
-        return self._padded(text, 6)
+        return text
 
     def _padded(self, text: str, width: int) -> str:
         """A text of so many digits; one of fewer may have lost zeros before them."""
@@ -106,6 +109,12 @@ class Reading:
         if not self.pad_zeros:
             raise Odd(_LOST_ZERO)
         return text.zfill(width)
+
+
+def _refuse_number(text: str) -> None:
+    for pattern, rule in ((EXPONENT, SHORTENED), (_DECIMAL, _POINT)):
+        if pattern.fullmatch(text):
+            raise Odd(rule)
 
 
 def formats_of(text: str) -> set[str]:

@@ -285,8 +285,10 @@ def test_a_dry_run_shows_how_it_understood_the_source_and_the_command_that_sends
         "Columns: 고객=customer_uid, card_number=card_number, Expiry=expiry, birth=birth, memo=(not used)",
         "The first rows as understood:",
         "  line 2: a, 424242******4242, expiry 2031-**, birth ******, pwd_2digit ",
-        "To send them: EXPORT | python -m producer migrate - --name NAME --rows 1 --checked dry.csv"
-        " --expiry-format MM/YY --map '고객=customer_uid' --pg nice",
+        (
+            "To send them: EXPORT | python -m producer migrate - --name NAME --rows 1 --checked dry.csv"
+            " --expiry-format MM/YY --map '고객=customer_uid' --pg nice"
+        ),
     ]
 
 
