@@ -22,6 +22,9 @@ EXPIRY_FORMATS = {
     for form in ("YYYY-MM", "YYYY/MM", "YYYY-MM-DD", "YYYYMM", "YY/MM", "MM/YY", "MM/YYYY", "MM.YYYY", "MMYY")
 } | {"YYMM": re.compile("(?P<year>[0-9]{2})(?P<month>0[1-9]|1[0-2])")}
 
+_CARD_FIELDS = frozenset(Card.model_fields)
+_TEXT = itemgetter(1)
+
 EXPONENT = re.compile(r"[0-9](?:[.,][0-9]+[Ee][+-]?|[Ee][+-])[0-9]{1,3}")
 SHORTENED = "has an exponent (a spreadsheet made a number of it; export the column as text)"
 _DECIMAL = re.compile(r"[0-9]+[.,][0-9]{1,2}")
@@ -64,13 +67,13 @@ class Reading:
         """The card's members as far as they can be understood, and what is wrong with the others."""
         found: dict[str, str] = {}
         problems = []
-        for name in filter(Card.model_fields.__contains__, fields):
+        for name in filter(_CARD_FIELDS.__contains__, fields):
             text = fields[name]
             try:
                 found[name] = self._short(name, plain(text), now) if name in SHORT_FIELDS else text.strip()
             except Odd as odd:
                 problems.append((name, str(odd)))
-        found = dict(filter(itemgetter(1), found.items()))
+        found = dict(filter(_TEXT, found.items()))
         if not fields.keys().isdisjoint(EXPIRY_PARTS):
             _put_together(fields, found, problems)
         return found, problems
