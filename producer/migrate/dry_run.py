@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple, Self, TextIO
 
-from .checker import EXPIRES_SOON, ROUNDED, SOON_MONTHS, Row, soon
+from .checker import EXPIRES_SOON, ROUNDED, SOON_MONTHS, Row, shown, soon
 from .report import REASONS, Bar, lines_of, reason, rows_to
 
 COLUMNS = ("line", "customer_uid", "problem", "warning", "card_number", "verdict")
@@ -113,7 +113,7 @@ class DryRun:
         look = row.look
         self._note_expiry(row)
         if row.problem is None and len(self.first) < SHOWN:
-            self.first.append(f"line {row.line}: {row.customer_uid}, {look.masked}, {look.shape}")
+            self.first.append(f"line {row.line}: {shown(row.customer_uid)}, {look.masked}, {look.shape}")
         own = (row.line, row.customer_uid, row.problem, "; ".join(look.warnings) or None, look.masked)
         verdict = REFUSED if row.problem else SEND
         compared = (look.uid, look.content, look.number, look.is_card, look.is_default)

@@ -22,6 +22,9 @@ EXPIRY_FORMATS = {
     for form in ("YYYY-MM", "YYYY/MM", "YYYY-MM-DD", "YYYYMM", "YY/MM", "MM/YY", "MM/YYYY", "MM.YYYY", "MMYY")
 } | {"YYMM": re.compile("(?P<year>[0-9]{2})(?P<month>0[1-9]|1[0-2])")}
 
+_CARD_FIELDS = frozenset(Card.model_fields)
+_TEXT = itemgetter(1)
+
 EXPONENT = re.compile(r"[0-9](?:[.,][0-9]+[Ee][+-]?|[Ee][+-])[0-9]{1,3}")
 SHORTENED = "has an exponent (a spreadsheet made a number of it; export the column as text)"
 _DECIMAL = re.compile(r"[0-9]+[.,][0-9]{1,2}")
@@ -41,6 +44,8 @@ class Odd(ValueError):
 
 def plain(text: str) -> str:
     """A text of digits without blanks, what has no width, wide forms and a spreadsheet's mark of a text."""
+    if text.isalnum() and text.isascii():
+        return text
     if not text.isascii():
         text = text.translate(_WIDE | _ZERO_WIDTH)
     return "".join(text.split()).removeprefix("'")
@@ -62,13 +67,13 @@ class Reading:
         """The card's members as far as they can be understood, and what is wrong with the others."""
         found: dict[str, str] = {}
         problems = []
-        for name in filter(Card.model_fields.__contains__, fields):
+        for name in filter(_CARD_FIELDS.__contains__, fields):
             text = fields[name]
             try:
                 found[name] = self._short(name, plain(text), now) if name in SHORT_FIELDS else text.strip()
             except Odd as odd:
                 problems.append((name, str(odd)))
-        found = dict(filter(itemgetter(1), found.items()))
+        found = dict(filter(_TEXT, found.items()))
         if not fields.keys().isdisjoint(EXPIRY_PARTS):
             _put_together(fields, found, problems)
         return found, problems
@@ -76,9 +81,8 @@ class Reading:
     def _short(self, name: str, text: str, now: float) -> str:
         if name == "expiry" and text:
             return self._expiry(text)
-        for pattern, rule in ((EXPONENT, SHORTENED), (_DECIMAL, _POINT)):
-            if pattern.fullmatch(text):
-                raise Odd(rule)
+        if not text.isdecimal():
+            _refuse_number(text)
         if name == "birth":
             return self._birth(text, now)
         return self._padded(text, 2) if name == "pwd_2digit" else text
@@ -90,6 +94,8 @@ class Reading:
         return _year_and_month(found["year"], found["month"])
 
     def _birth(self, text: str, now: float) -> str:
+        if len(text) <= 6:
+            return self._padded(text, 6)
         if found := _WHOLE_DATE.fullmatch(text):
             year, _, month, day = found.groups()
             if not _is_past(int(year), int(month), int(day), now):
@@ -97,7 +103,7 @@ class Reading:
             return year[2:] + month + day
         if _RESIDENT.fullmatch(text):
             raise Odd("is a resident number; only its first six digits may be here")
-        return self._padded(text, 6)
+        return text
 
     def _padded(self, text: str, width: int) -> str:
         """A text of so many digits; one of fewer may have lost zeros before them."""
@@ -106,6 +112,12 @@ class Reading:
         if not self.pad_zeros:
             raise Odd(_LOST_ZERO)
         return text.zfill(width)
+
+
+def _refuse_number(text: str) -> None:
+    for pattern, rule in ((EXPONENT, SHORTENED), (_DECIMAL, _POINT)):
+        if pattern.fullmatch(text):
+            raise Odd(rule)
 
 
 def formats_of(text: str) -> set[str]:

@@ -37,8 +37,10 @@ TONES = {"issued": "good", "superseded": "calm", "in_doubt": "calm", "not_sent":
 
 def cell(text: object) -> object:
     """A text as a cell that no spreadsheet takes for a formula: an apostrophe before what could begin one."""
-    is_formula = isinstance(text, str) and unicodedata.normalize("NFKC", text[:1]).startswith(FORMULA)
-    return f"'{text}" if is_formula else text
+    if not isinstance(text, str):
+        return text
+    first = text[:1] if text.isascii() else unicodedata.normalize("NFKC", text[:1])
+    return f"'{text}" if first.startswith(FORMULA) else text
 
 
 def rows_to(file: TextIO, end: str) -> Callable[[Iterable[object]], object]:

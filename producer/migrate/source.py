@@ -267,7 +267,7 @@ def _members(line: Line) -> dict[str, Any] | str:
 
 def _texts(members: Mapping[str, Any], columns: Columns) -> tuple[dict[str, str], str | None]:
     """The fields among a record's members, and what is wrong with one of them."""
-    known = [(columns.field(column), value) for column, value in members.items() if _is_set(value)]
+    known = [(columns.field(column), value) for column, value in sorted(members.items()) if _is_set(value)]
     fields = {name: value for name, value in known if name}
     odd = [f"{name} must be text" for name, value in fields.items() if not _is_text(name, value)]
     odd += [f"names {name} twice" for name in twice(name for name, _ in known)]

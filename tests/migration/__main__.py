@@ -13,6 +13,7 @@ import click
 from tests.migration.dry import dry as run_dry
 from tests.migration.interactive import interactive as run_interactive
 from tests.migration.kills import kills as run_kills
+from tests.migration.mutated import mutated as run_mutated
 from tests.migration.orders import orders as run_orders
 from tests.migration.stage import THREADS, Figures
 from tests.migration.stops import STORIES
@@ -49,6 +50,14 @@ def kills(rows: int, producers: int, workers: int, seed: int, *, hurry: bool) ->
 def dry(rows: int) -> None:
     """Rows a second of --dry-run on one core."""
     tell(lambda: run_dry(rows))
+
+
+@main.command()
+@click.option("--count", default=10_000, show_default=True, type=click.IntRange(1))
+@click.option("--seed", default=1, show_default=True)
+def mutated(count: int, seed: int) -> None:
+    """Damaged files of every kind: exit code and one line always, no card shown, nothing sent that differs."""
+    tell(lambda: run_mutated(count, seed))
 
 
 @main.command()
