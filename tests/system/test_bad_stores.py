@@ -4,7 +4,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
@@ -22,14 +22,8 @@ WEBHOOKS = ["-m", "producer", "webhooks", "run"]
 WEBHOOK = {"WEBHOOK_URL": "https://example.com/x", "WEBHOOK_SECRETS": "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"}
 
 
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with Stack() as one:
-        yield one
-
-
-def run(stack: Stack, command: list[str], user: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    every = {**os.environ, **(stack.worker_env if command[1] == "worker" else stack.producer_env), **stack.stores(user)}
+def run(idle: Stack, command: list[str], user: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    every = {**os.environ, **(idle.worker_env if command[1] == "worker" else idle.producer_env), **idle.stores(user)}
     every = {name: value for name, value in every.items() if command[1] == "worker" or not name.startswith("IMP_")}
     return run_python(*command, given=CARD, environ={**every, **(WEBHOOK if "webhooks" in command else {}), **environ})
 
@@ -71,10 +65,10 @@ BAD = {
     ("store", "name"),
     [*(("LEDGER_URL", name) for name in BAD), ("VAULT_URL", "wrong password"), ("BROKER_URL", "nobody listens")],
 )
-def test_the_doctor_names_a_store_that_cannot_be_used(stack: Stack, store: str, name: str) -> None:
-    bad, url = BAD[name], stack.stores("doctor")[store]
+def test_the_doctor_names_a_store_that_cannot_be_used(idle: Stack, store: str, name: str) -> None:
+    bad, url = BAD[name], idle.stores("doctor")[store]
 
-    line = said(run(stack, DOCTOR, "doctor", **{store: bad.change(url)}), DOCTOR)
+    line = said(run(idle, DOCTOR, "doctor", **{store: bad.change(url)}), DOCTOR)
 
     assert bad.words in line
     assert {"LEDGER_URL": "ledger at", "VAULT_URL": "vault at", "BROKER_URL": "queue at"}[store] in line
@@ -90,23 +84,23 @@ def test_the_doctor_names_a_store_that_cannot_be_used(stack: Stack, store: str, 
     ],
 )
 def test_whoever_uses_a_ledger_that_refuses_them_says_so_in_one_line_and_ends(
-    stack: Stack, command: list[str], user: str, name: str
+    idle: Stack, command: list[str], user: str, name: str
 ) -> None:
-    bad, url = BAD[name], stack.stores(user)["LEDGER_URL"]
+    bad, url = BAD[name], idle.stores(user)["LEDGER_URL"]
 
-    line = said(run(stack, command, user, LEDGER_URL=bad.change(url)), command)
+    line = said(run(idle, command, user, LEDGER_URL=bad.change(url)), command)
 
     assert "ledger at " in line
     assert bad.words in line
     assert "s3same" not in line
 
 
-def test_a_missing_right_is_named(stack: Stack) -> None:
+def test_a_missing_right_is_named(idle: Stack) -> None:
     for command, user in ((WORKER, "producer"), (PRODUCER, "listener"), (WEBHOOKS, "producer")):
-        stores = {"LEDGER_URL": stack.stores(user)["LEDGER_URL"]}
+        stores = {"LEDGER_URL": idle.stores(user)["LEDGER_URL"]}
         own = {WORKER[1]: "worker"}.get(command[1], "producer")
 
-        line = said(run(stack, command, own, **stores), command)
+        line = said(run(idle, command, own, **stores), command)
 
         assert f"user {user}: no right to" in line
 
@@ -130,13 +124,13 @@ def set_by(server: RedisServer, **settings: str) -> dict[str, str]:
     ],
 )
 def test_an_unsafe_store_is_found_and_workers_refuse_it(
-    stack: Stack, store: str, settings: dict[str, str], words: str
+    idle: Stack, store: str, settings: dict[str, str], words: str
 ) -> None:
-    server = stack.vault if store == "vault" else stack.queue
+    server = idle.vault if store == "vault" else idle.queue
     before = set_by(server, **settings)
     try:
         for command, user in ((DOCTOR, "doctor"), (WORKER, "worker")):
-            line = said(run(stack, command, user), command)
+            line = said(run(idle, command, user), command)
             assert words in line
             assert store in line or "queue" in line
     finally:
@@ -152,21 +146,21 @@ def test_an_unsafe_store_is_found_and_workers_refuse_it(
     ],
 )
 def test_what_is_not_right_is_found_by_the_doctor(
-    stack: Stack, store: str, settings: dict[str, str], words: str
+    idle: Stack, store: str, settings: dict[str, str], words: str
 ) -> None:
-    server = stack.vault if store == "vault" else stack.queue
+    server = idle.vault if store == "vault" else idle.queue
     before = set_by(server, **settings)
     try:
-        assert words in said(run(stack, DOCTOR, "doctor"), DOCTOR)
+        assert words in said(run(idle, DOCTOR, "doctor"), DOCTOR)
     finally:
         set_by(server, **before)
 
 
-def test_a_default_user_with_too_few_rights_is_found_before_it_costs_a_job(stack: Stack) -> None:
-    admin = stack.queue.client()
+def test_a_default_user_with_too_few_rights_is_found_before_it_costs_a_job(idle: Stack) -> None:
+    admin = idle.queue.client()
     admin.execute_command("ACL", "SETUSER", "default", "on", "nopass", "resetkeys", "-@all", "+ping")
     try:
-        line = said(run(stack, DOCTOR, "doctor"), DOCTOR)
+        line = said(run(idle, DOCTOR, "doctor"), DOCTOR)
     finally:
         admin.execute_command("ACL", "SETUSER", "default", "off", "resetpass", "allkeys", "+@all")
 
@@ -174,12 +168,12 @@ def test_a_default_user_with_too_few_rights_is_found_before_it_costs_a_job(stack
     assert "ledger would lose data at its next start" in line
 
 
-def test_a_role_with_other_rights_than_written_is_found(stack: Stack) -> None:
-    admin = stack.queue.client()
+def test_a_role_with_other_rights_than_written_is_found(idle: Stack) -> None:
+    admin = idle.queue.client()
     admin.execute_command("ACL", "SETUSER", "limits", "clearselectors", "(~billing:limits:* +get +set)")
     admin.execute_command("ACL", "SETUSER", "worker", "+flushall")
     try:
-        line = said(run(stack, DOCTOR, "doctor"), DOCTOR)
+        line = said(run(idle, DOCTOR, "doctor"), DOCTOR)
     finally:
         admin.execute_command("ACL", "LOAD")
 
