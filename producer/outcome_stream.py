@@ -59,7 +59,7 @@ class OutcomeReader:
         group: the consumer group; made if it is not there.
         consumer: names this process within it; the same name after a crash gets back what it had in hand.
         from_the_oldest: a group that is made now begins with the oldest outcome that is kept.
-        block_ms: how long one read waits.
+        block_ms: how long one read waits; 0 not at all, and 1 up to 100, which is how often an idle Redis looks.
     """
 
     STREAM, FIELD = redis_keys.OUTCOMES, b"outcome"
@@ -118,7 +118,7 @@ class OutcomeReader:
             if claimed[1]:
                 return self._deliveries(claimed[1])
             answer: Any = ledger.xreadgroup(
-                self._group, self._consumer, {self.STREAM: ">"}, count=BATCH, block=self._block_ms
+                self._group, self._consumer, {self.STREAM: ">"}, count=BATCH, block=self._block_ms or None
             )
             return self._deliveries(_entries(answer))
 

@@ -41,7 +41,7 @@ def webhooks_run() -> None:
     )
     ledger, alive, reading = WebhookLedger(ledger_url), alive_file("webhooks"), AliveFile(None)
     deliverer = Deliverer(
-        (OutcomeReader(ledger_url, GROUP, GROUP), ReconciledReader(ledger_url, GROUP, GROUP, block_ms=1)),
+        (OutcomeReader(ledger_url, GROUP, GROUP), ReconciledReader(ledger_url, GROUP, GROUP, block_ms=0)),
         ledger,
         client,
         tell=_log_failure,

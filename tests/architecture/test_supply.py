@@ -77,15 +77,19 @@ def test_images_are_pinned_by_digest_or_the_reason_is_written_where_they_are_nam
     assert [image for image in (*bases, *images) if f"`{image}`" not in (ROOT / "SECURITY.md").read_text()] == []
 
 
-def bill(path: Path) -> dict[str, Any]:
+def bill(path: Path) -> Path:
     """What `make sbom` writes; nothing is installed for it."""
     subprocess.run(["make", "-o", "install", "sbom", f"SBOM={path}"], cwd=ROOT, check=True, capture_output=True)
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+    return path
 
 
-def test_bill_of_materials_names_every_package_with_its_version_and_hashes(tmp_path: Path) -> None:
-    found = bill(tmp_path / "one.json")
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bill(tmp_path_factory.mktemp("sbom") / "one.json")
+
+
+def test_bill_of_materials_names_every_package_with_its_version_and_hashes(one: Path) -> None:
+    found = json.loads(one.read_text())
 
     assert found["bomFormat"] == "CycloneDX"
     assert found["metadata"]["component"]["name"] == "iamport-billing-key-worker"
@@ -98,11 +102,8 @@ def test_bill_of_materials_names_every_package_with_its_version_and_hashes(tmp_p
     assert listed == pinned(PRODUCT)
 
 
-def test_bill_of_materials_is_the_same_each_time(tmp_path: Path) -> None:
-    bill(tmp_path / "one.json")
-    bill(tmp_path / "other.json")
-
-    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "other.json").read_bytes()
+def test_bill_of_materials_is_the_same_each_time(one: Path, tmp_path: Path) -> None:
+    assert bill(tmp_path / "other.json").read_bytes() == one.read_bytes()
 
 
 def test_the_embedded_server_is_in_no_lock_and_no_line_of_the_product() -> None:

@@ -89,7 +89,7 @@ class Scene:
     def another(self, url: str = "") -> Deliverer:
         client = WebhookClient(url or self.server.url, SECRETS, timeout_s=60, allow_private=True)
         kinds = (OutcomeReader, ReconciledReader)
-        readers = [kind(self.stage.url(1), "webhooks", "webhooks", block_ms=1) for kind in kinds]
+        readers = [kind(self.stage.url(1), "webhooks", "webhooks", block_ms=0) for kind in kinds]
         return Deliverer(
             readers, self.ledger, client, clock=lambda: self.now, tell=lambda *attempt: self.told.append(attempt)
         )
@@ -223,7 +223,7 @@ def test_what_a_crash_left_in_hand_is_delivered_again_with_the_same_id(scene: Sc
 
 def test_what_was_read_and_not_put_in_line_is_read_again(scene: Scene) -> None:
     job_id = scene.end("k")
-    reader = OutcomeReader(scene.stage.url(1), "webhooks", "webhooks", block_ms=1)
+    reader = OutcomeReader(scene.stage.url(1), "webhooks", "webhooks", block_ms=0)
     list(reader.left_over())
     assert len(reader.read()) == 1  # and then its process died
 
@@ -519,7 +519,7 @@ class SlowClient:
 
 def test_a_receiver_that_keeps_a_delivery_waiting_makes_webhooks_neither_dead_nor_unready(scene: Scene) -> None:
     client, signs = SlowClient(), dict.fromkeys(("alive", "reading"), 0)
-    reader = OutcomeReader(scene.stage.url(1), "webhooks", "webhooks", block_ms=1)
+    reader = OutcomeReader(scene.stage.url(1), "webhooks", "webhooks", block_ms=0)
 
     def count(name: str) -> None:
         signs[name] += 1
@@ -549,7 +549,7 @@ def test_a_stream_that_cannot_be_read_shows_no_sign_of_reading(scene: Scene) -> 
     signs: list[int] = []
     troubles: list[str] = []
     deliverer = Deliverer(
-        (OutcomeReader(url, "webhooks", "webhooks", block_ms=1),),
+        (OutcomeReader(url, "webhooks", "webhooks", block_ms=0),),
         WebhookLedger(url),
         WebhookClient(scene.server.url, SECRETS, timeout_s=60, allow_private=True),
         reading=lambda: signs.append(1),

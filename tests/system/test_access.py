@@ -46,21 +46,22 @@ def refused(client: redis.Redis, *command: Any) -> bool:
     return False
 
 
-def test_jobs_of_all_kinds_run_with_each_roles_own_rights(stack: Stack, queue: BillingQueue) -> None:
-    stack.worker(concurrency=8, METRICS_PORT=str(free_port()))
+def test_jobs_of_all_kinds_run_with_each_roles_own_rights(busy: Stack, merchant: BillingQueue) -> None:
+    for server in (busy.queue, busy.vault):
+        server.client().acl_log_reset()
 
-    jobs = [queue.issue(customer_uid=f"uid_{n}", card=card(n)) for n in ("visa", "bad_number", "lost_answer")]
-    jobs.append(queue.issue(customer_uid="another", card=card("mastercard")))
-    jobs.append(queue.onetime(merchant_uid="order-1", amount=1000, name="x", card=card()))
-    jobs += queue.issue_many([{"customer_uid": f"m{i}", "card": card()} for i in range(20)])
+    jobs = [merchant.issue(customer_uid=f"uid_{n}", card=card(n)) for n in ("visa", "bad_number", "lost_answer")]
+    jobs.append(merchant.issue(customer_uid="another", card=card("mastercard")))
+    jobs.append(merchant.onetime(merchant_uid="order-1", amount=1000, name="x", card=card()))
+    jobs += merchant.issue_many([{"customer_uid": f"m{i}", "card": card()} for i in range(20)])
 
-    Limits(stack.stores("limits")["LEDGER_URL"], "3 per 10 minutes", "3 per 10 minutes").count(
+    Limits(busy.stores("limits")["LEDGER_URL"], "3 per 10 minutes", "3 per 10 minutes").count(
         address="192.0.2.1", customer="gildong"
     )
-    assert stack.queue.client(1).keys(redis_keys.LIMITS + "*")
-    statuses = [str(queue.wait(job.job_id, 60).status) for job in jobs]
+    assert busy.queue.client(1).keys(redis_keys.LIMITS + "*")
+    statuses = [str(merchant.wait(job.job_id, 60).status) for job in jobs]
     assert statuses == ["issued", "declined", "issued", "issued", "paid", *["issued"] * 20]
-    assert {what for _, what in denied(stack)} <= {"client", "client|setinfo"}  # which client libraries can do without
+    assert {what for _, what in denied(busy)} <= {"client", "client|setinfo"}  # which client libraries can do without
 
 
 def test_a_page_whose_cards_could_not_be_counted_is_refused_with_the_setting(queue: BillingQueue) -> None:
@@ -80,36 +81,35 @@ def test_cards_are_counted_from_one_window_to_the_next(stack: Stack) -> None:
     wait_until(begins_another_window, what="another window")
 
 
-def test_a_migration_runs_with_the_migrators_rights_and_with_no_others(stack: Stack, tmp_path: Path) -> None:
-    stack.worker(concurrency=8)
+def test_a_migration_runs_with_the_migrators_rights_and_with_no_others(busy: Stack, tmp_path: Path) -> None:
     fields = CARDS["visa"].fields()
     names = ["customer_uid", *fields]
     rows = [",".join(names), *(",".join([f"uid_{i}", *fields.values()]) for i in range(30))]
 
     def migrate(role: str) -> "subprocess.CompletedProcess[str]":
         command = ["-m", "producer", "migrate", "-", "--name", role, "--report", str(tmp_path / f"{role}.csv")]
-        return run_python(*command, given="\n".join(rows) + "\n", environ=stack.producer_env_of(role))
+        return run_python(*command, given="\n".join(rows) + "\n", environ=busy.producer_env_of(role))
 
     assert migrate("migrator").returncode == 0
     refused_one = migrate("producer")
     assert (refused_one.returncode, refused_one.stdout) == (2, "")
     assert refused_one.stderr.splitlines()[-1].endswith("; migrate logs in as the user migrator")
-    assert {(who, what) for who, what in denied(stack) if who == "migrator"} <= {
+    assert {(who, what) for who, what in denied(busy) if who == "migrator"} <= {
         ("migrator", "client"),
         ("migrator", "client|setinfo"),
     }
 
 
-def test_outcomes_are_read_and_kept_in_hand_with_the_listeners_rights(stack: Stack, queue: BillingQueue) -> None:
-    stack.worker(concurrency=2)
-    job = queue.issue(customer_uid="gildong", card=card())
-    ledger_url = stack.stores("listener")["LEDGER_URL"]
+def test_outcomes_are_read_and_kept_in_hand_with_the_listeners_rights(busy: Stack, merchant: BillingQueue) -> None:
+    busy.ledger.delete(redis_keys.OUTCOMES)
+    job = merchant.issue(customer_uid="gildong", card=card())
+    ledger_url = busy.stores("listener")["LEDGER_URL"]
 
     taken = [next(iter(OutcomeReader(ledger_url, "shop", "one"))) for _ in range(2)]  # the second time it is in hand
     taken[0].ack()
 
     assert {one.outcome.job_id for one in taken} == {job.job_id}
-    assert {what for who, what in denied(stack) if who == "listener"} <= {"client", "client|setinfo"}
+    assert {what for who, what in denied(busy) if who == "listener"} <= {"client", "client|setinfo"}
 
 
 def test_a_producer_reads_no_sealed_request_no_token_and_no_queue(stack: Stack, queue: BillingQueue) -> None:
@@ -200,13 +200,12 @@ def test_the_plain_celery_way_runs_with_the_workers_rights(stack: Stack, queue: 
     assert {what for _, what in denied(stack)} <= {"client", "client|setinfo"}
 
 
-def test_a_merchant_waits_for_a_result_with_the_producers_rights(stack: Stack, queue: BillingQueue) -> None:
-    stack.worker()
-    stores = stack.stores("producer")
+def test_a_merchant_waits_for_a_result_with_the_producers_rights(busy: Stack, merchant: BillingQueue) -> None:
+    stores = busy.stores("producer")
     app = Celery("merchant", broker=stores["BROKER_URL"], backend=stores["LEDGER_URL"], set_as_current=False)
-    jobs = [queue.issue(customer_uid=f"uid_{i}", card=card()) for i in range(3)]
+    jobs = [merchant.issue(customer_uid=f"uid_{i}", card=card()) for i in range(3)]
 
     results = [AsyncResult(job.job_id, app=app).get(timeout=60) for job in jobs]
 
-    assert results == [queue.wait(job.job_id, 1).to_dict() for job in jobs]
-    assert refused(client_of(stack, "producer", "ledger"), "SET", redis_keys.RESULT + jobs[0].job_id, "forged")
+    assert results == [merchant.wait(job.job_id, 1).to_dict() for job in jobs]
+    assert refused(client_of(busy, "producer", "ledger"), "SET", redis_keys.RESULT + jobs[0].job_id, "forged")

@@ -4,47 +4,57 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import takewhile
 from typing import NamedTuple
 
 import pytest
 
 from tests.fake_iamport import CARDS
 from tests.ports import dead_port
-from tests.servers import RedisServer, run_python
+from tests.servers import RedisServer, environment, run_python
 from tests.stack import Stack
+from worker.doctor import FAIL, examine
+from worker.errors import SettingsError
+from worker.settings import WorkerSettings
+from worker.start_check import check_stores
 from worker.store_check import Seen, problems_of_any
 
 CARD = json.dumps(CARDS["visa"].fields())
 PRODUCER = ["-m", "producer", "issue", "--customer-uid", "gildong"]
-WORKER, DOCTOR = ["-m", "worker", "run", "--processes", "1"], ["-m", "worker", "doctor", "--without-login"]
+WORKER = ["-m", "worker", "run", "--processes", "1"]
 WEBHOOKS = ["-m", "producer", "webhooks", "run"]
 WEBHOOK = {"WEBHOOK_URL": "https://example.com/x", "WEBHOOK_SECRETS": "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3"}
 
 
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with Stack() as one:
-        yield one
-
-
-def run(stack: Stack, command: list[str], user: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    every = {**os.environ, **(stack.worker_env if command[1] == "worker" else stack.producer_env), **stack.stores(user)}
+def run(idle: Stack, command: list[str], user: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    every = {**os.environ, **(idle.worker_env if command[1] == "worker" else idle.producer_env), **idle.stores(user)}
     every = {name: value for name, value in every.items() if command[1] == "worker" or not name.startswith("IMP_")}
     return run_python(*command, given=CARD, environ={**every, **(WEBHOOK if "webhooks" in command else {}), **environ})
 
 
 def said(done: "subprocess.CompletedProcess[str]", command: list[str]) -> str:
-    """The one line that it ends with, or the doctor's that failed."""
+    """The one line that it ends with."""
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    if command is DOCTOR:
-        failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
-        assert failed, done.stdout
-        return "\n".join(failed)
     lines = done.stderr.splitlines()
     assert len(lines) <= 2, done.stderr  # a worker says that it waits for a store that may be starting
     return lines[-1]
+
+
+def doctors_word(stack: Stack, **environ: str) -> str:
+    """What the doctor finds wrong; ``test_worker_commands`` has the command. The last thing would lock us down."""
+    with environment({**stack.worker_env, **stack.stores("doctor"), **environ}):
+        settings, wrong = WorkerSettings.as_far_as_possible()
+    found = takewhile(lambda one: one.what != "lock-down", examine(settings, wrong, with_login=False))
+    return "\n".join(f"{what}: {words}" for what, mark, words in found if mark == FAIL)
+
+
+def workers_word(stack: Stack) -> str:
+    """Why workers do not start."""
+    with environment(stack.worker_env), pytest.raises(SettingsError) as caught:
+        check_stores(WorkerSettings.from_env())
+    return str(caught.value)
 
 
 class Bad(NamedTuple):
@@ -71,10 +81,10 @@ BAD = {
     ("store", "name"),
     [*(("LEDGER_URL", name) for name in BAD), ("VAULT_URL", "wrong password"), ("BROKER_URL", "nobody listens")],
 )
-def test_the_doctor_names_a_store_that_cannot_be_used(stack: Stack, store: str, name: str) -> None:
-    bad, url = BAD[name], stack.stores("doctor")[store]
+def test_the_doctor_names_a_store_that_cannot_be_used(idle: Stack, store: str, name: str) -> None:
+    bad, url = BAD[name], idle.stores("doctor")[store]
 
-    line = said(run(stack, DOCTOR, "doctor", **{store: bad.change(url)}), DOCTOR)
+    line = doctors_word(idle, **{store: bad.change(url)})
 
     assert bad.words in line
     assert {"LEDGER_URL": "ledger at", "VAULT_URL": "vault at", "BROKER_URL": "queue at"}[store] in line
@@ -90,23 +100,23 @@ def test_the_doctor_names_a_store_that_cannot_be_used(stack: Stack, store: str, 
     ],
 )
 def test_whoever_uses_a_ledger_that_refuses_them_says_so_in_one_line_and_ends(
-    stack: Stack, command: list[str], user: str, name: str
+    idle: Stack, command: list[str], user: str, name: str
 ) -> None:
-    bad, url = BAD[name], stack.stores(user)["LEDGER_URL"]
+    bad, url = BAD[name], idle.stores(user)["LEDGER_URL"]
 
-    line = said(run(stack, command, user, LEDGER_URL=bad.change(url)), command)
+    line = said(run(idle, command, user, LEDGER_URL=bad.change(url)), command)
 
     assert "ledger at " in line
     assert bad.words in line
     assert "s3same" not in line
 
 
-def test_a_missing_right_is_named(stack: Stack) -> None:
+def test_a_missing_right_is_named(idle: Stack) -> None:
     for command, user in ((WORKER, "producer"), (PRODUCER, "listener"), (WEBHOOKS, "producer")):
-        stores = {"LEDGER_URL": stack.stores(user)["LEDGER_URL"]}
+        stores = {"LEDGER_URL": idle.stores(user)["LEDGER_URL"]}
         own = {WORKER[1]: "worker"}.get(command[1], "producer")
 
-        line = said(run(stack, command, own, **stores), command)
+        line = said(run(idle, command, own, **stores), command)
 
         assert f"user {user}: no right to" in line
 
@@ -130,13 +140,12 @@ def set_by(server: RedisServer, **settings: str) -> dict[str, str]:
     ],
 )
 def test_an_unsafe_store_is_found_and_workers_refuse_it(
-    stack: Stack, store: str, settings: dict[str, str], words: str
+    idle: Stack, store: str, settings: dict[str, str], words: str
 ) -> None:
-    server = stack.vault if store == "vault" else stack.queue
+    server = idle.vault if store == "vault" else idle.queue
     before = set_by(server, **settings)
     try:
-        for command, user in ((DOCTOR, "doctor"), (WORKER, "worker")):
-            line = said(run(stack, command, user), command)
+        for line in (doctors_word(idle), workers_word(idle)):
             assert words in line
             assert store in line or "queue" in line
     finally:
@@ -152,21 +161,21 @@ def test_an_unsafe_store_is_found_and_workers_refuse_it(
     ],
 )
 def test_what_is_not_right_is_found_by_the_doctor(
-    stack: Stack, store: str, settings: dict[str, str], words: str
+    idle: Stack, store: str, settings: dict[str, str], words: str
 ) -> None:
-    server = stack.vault if store == "vault" else stack.queue
+    server = idle.vault if store == "vault" else idle.queue
     before = set_by(server, **settings)
     try:
-        assert words in said(run(stack, DOCTOR, "doctor"), DOCTOR)
+        assert words in doctors_word(idle)
     finally:
         set_by(server, **before)
 
 
-def test_a_default_user_with_too_few_rights_is_found_before_it_costs_a_job(stack: Stack) -> None:
-    admin = stack.queue.client()
+def test_a_default_user_with_too_few_rights_is_found_before_it_costs_a_job(idle: Stack) -> None:
+    admin = idle.queue.client()
     admin.execute_command("ACL", "SETUSER", "default", "on", "nopass", "resetkeys", "-@all", "+ping")
     try:
-        line = said(run(stack, DOCTOR, "doctor"), DOCTOR)
+        line = doctors_word(idle)
     finally:
         admin.execute_command("ACL", "SETUSER", "default", "off", "resetpass", "allkeys", "+@all")
 
@@ -174,12 +183,12 @@ def test_a_default_user_with_too_few_rights_is_found_before_it_costs_a_job(stack
     assert "ledger would lose data at its next start" in line
 
 
-def test_a_role_with_other_rights_than_written_is_found(stack: Stack) -> None:
-    admin = stack.queue.client()
+def test_a_role_with_other_rights_than_written_is_found(idle: Stack) -> None:
+    admin = idle.queue.client()
     admin.execute_command("ACL", "SETUSER", "limits", "clearselectors", "(~billing:limits:* +get +set)")
     admin.execute_command("ACL", "SETUSER", "worker", "+flushall")
     try:
-        line = said(run(stack, DOCTOR, "doctor"), DOCTOR)
+        line = doctors_word(idle)
     finally:
         admin.execute_command("ACL", "LOAD")
 

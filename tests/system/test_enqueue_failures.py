@@ -387,6 +387,7 @@ def aftermath(machines: ThreeStores) -> Aftermath:
             errors |= fail(machines, direct if trouble in KILLED else lossy, trouble)
         for uid in FORSAKEN.values():
             machines.ledger_client.zincrby(redis_keys.FRESH + INTERACTIVE, -60, job_id_of(uid))  # a minute goes by
+        machines.ledger_client.hincrbyfloat(redis_keys.JOB + job_id_of("cardless"), "accepted_at", -60)
         worker = machines.worker()
         enqueue(direct, "later", "later")
         outcomes = {uid: direct.wait(job_id_of(uid), PATIENCE_S) for uid in (*REPEATED, *FORSAKEN.values(), "later")}

@@ -58,55 +58,50 @@ def test_a_401_in_the_middle_costs_at_most_one_token_a_process(stack: Stack, que
     assert Counter(one.customer_uid for one in stack.fake.applied).most_common(1)[0][1] == 1
 
 
-def test_each_kind_of_card_ends_as_it_should(stack: Stack, queue: BillingQueue) -> None:
+def test_each_kind_of_card_ends_as_it_should(busy: Stack, merchant: BillingQueue) -> None:
     plain = ("visa", "amex", "diners", "domestic", "corporate")
     passing = ("processing_error_twice", "rate_limited", "lost_answer", "reset_once", "server_error_once")
     declined = ("bad_number", "wrong_password", "password_exceeded", "not_usable")
     expected = dict.fromkeys(plain + passing, "issued") | dict.fromkeys(declined, "declined")
     expected |= dict.fromkeys(("no_contract", "unregistered_merchant"), "misconfigured")
     expected["processing_error"] = "expired"  # no fault of the card's
-    stack.worker(concurrency=16)
-
-    jobs = {name: queue.issue(customer_uid=f"uid-{name}", card=sample(name)) for name in expected}
-    found = {name: queue.wait(job.job_id, PATIENCE_S).status.value for name, job in jobs.items()}
+    jobs = {name: merchant.issue(customer_uid=f"uid-{name}", card=sample(name)) for name in expected}
+    found = {name: merchant.wait(job.job_id, PATIENCE_S).status.value for name, job in jobs.items()}
 
     assert found == expected
 
 
-def test_a_declined_card_is_not_sent_again(stack: Stack, queue: BillingQueue) -> None:
-    stack.worker()
-
-    job = queue.issue(customer_uid="gildong", card=sample("wrong_password"))
-    outcome = queue.wait(job.job_id, PATIENCE_S)
+def test_a_declined_card_is_not_sent_again(busy: Stack, merchant: BillingQueue) -> None:
+    job = merchant.issue(customer_uid="declined", card=sample("wrong_password"))
+    outcome = merchant.wait(job.job_id, PATIENCE_S)
 
     assert (outcome.status, outcome.attempts, outcome.next_step) == ("declined", 1, "ask_customer")
-    assert stack.fake.count("POST", "/subscribe/customers/") == 1
+    assert busy.fake.count("POST", "/subscribe/customers/declined") == 1
 
 
-def test_a_payment_is_paid_and_its_decline_is_declined(stack: Stack, queue: BillingQueue) -> None:
-    stack.worker()
-
-    paid = queue.onetime(merchant_uid="order-1", amount=9900, name="구독", card=sample("visa"), customer_uid="gildong")
-    short = queue.onetime(merchant_uid="order-2", amount=9900, name="구독", card=sample("limit_exceeded"))
-    first, second = outcomes(queue, [paid.job_id, short.job_id])
+def test_a_payment_is_paid_and_its_decline_is_declined(busy: Stack, merchant: BillingQueue) -> None:
+    paid = merchant.onetime(
+        merchant_uid="order-1", amount=9900, name="구독", card=sample("visa"), customer_uid="gildong"
+    )
+    short = merchant.onetime(merchant_uid="order-2", amount=9900, name="구독", card=sample("limit_exceeded"))
+    first, second = outcomes(merchant, [paid.job_id, short.job_id])
 
     assert (first.status, first.merchant_uid, first.customer_uid) == ("paid", "order-1", "gildong")
     assert first.imp_uid
     assert (second.status, second.pg_code) == ("declined", "2116")
 
 
-def test_a_finished_job_leaves_nothing_of_the_card_in_any_store(stack: Stack, queue: BillingQueue) -> None:
-    for server in (stack.queue, stack.vault):
+def test_a_finished_job_leaves_nothing_of_the_card_in_any_store(busy: Stack, merchant: BillingQueue) -> None:
+    for server in (busy.queue, busy.vault):
         server.client().config_set("rdbcompression", "no")  # DUMP would compress 4242 4242 away
-    stack.worker()
-    job = queue.issue(customer_uid="gildong", card=sample("visa", birth=BUSINESS))
+    job = merchant.issue(customer_uid="gildong", card=sample("visa", birth=BUSINESS))
 
-    queue.wait(job.job_id, PATIENCE_S)
+    merchant.wait(job.job_id, PATIENCE_S)
 
-    wait_until(lambda: not stack.vault.client().keys(redis_keys.SEALED + "*"), what="an empty vault")
+    wait_until(lambda: not busy.vault.client().keys(redis_keys.SEALED + "*"), what="an empty vault")
     everything = b"".join(
         server.client(db).dump(key) or b""
-        for server in (stack.queue, stack.vault)
+        for server in (busy.queue, busy.vault)
         for db in (0, 1)
         for key in server.client(db).scan_iter()
     )
@@ -115,27 +110,25 @@ def test_a_finished_job_leaves_nothing_of_the_card_in_any_store(stack: Stack, qu
     assert BUSINESS.encode() not in everything
 
 
-def test_a_repeat_of_a_finished_job_is_answered_and_not_sent(stack: Stack, queue: BillingQueue) -> None:
-    stack.worker()
-    job = queue.issue(customer_uid="gildong", card=sample("visa"), idempotency_key="signup-1")
-    first = queue.wait(job.job_id, PATIENCE_S)
+def test_a_repeat_of_a_finished_job_is_answered_and_not_sent(busy: Stack, merchant: BillingQueue) -> None:
+    job = merchant.issue(customer_uid="repeated", card=sample("visa"), idempotency_key="signup-1")
+    first = merchant.wait(job.job_id, PATIENCE_S)
 
-    again = queue.issue(customer_uid="gildong", card=sample("visa"), idempotency_key="signup-1")
+    again = merchant.issue(customer_uid="repeated", card=sample("visa"), idempotency_key="signup-1")
 
     assert again.job_id == job.job_id
-    assert queue.wait(again.job_id, 1) == first
-    assert stack.fake.count("POST", "/subscribe/customers/") == 1
+    assert merchant.wait(again.job_id, 1) == first
+    assert busy.fake.count("POST", "/subscribe/customers/repeated") == 1
 
 
-def test_the_result_is_there_for_celery_too(stack: Stack, queue: BillingQueue) -> None:
-    stack.worker()
-    job = queue.issue(customer_uid="gildong", card=sample("visa"))
-    stores = stack.stores("producer")
+def test_the_result_is_there_for_celery_too(busy: Stack, merchant: BillingQueue) -> None:
+    job = merchant.issue(customer_uid="gildong", card=sample("visa"))
+    stores = busy.stores("producer")
     app = Celery("merchant", broker=stores["BROKER_URL"], backend=stores["LEDGER_URL"], set_as_current=False)
 
     result = AsyncResult(job.job_id, app=app).get(timeout=PATIENCE_S)
 
-    assert result == queue.wait(job.job_id, 1).to_dict()
+    assert result == merchant.wait(job.job_id, 1).to_dict()
 
 
 def test_jobs_wait_while_imp_cannot_be_reached_and_run_when_it_is_back(stack: Stack, queue: BillingQueue) -> None:

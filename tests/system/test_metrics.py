@@ -7,7 +7,9 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml  # type: ignore[import-untyped]
@@ -21,7 +23,7 @@ from producer.publisher import Publisher
 from tests.fake_iamport import CARDS, Fault
 from tests.ports import dead_port, free_port
 from tests.servers import ROOT, environment, wait_until
-from tests.stack import Stack
+from tests.stack import Stack, WorkerProcess
 from tests.system.test_worker_commands import one_line, worker
 from worker.liveness import READING_FOLDER
 from worker.metrics_server import metrics_served
@@ -31,6 +33,30 @@ PATIENCE_S = 240
 TOKEN = "0123456789abcdef"
 ISSUES = "POST /subscribe/customers/"
 LAST_COUNTED = {"billing_job_seconds_count": 5, "billing_messages_dropped_total": 1, "billing_unknown_jobs_total": 1}
+
+
+class Watched(NamedTuple):
+    """Workers that show all that can be seen of them."""
+
+    stack: Stack
+    worker: WorkerProcess
+    port: int
+    alive: Path
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[Watched]:
+    """For all that leaves them as they were."""
+    with Stack() as stack:
+        port, alive = free_port(), stack.folder / "alive"
+        worker = stack.worker(
+            processes=2,
+            METRICS_PORT=str(port),
+            METRICS_TOKEN=TOKEN,
+            ALIVE_FOLDER=str(alive),
+        )
+        wait_until(lambda: ask(port, "/readyz") == 200, PATIENCE_S, "a ready worker")
+        yield Watched(stack, worker, port, alive)
 
 
 def scrape(port: int, token: str = "") -> tuple[dict[tuple[str, ...], float], str]:
@@ -134,10 +160,8 @@ def test_a_job_that_circles_grows_old_in_sight_although_it_is_claimed_and_never_
     assert counted["billing_iamport_seconds_count", "issue", "page", "502"] == 1
 
 
-def test_metrics_are_shown_to_who_has_the_token_and_health_to_all(stack: Stack) -> None:
-    port = free_port()
-    stack.worker(METRICS_PORT=str(port), METRICS_TOKEN=TOKEN)
-    wait_until(lambda: ask(port, "/readyz") == 200, PATIENCE_S, "a ready worker")
+def test_metrics_are_shown_to_who_has_the_token_and_health_to_all(watched: Watched) -> None:
+    port = watched.port
 
     assert ask(port, "/healthz") == 200
     assert [ask(port, "/metrics", shown) for shown in (None, "Bearer " + TOKEN[:-1], TOKEN)] == [401] * 3
@@ -145,33 +169,43 @@ def test_metrics_are_shown_to_who_has_the_token_and_health_to_all(stack: Stack) 
     assert ask(port, "/") == 404
 
 
-def test_composes_health_check_of_workers_tells_who_lives(stack: Stack) -> None:
-    port, nobody = free_port(), dead_port()
+def test_composes_health_check_of_workers_tells_who_lives(watched: Watched) -> None:
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["worker"]
     published, command = compose["environment"]["METRICS_PORT"], compose["healthcheck"]["test"]
-    stack.worker(METRICS_PORT=str(port))
-    wait_until(lambda: ask(port, "/healthz") == 200, PATIENCE_S, "a living worker")
 
     codes = [
         subprocess.run([part.replace(published, str(asked)) for part in command[1:]], check=False).returncode
-        for asked in (port, nobody)
+        for asked in (watched.port, dead_port())
     ]
 
     assert command[0] == "CMD"
     assert codes == [0, 1]
 
 
-def test_a_store_that_is_away_makes_workers_not_ready_and_nothing_makes_them_dead(stack: Stack) -> None:
-    port = free_port()
-    stack.worker(METRICS_PORT=str(port))
-    for server in (stack.vault, stack.queue):
-        wait_until(lambda: ask(port, "/readyz") == 200, PATIENCE_S, "a ready worker")
+def test_a_process_whose_loop_stands_still_for_a_minute_is_dead(watched: Watched) -> None:
+    (one, _) = watched.worker.consumers()
+
+    os.kill(one, signal.SIGSTOP)
+    try:
+        for file in watched.alive.iterdir():
+            os.utime(file, (0, time.time() - 61))
+        code = ask(watched.port, "/healthz")
+    finally:
+        os.kill(one, signal.SIGCONT)
+
+    assert code == 503
+    wait_until(lambda: ask(watched.port, "/healthz") == 200, PATIENCE_S, "a living worker")
+
+
+def test_a_store_that_is_away_makes_workers_not_ready_and_nothing_makes_them_dead(watched: Watched) -> None:
+    for server in (watched.stack.vault, watched.stack.queue):
+        wait_until(lambda: ask(watched.port, "/readyz") == 200, PATIENCE_S, "a ready worker")
         server.kill()
 
-        assert ask(port, "/readyz") == 503
-        assert ask(port, "/healthz") == 200
+        assert ask(watched.port, "/readyz") == 503
+        assert ask(watched.port, "/healthz") == 200
         server.start()
-    wait_until(lambda: ask(port, "/readyz") == 200, PATIENCE_S, "a ready worker")
+    wait_until(lambda: ask(watched.port, "/readyz") == 200, PATIENCE_S, "a ready worker")
 
 
 def test_the_sign_that_queues_are_read_comes_back_with_the_queue(stack: Stack, queue: BillingQueue) -> None:
@@ -201,24 +235,6 @@ def test_what_is_not_the_workers_fault_makes_them_neither_dead_nor_unready(stack
 
     assert ask(port, "/healthz") == 200
     assert scrape(port)[0]["billing_pause_seconds",] > 0
-
-
-def test_a_process_whose_loop_stands_still_for_a_minute_is_dead(stack: Stack) -> None:
-    port, folder = free_port(), stack.folder / "alive"
-    worker = stack.worker(processes=2, METRICS_PORT=str(port), ALIVE_FOLDER=str(folder))
-    wait_until(lambda: ask(port, "/healthz") == 200, PATIENCE_S, "a living worker")
-    (one, _) = worker.consumers()
-
-    os.kill(one, signal.SIGSTOP)
-    try:
-        for file in folder.iterdir():
-            os.utime(file, (0, time.time() - 61))
-        code = ask(port, "/healthz")
-    finally:
-        os.kill(one, signal.SIGCONT)
-
-    assert code == 503
-    wait_until(lambda: ask(port, "/healthz") == 200, PATIENCE_S, "a living worker")
 
 
 @pytest.mark.parametrize(("variable", "path"), [("ALIVE_FOLDER", "/healthz"), (READING_FOLDER, "/readyz")])

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,20 +11,6 @@ from producer.contract import redis_keys
 from tests.fake_iamport import CARDS, Fault, made_up
 from tests.servers import run_python, wait_until
 from tests.stack import Stack
-
-
-@pytest.fixture(scope="module")
-def busy() -> Iterator[Stack]:
-    """With workers, for all that leaves them as they were; each test has customers and orders of its own."""
-    with Stack() as stack:
-        stack.worker()
-        yield stack
-
-
-@pytest.fixture(scope="module")
-def merchant(busy: Stack) -> Iterator[BillingQueue]:
-    with busy.billing_queue() as one:
-        yield one
 
 
 def operate(stack: Stack, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -124,13 +109,13 @@ def test_a_job_that_an_operator_ends_is_expired_and_a_second_time_is_refused(
     assert operate(busy, "resume", "--yes").returncode == 0
 
 
-def test_what_changes_more_than_one_job_asks_first(stack: Stack) -> None:
+def test_what_changes_more_than_one_job_asks_first(idle: Stack) -> None:
     done = run_python(
-        *("-m", "worker", "pause"), given="n\n", environ={"LEDGER_URL": stack.stores("operator")["LEDGER_URL"]}
+        *("-m", "worker", "pause"), given="n\n", environ={"LEDGER_URL": idle.stores("operator")["LEDGER_URL"]}
     )
 
     assert (done.returncode, "0 open jobs wait for 600 s; none will expire by it." in done.stdout) == (1, True)
-    assert not stack.ledger.exists(redis_keys.PAUSE, redis_keys.AUDIT)
+    assert not idle.ledger.exists(redis_keys.PAUSE, redis_keys.AUDIT)
     assert "Traceback" not in done.stderr
 
 

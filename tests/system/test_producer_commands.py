@@ -10,7 +10,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,21 +33,6 @@ TIMEOUT_S = 240
 def _a_shell_in_the_foreground() -> None:
     """A runner in the background ignores SIGINT, and what it starts inherits that; a person's shell does not."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.fixture(scope="module")
-def idle() -> Iterator[Stack]:
-    """Stores and keys, and no worker: jobs stay open."""
-    with Stack() as stack:
-        yield stack
-
-
-@pytest.fixture(scope="module")
-def busy() -> Iterator[Stack]:
-    """The same with a worker and the fake i'mport."""
-    with Stack() as stack:
-        stack.worker()
-        yield stack
 
 
 def environ(stack: Stack, changes: Mapping[str, str] | None = None) -> dict[str, str]:
