@@ -9,7 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..contract.card import Card
 from ..contract.errors import InvalidInput
@@ -79,6 +79,7 @@ class Checker:
         defaults: request fields for rows that do not say.
         key_prefix: of the idempotency key; the ``customer_uid`` follows.
         deadline_s: for each job.
+        as_of: when the export was made; Unix seconds.
     """
 
     now: Callable[[], float]
@@ -86,12 +87,13 @@ class Checker:
     defaults: Mapping[str, str] = field(default_factory=dict)
     key_prefix: str = ""
     deadline_s: float | None = None
+    as_of: int | None = None
 
     def check(self, record: Record) -> Row:
         """Look at a record."""
         if record.problem:
             return Row(record.line, "", None, record.problem)
-        asked = _only(REQUEST_FIELDS, {**self.defaults, **record.fields})
+        asked: dict[str, Any] = _only(REQUEST_FIELDS, {**self.defaults, **record.fields})
         uid = asked.get("customer_uid", "")
         problems: list[tuple[str, str]] = []
         card = None
@@ -104,9 +106,8 @@ class Checker:
         if problems:
             return Row(record.line, shown(uid), None, "; ".join(f"{name}: {rule}" for name, rule in problems))
         key = self.key_prefix + uid
-        return Row(
-            record.line, uid, IssueRequest(card=card, idempotency_key=key, deadline_s=self.deadline_s, **asked), None
-        )
+        ours: dict[str, Any] = {"idempotency_key": key, "deadline_s": self.deadline_s, "as_of": self.as_of}
+        return Row(record.line, uid, IssueRequest(card=card, **asked, **ours), None)
 
     def _members(self, fields: Mapping[str, str]) -> dict[str, str]:
         """The card's members, its expiry as ours."""
