@@ -13,11 +13,13 @@ import click
 from ..contract.job import DEADLINE_LIMIT_S
 from ..errors import BrokerUnavailable, SettingsError
 from ..migrate import ledger
+from ..migrate.continuation import WrongState, shown
 from ..migrate.ledger import Checkpoint, Control
 from ..migrate.progress import Progress
 from ..migrate.rows import EXPIRY_FORMATS
 from ..migrate.run import Stopped
-from ..migrate.session import Options, Session, WrongState, lies_on_a_disk, look
+from ..migrate.sample import SAMPLE_LIMIT
+from ..migrate.session import Options, Session, lies_on_a_disk, look
 from ..migrate.source import FIELDS, CutOff, SourceError
 from ..migrate.work_file import WorkFileError
 from ..settings import ProducerMetrics, ProducerSettings, refuse_worker_secrets
@@ -69,6 +71,13 @@ def migrate() -> None:
 @click.option("--resume", is_flag=True, help="Go on with a run that was stopped. Give it the same source.")
 @click.option(
     "--only-failed", "failed", type=OLD_FILE, metavar="REPORT", help="A new run of what is worth another try."
+)
+@click.option(
+    "--as-of", metavar="DATE", help="When the export was made; a date is its beginning in Korea. Needed once."
+)
+@click.option("--sample", type=click.IntRange(1, SAMPLE_LIMIT), metavar="N", help="Send N rows, spread over the file.")
+@click.option(
+    "--stop-at", type=Finite(0, 100), default=30, metavar="PERCENT", help="Of 200 outcomes, if more are declined."
 )
 @click.option("--report", type=FILE, metavar="FILE", help="CSV, or JSON Lines if .jsonl; NAME.report.csv by default.")
 @click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), help="By the first character, if not given.")
@@ -198,6 +207,7 @@ def status(name: str, *, as_json: bool) -> None:
         return
     click.echo(Progress(**found.progress).text() if found.progress else name)
     asked = "" if found.asked == ledger.RUN else f", asked to {found.asked}"
+    asked += "" if found.as_of is None else f", export of {shown(found.as_of)}"
     click.echo(f"run {found.run}, {found.state}{asked}, {max(time.time() - found.updated_at, 0):.0f} s ago")
 
 

@@ -63,7 +63,7 @@ key                                holds                                        
 ``billing:webhook:intake``         the lock of the one that puts outcomes in line            15 s, renewed
 ``billing:limits:{…}``             cards handed in, by the digest of an address, customer     with their window
                                    or order
-``billing:migration:{name}``       hash: ``run state progress updated_at``; who runs it,        7 days after the last
+``billing:migration:{name}``       hash: ``run state progress updated_at as_of``; who runs it,  7 days after the last
                                    ``holder held_until``; ``asked throttle`` of its run          checkpoint
 ``billing:sweeper``                the process that sweeps                                 3 s, renewed
 ``billing:swept``                  when the last sweep was: a clock that steps back shows   never

@@ -17,16 +17,19 @@ import click
 from ..billing_queue import BillingQueue
 from ..errors import BrokerUnavailable, SettingsError
 from . import ledger
+from .continuation import WrongState, export_date, run_number, shown
 from .ledger import Checkpoint, Control
-from .pace import Window
+from .pace import Brake, Window
 from .progress import Display, Progress, counted
 from .report import DryRun, Failed, Summary, replacing, write_report
 from .rows import Checker, Reader, key_prefix, rows_to_send
 from .run import Run, Stopped, stopped_by_signals
+from .sample import spread
 from .source import CutOff, Record, SourceError, records
 from .work_file import WorkFile
 
 TAKEN_OVER_S = ledger.HELD_FOR_S + 4
+AS_OF = "producer: the export is of {}: a card that was applied since stays\n"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class Options:
         form: ``csv``, ``jsonl`` or None.
         names: our field by the export's column.
         expected: rows.
+        as_of: when the export was made, in words.
+        sample: so many rows, and no more.
+        stop_at: per cent of the last outcomes that may be declined.
     """
 
     resume: bool
@@ -55,6 +61,9 @@ class Options:
     throttle: float | None
     memory_mark: float
     accept_unterminated: bool
+    as_of: str | None
+    sample: int | None
+    stop_at: float
 
     @property
     def defaults(self) -> dict[str, str]:
@@ -70,10 +79,6 @@ class Options:
         """
         if self.expected not in (None, rows):
             raise CutOff(f"{self.expected:,} rows were expected, {rows:,} came")
-
-
-class WrongState(Exception):
-    """The migration is not in a state for this; says in which it is."""
 
 
 def read(file: BinaryIO, options: Options) -> Iterator[Record]:
@@ -143,14 +148,15 @@ class Session:
         if options.failed is not None:
             failed = Failed(options.failed)
             expected, wanted = len(failed), filter(failed.has, wanted)
-        number = self._number(failed)
+        number, as_of = self._number(failed), self._export_date(file)
         warnings = self._warnings()
         work = self._work_file(number)
-        self._take(number)
-        click.echo(warnings, err=True, nl=False)
+        self._take(number, as_of)
+        click.echo(f"{warnings}{AS_OF.format(shown(as_of))}", err=True, nl=False)
         progress = self.progress = Progress(self.name, number, expected)
         with self._ending_well(work, progress), stopped_by_signals() as is_stopping:
-            self._run(work, progress, wanted, is_stopping)
+            self._run(work, progress, wanted, is_stopping, as_of)
+            self._stop_after_sample(work)
             if failed is None:
                 options.check_count(work.rows)
             return self._finish(work, progress)
@@ -171,8 +177,12 @@ class Session:
             time.sleep(0.5)
         return known
 
-    def _take(self, number: int) -> None:
-        fields: dict[str, str | int] = {"run": number, "state": ledger.RUNNING}
+    def _export_date(self, file: BinaryIO) -> int:
+        changed_at = os.fstat(file.fileno()).st_mtime if lies_on_a_disk(file) else None
+        return export_date(self.options.as_of, self.control.checkpoint(), self.control.now(), changed_at)
+
+    def _take(self, number: int, as_of: int) -> None:
+        fields: dict[str, str | int] = {"run": number, "state": ledger.RUNNING, "as_of": as_of}
         if not self.options.resume:
             fields |= {"asked": ledger.RUN, "throttle": "", "progress": "{}"}
         if self.options.throttle:
@@ -198,18 +208,24 @@ class Session:
         return work
 
     def _run(
-        self, work: WorkFile, progress: Progress, wanted: Iterable[Record], is_stopping: Callable[[], bool]
+        self, work: WorkFile, progress: Progress, wanted: Iterable[Record], is_stopping: Callable[[], bool], as_of: int
     ) -> None:
         options = self.options
         deadline_s = options.deadline_s or self.queue.settings.job_deadline_s
         prefix = key_prefix(self.name, progress.run)
-        checker = Checker(time.time, options.expiry_format, options.defaults, prefix, deadline_s)
+        checker = Checker(time.time, options.expiry_format, options.defaults, prefix, deadline_s, as_of)
         window = Window(deadline_s, options.window, time.monotonic())
-        reader = Reader(rows_to_send(wanted, checker, iter(work)))
-        mark = options.memory_mark / 100
+        rows = rows_to_send(wanted, checker, iter(work))
+        reader = Reader(rows if options.sample is None else spread(rows, options.sample))
+        mark, brake = options.memory_mark / 100, Brake(options.stop_at)
         with Display() as display:
             reader.start()
-            Run(self.queue, self.control, work, window, progress, mark, display.show, is_stopping).go(reader)
+            Run(self.queue, self.control, work, window, brake, progress, mark, display.show, is_stopping).go(reader)
+
+    def _stop_after_sample(self, work: WorkFile) -> None:
+        if self.options.sample is not None:
+            click.echo(Summary(f"{self.name}, a sample", work).text())
+            raise Stopped("the sample is sent")
 
     @contextlib.contextmanager
     def _ending_well(self, work: WorkFile, progress: Progress) -> Iterator[None]:
@@ -223,7 +239,8 @@ class Session:
                 self.control.tick({"state": ledger.STOPPED, "progress": progress.json()}, lease_s=0)
             if isinstance(error, Stopped | CutOff | BrokerUnavailable | sqlite3.Error):
                 kind = CutOff if isinstance(error, CutOff) else Stopped
-                raise kind(f"{error}; rows read so far: {work.rows:,}; go on with {self._again()}") from None
+                more = getattr(error, "more", "")
+                raise kind(f"{error}; rows read so far: {work.rows:,}; go on with {self._again()}{more}") from None
             raise
 
     def _again(self) -> str:
@@ -253,35 +270,6 @@ class Session:
         work.remove()
         click.echo(f"{summary.text()}\nReport: {', '.join(map(str, (report, *beside)))}")
         return work.counts["issued"] == work.rows
-
-
-def run_number(name: str, known: Checkpoint | None, *, is_resume: bool, is_again: bool) -> int:
-    """The number of the run that is asked for.
-
-    Args:
-        known: the migration as the ledger has it.
-        is_resume, is_again: to go on, or another run of what failed.
-
-    Raises:
-        WrongState: that is not possible now.
-    """
-    if is_resume:
-        return _stopped_run(name, known, is_again=is_again)
-    if known is None:
-        return 2 if is_again else 1
-    if not known.has_ended:
-        raise WrongState(f"{name} was stopped at line {known.progress.get('line', 0):,}; go on with --resume")
-    if not is_again:
-        raise WrongState(f"{name} is {known.state}; take another --name, or --only-failed REPORT for another run")
-    return known.run + 1
-
-
-def _stopped_run(name: str, known: Checkpoint | None, *, is_again: bool) -> int:
-    if known is None or known.has_ended:
-        raise WrongState(f"{name} has nothing to resume")
-    if is_again != (known.run > 1):  # run 1 sends the whole source, all others what failed
-        raise WrongState(f"run {known.run} of {name} was begun {'without' if is_again else 'with'} --only-failed")
-    return known.run
 
 
 def lies_on_a_disk(file: BinaryIO) -> bool:
