@@ -86,7 +86,17 @@ def test_a_migration_runs_with_the_migrators_rights_and_with_no_others(stack: St
     rows = [",".join(names), *(",".join([f"uid_{i}", *fields.values()]) for i in range(30))]
 
     def migrate(role: str) -> "subprocess.CompletedProcess[str]":
-        command = ["-m", "producer", "migrate", "-", "--name", role, "--report", str(tmp_path / f"{role}.csv")]
+        command = [
+            "-m",
+            "producer",
+            "migrate",
+            "-",
+            "--name",
+            role,
+            "--as-of=2025-01-01",
+            "--report",
+            str(tmp_path / f"{role}.csv"),
+        ]
         return run_python(*command, given="\n".join(rows) + "\n", environ=stack.producer_env_of(role))
 
     assert migrate("migrator").returncode == 0
