@@ -57,16 +57,19 @@ def export_date(given: str | None, known: Checkpoint | None, now: float, changed
         SourceError: it is missing, no date, or in the future.
         WrongState: the migration has another one.
     """
-    kept, asked = known.as_of if known else None, None if given is None else _instant(given)
-    if kept is not None:
-        if asked not in {None, kept}:
-            raise WrongState(f"--as-of: this migration's export is of {shown(kept)}; another one needs another --name")
-        return kept
-    if asked is None:
+    if known is not None and known.as_of is not None:
+        return _same(known.as_of, given)
+    if given is None:
         raise SourceError(NEEDED if changed_at is None else f"{NEEDED}; the file was last changed {shown(changed_at)}")
-    if asked > now:
+    if (asked := _instant(given)) > now:
         raise SourceError("--as-of: lies in the future")
     return asked
+
+
+def _same(kept: int, given: str | None) -> int:
+    if given is not None and _instant(given) != kept:
+        raise WrongState(f"--as-of: this migration's export is of {shown(kept)}; another one needs another --name")
+    return kept
 
 
 def _instant(text: str) -> int:

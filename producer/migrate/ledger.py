@@ -118,7 +118,7 @@ class Control:
             throttle=_rate(known["throttle"]),
             progress=json.loads(known["progress"]),
             updated_at=float(known["updated_at"]),
-            as_of=int(known["as_of"]) if known["as_of"] else None,
+            as_of=_instant(known["as_of"]),
         )
 
     def ask(self, **fields: str) -> None:
@@ -164,3 +164,7 @@ class Control:
 
 def _rate(text: str | bytes) -> float | None:
     return float(text) if text else None
+
+
+def _instant(text: str) -> int | None:
+    return int(text) if text else None

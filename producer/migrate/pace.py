@@ -98,15 +98,15 @@ class Brake:
             self._look(one)
 
     def _look(self, one: Outcome) -> None:
-        code = "" if one.status is Status.DECLINED else " ".join(str(word) for word in (one.code, one.pg_code) if word)
-        self._last.append((one.status, code))
-        self._counts[self._last[-1]] += 1
+        kind = _kind(one)
+        self._last.append(kind)
+        self._counts[kind] += 1
         if len(self._last) > BRAKE_OUTCOMES:
             self._counts[self._last.popleft()] -= 1
-        if self.why is None and (found := self._reason(one.status, code)):
+        if self.why is None and (found := self._reason(*kind)):
             self.why, self.is_declined = found, one.status is Status.DECLINED
 
-    def _reason(self, status: Status, code: str) -> str | None:
+    def _reason(self, status: str, code: str) -> str | None:
         count, of_last = self._counts[status, code], f"of the last {len(self._last)} outcomes are"
         match status:
             case Status.DECLINED if count > self.stop_at * BRAKE_OUTCOMES / 100:
@@ -117,5 +117,10 @@ class Brake:
                 return f"{count} {of_last} invalid ({code})"
         return None
 
-    def _of(self, status: Status) -> int:
+    def _of(self, status: str) -> int:
         return sum(count for (kind, _), count in self._counts.items() if kind == status)
+
+
+def _kind(one: Outcome) -> tuple[str, str]:
+    """Refusals of the card count together, all others by their codes."""
+    return one.status, "" if one.status is Status.DECLINED else f"{one.code or ''} {one.pg_code or ''}".strip()
