@@ -276,6 +276,7 @@ class BillingQueue:
             pg=one.pg,
             channel_key=one.channel_key,
             customer_id=one.customer_id,
+            as_of=one.as_of,
         )
         return self._enqueue.prepare(request, one.card, one.envelope, one.idempotency_key, one.deadline_s, queue)
 

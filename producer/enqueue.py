@@ -31,7 +31,11 @@ KEY_LIMIT = 200
 
 @dataclass(frozen=True, kw_only=True)
 class IssueRequest:
-    """One issuance: the arguments of :meth:`BillingQueue.issue`, or with an envelope of ``issue_sealed``."""
+    """One issuance: the arguments of :meth:`BillingQueue.issue`, or with an envelope of ``issue_sealed``.
+
+    Args:
+        as_of: of a row of an export, when that was made; Unix seconds. A card that was applied since wins.
+    """
 
     customer_uid: str
     card: Card | None = None
@@ -39,6 +43,7 @@ class IssueRequest:
     pg: str | None = None
     channel_key: str | None = None
     customer_id: str | None = None
+    as_of: int | None = None
     idempotency_key: str | None = None
     deadline_s: float | None = None
 

@@ -217,4 +217,5 @@ def _accept_arguments(asked: NewJob) -> tuple[Any, ...]:
         redis_keys.OUTCOME + asked.job_id,
         redis_keys.FULL,
         redis_keys.JOB + asked.job_id,
+        request.as_of or "",
     )

@@ -92,11 +92,13 @@ def assemble(settings: WorkerSettings) -> Worker:
     iamport = iamport_client(settings)
     vault = Stores(settings.vault_url, "vault")
     ledger_links = Stores(settings.ledger_url, "ledger")
+    applied_kept_s = settings.applied_kept_days * 86400
     ledger = Ledger(
         ledger_links,
         vault,
         call_deadline_s=iamport.call_deadline_s,
         doubt_s=settings.look_up_for_s,
+        applied_kept_s=applied_kept_s,
     )
     tokens = token_cache(settings, iamport, vault)
     rate = SharedRate(vault, settings.imp_rate_per_s)
@@ -108,7 +110,8 @@ def assemble(settings: WorkerSettings) -> Worker:
         Stores(url, name, metrics.STORE_SECONDS.labels(name).observe)
         for name, url in (("ledger", settings.ledger_url), ("vault", settings.vault_url))
     )
-    return Worker(ledger, OpenJobs(*timed), issuance, reconciler, TaskEvents(), stopping, settings.imp_rate_per_s)
+    open_jobs = OpenJobs(*timed, applied_kept_s=applied_kept_s)
+    return Worker(ledger, open_jobs, issuance, reconciler, TaskEvents(), stopping, settings.imp_rate_per_s)
 
 
 @cache

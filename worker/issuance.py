@@ -57,6 +57,7 @@ from worker.retry import (
     VAULT_SILENT,
     WAITS_FOR_OTHERS_S,
     after_answer,
+    after_first_look,
     after_look_up,
     backoff_s,
     before_sending,
@@ -144,7 +145,7 @@ class Issuance:
         return self._look_up(lease, permit, turn) if lease.is_look_up else self._send(lease, permit, turn)
 
     def _send(self, lease: Lease, permit: RatePermit, turn: Turn) -> Step:
-        permit = self._hear_the_clock(lease, permit, turn)
+        permit = self._ask_first(lease, permit, turn)
         for is_second in (False, True):
             request = self._verify(lease, permit)
             token = self._token(lease, permit)
@@ -177,16 +178,16 @@ class Issuance:
 
         return Asker(chain((permit,), iter(turn, None)), partial(self._token, lease), hold)
 
-    def _hear_the_clock(self, lease: Lease, permit: RatePermit, turn: Turn) -> RatePermit:
-        """A permit, i'mport's clock being known: a process that has not heard of it yet asks for something first."""
-        if self._iamport.now() is None:
+    def _ask_first(self, lease: Lease, permit: RatePermit, turn: Turn) -> RatePermit:
+        """A permit, i'mport's clock being known to this process, and that it has no newer card than an old export."""
+        if lease.is_unsure or self._iamport.now() is None:
             self._verify(lease, permit)  # nobody asks i'mport for the sake of a forged request
             self._token(lease, permit)
-        if self._iamport.now() is not None:
+        if not lease.is_unsure and self._iamport.now() is not None:
             return permit
-        self._look_ups.of(lease, Expected(None), self._asker(lease, permit, turn), paid_only=True)
-        if self._iamport.now() is None:
-            raise NotNow(Snooze(backoff_s(lease.attempts + 1), "no_clock"))
+        found = self._look_ups.of(lease, Expected(lease.as_of), self._asker(lease, permit, turn), paid_only=True)
+        if step := after_first_look(*found, lease, self._iamport.now()):
+            raise NotNow(step)
         return turn()
 
     def _turn(self, lease: Lease, first: RatePermit | None = None, *, is_migration: bool) -> RatePermit:
@@ -261,7 +262,7 @@ class Issuance:
     def _post(self, lease: Lease, permit: RatePermit, job: Job, card: Card, token: str, leave_by: float) -> Judged:
         """Send it, once, and not too late: it may be in other hands then."""
         if job.operation is Operation.ONETIME:
-            job = _without_key(job) if lease.newer_applied else job
+            job = job.model_copy(update={"customer_uid": None}) if lease.newer_applied else job
             answer = self._iamport.onetime(job, card, token, leave_by)
             judged = judge_onetime(answer, job.merchant_uid)
         else:
@@ -294,7 +295,3 @@ class Issuance:
             if not self._pause(WRITE_RETRY_PAUSE_S):
                 until = min(until, self._clock() + WRITE_RETRY_STOPPING_S)
                 self._sleep(WRITE_RETRY_PAUSE_S)
-
-
-def _without_key(job: Job) -> Job:
-    return job.model_copy(update={"customer_uid": None})

@@ -32,7 +32,7 @@ SURE_ANSWERS = {Status.DECLINED, Status.INVALID, Status.MISCONFIGURED}
 CLAIMED_FIELDS = (
     *("now", "operation", "customer_uid", "merchant_uid", "sequence", "accepted_at", "expires_at", "attempts"),
     *("claims", "sent_at", "reason", "kid", "first_sent_at", "doubtful", "look_ups", "answer", "transients", "digest"),
-    *("newer_applied", "known_until", "order_ended", "given_up"),
+    *("newer_applied", "known_until", "order_ended", "given_up", "as_of", "is_unsure"),
 )
 
 
@@ -44,6 +44,7 @@ class Ledger:
         vault: connections to ``VAULT_URL``, for the sealed requests that go with the outcome.
         call_deadline_s: seconds within which a call to i'mport surely ends.
         kept_s: seconds for which a finished job is remembered.
+        applied_kept_s: seconds for which it is remembered when a customer's card was applied: ``APPLIED_KEPT_DAYS``.
         doubt_s: seconds for which a POST without an answer is looked up before it counts as not applied:
             ``LOOK_UP_FOR_S``.
         clock: monotonic seconds.
@@ -56,11 +57,13 @@ class Ledger:
         *,
         call_deadline_s: float,
         kept_s: int = redis_keys.KEPT_S,
+        applied_kept_s: int = redis_keys.APPLIED_KEPT_S,
         doubt_s: float = DOUBT_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stores, self._vault, self._clock, self._doubt_s = stores, vault, clock, doubt_s
         self._call_lease_s, self._kept_s = call_deadline_s + CALL_SLACK_S, kept_s
+        self._applied_kept_s = applied_kept_s
 
     def claim(self, job_id: str, delivery: str) -> Lease | NotClaimed:
         """Lease a job to this delivery, unless it is not its turn.
@@ -74,7 +77,7 @@ class Ledger:
         keys = [redis_keys.JOB + job_id, redis_keys.OPEN, redis_keys.FRONT, redis_keys.OUTCOME + job_id]
         keys.append(redis_keys.TRACE + job_id)
         every_s = self._doubt_s / LOOK_UPS
-        arguments = (job_id, delivery, CLAIM_LEASE_S, *prefixes, every_s, *orders, *others)
+        arguments = (job_id, delivery, CLAIM_LEASE_S, *prefixes, every_s, *orders, *others, redis_keys.REMEMBERED)
         answer = self._stores.local.run(CLAIM, keys, *arguments)
         word = answer[0].decode()
         if word != "claimed":
@@ -156,7 +159,7 @@ class Ledger:
             *(LOOK_UPS + early_look_ups(self._doubt_s / LOOK_UPS), self._doubt_s / LOOK_UPS),
             *(ASKED_AFTER_S[0], redis_keys.CUSTOMER_OPEN, redis_keys.ACCEPTED),
             *(redis_keys.CUSTOMER_ENDED, redis_keys.ORDER_ENDED, redis_keys.ENDED_OF_ONE, redis_keys.ENDED_OF_STATUS),
-            *(redis_keys.CUSTOMER_SEQUENCE, redis_keys.ORDER_SEQUENCE, redis_keys.REQUEST),
+            *(redis_keys.CUSTOMER_SEQUENCE, redis_keys.ORDER_SEQUENCE, redis_keys.REQUEST, self._applied_kept_s),
         )
         if not in_force:
             return None
@@ -247,6 +250,8 @@ def _lease(job_id: str, delivery: str, text: list[str], every_s: float, held_sin
         transients=int(known["transients"] or 0),
         digest=known["digest"],
         is_given_up=bool(known["given_up"]),
+        as_of=int(known["as_of"]) if known["as_of"] else None,
+        is_unsure=bool(known["is_unsure"]),
         held_since=held_since,
     )
 

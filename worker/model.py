@@ -41,22 +41,20 @@ class Lease(NamedTuple):
         sent_at: set while a POST awaits its look-up; the ledger's clock.
         reason: why it waited last, empty if it never did.
         kid: the key that its card was to be sealed to.
-        first_sent_at: when the first of the POSTs left that may have been applied without our knowing; Unix seconds of
-            i'mport's clock.
+        first_sent_at: when the first of the POSTs left that may have been applied without our knowing; i'mport's clock.
         is_doubtful: True once an unanswered POST was looked up for long enough and found nothing: one more may follow.
-        look_ups: look-ups since the last POST that found nothing.
-        look_up_every_s: seconds between two of those that count.
-        answer: what was answered to the last POST, where only a look-up can tell what that means; None if nobody heard.
+        look_ups, look_up_every_s: look-ups since the last POST that found nothing; seconds between those that count.
+        answer: of i'mport to the last POST, where only a look-up can tell what that means; None if nobody heard.
         newer_applied: True if a newer card of the same customer_uid is in force.
-        known_until: i'mport's records up to this instant are of other jobs, Unix seconds of its clock: those of the
-            customer_uid; of a payment, those of its order.
-        order_ended: ``paid`` or ``in_doubt`` if another payment of the same order ended so, else empty.
+        known_until: i'mport's records of the customer_uid (of a payment: of its order) up to then are of other jobs.
+        order_ended: ``paid`` or ``in_doubt`` if another payment of the order ended so, else empty.
         transients: answers that asked for another try soon.
         digest: of what was asked, all but the card: :meth:`producer.contract.job.Request.digest`.
         is_given_up: True if an operator asked for its end.
         held_since: monotonic seconds of this process at ``claimed_at``.
-        is_request_lost: True if the vault has no sealed request.
-        is_vault_silent: True if the vault did not say.
+        as_of: of a row of an export, when that was made; Unix seconds.
+        is_unsure: True if the ledger does not remember as far back: i'mport may have a newer card.
+        is_request_lost, is_vault_silent: True if the vault has no sealed request; if it did not say.
     """
 
     job_id: str
@@ -85,6 +83,8 @@ class Lease(NamedTuple):
     digest: str
     held_since: float
     is_given_up: bool = False
+    as_of: int | None = None
+    is_unsure: bool = False
     is_request_lost: bool = False
     is_vault_silent: bool = False
 

@@ -58,17 +58,19 @@ class OpenJobs:
     Args:
         stores: connections to ``LEDGER_URL``.
         vault: connections to ``VAULT_URL``.
+        applied_kept_s: as of :class:`worker.ledger.Ledger`.
     """
 
-    def __init__(self, stores: Stores, vault: Stores) -> None:
-        self._stores, self._vault = stores, vault
+    def __init__(self, stores: Stores, vault: Stores, *, applied_kept_s: int = redis_keys.APPLIED_KEPT_S) -> None:
+        self._stores, self._vault, self._applied_kept_s = stores, vault, applied_kept_s
 
     def show_life(self, process: str, places: int) -> Roll:
         """A sign of life, which is due twice a second; see ``alive.lua``."""
         keys = [redis_keys.ALIVE, redis_keys.LISTENED, redis_keys.SWEEPER, redis_keys.OPEN, redis_keys.OVERTAKEN]
-        keys += [redis_keys.PASSED + queue for queue in QUEUES]
+        keys += [redis_keys.REMEMBERED, *(redis_keys.PASSED + queue for queue in QUEUES)]
         spans = (GIVEN_UP_S, AWAY_S, SWEEPER_LIFE_S, LEASE_LIMIT_S)
-        answer = self._stores.local.run(ALIVE, keys, process, places, *spans, redis_keys.JOB, redis_keys.TRACE, *QUEUES)
+        prefixes = (redis_keys.JOB, redis_keys.TRACE)
+        answer = self._stores.local.run(ALIVE, keys, process, places, *spans, *prefixes, self._applied_kept_s, *QUEUES)
         return Roll(bool(answer[0]), int(answer[1]), int(answer[2]))
 
     def leave(self, process: str) -> None:

@@ -127,7 +127,7 @@ LEDGER = {
             ),
             Right(
                 f"{CUSTOMERS} {redis_keys.ALIVE} {redis_keys.LISTENED} {redis_keys.OVERTAKEN} {redis_keys.KIDS} "
-                f"{redis_keys.ASKED}",
+                f"{redis_keys.ASKED} {redis_keys.REMEMBERED}",
                 "hget hmget hgetall hexists hset hdel expire del",
             ),
             Right(f"{redis_keys.OUTCOMES} {redis_keys.RECONCILED}", "xadd"),

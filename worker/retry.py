@@ -10,6 +10,7 @@ from worker.iamport.codes import Verdict
 from worker.iamport.login import LOGIN_REFUSED
 from worker.iamport.verdict import Judged, LookUpResult
 from worker.model import End, Lease, NotNow, Snooze, Step
+from worker.result import NEWER_CARD
 
 BACKOFF_FIRST_S, BACKOFF_MOST_S = 1.0, 30.0
 LOOK_UP_FIRST_S, LOOK_UP_MOST_S = 1.0, 60.0
@@ -57,7 +58,7 @@ def before_sending(lease: Lease) -> Step | None:
     if lease.operation not in tuple(Operation):
         return End(Status.INVALID, "unknown_operation")
     if lease.newer_applied and not lease.is_payment:
-        return End(Status.SUPERSEDED, "newer_card")
+        return End(Status.SUPERSEDED, NEWER_CARD)
     if lease.surely_unsent:
         return _before_first_post(lease)
     if lease.is_given_up:
@@ -134,6 +135,26 @@ def after_look_up(result: LookUpResult, judged: Judged, lease: Lease, *, has_car
     if lease.is_looked_up_enough and result in {LookUpResult.FOREIGN, LookUpResult.ABSENT}:
         return _looked_up_enough(result, lease, has_card=has_card)
     return _look_again(result, lease)
+
+
+def after_first_look(result: LookUpResult, judged: Judged, lease: Lease, imports_now: float | None) -> Step | None:
+    """The step after a look before anything is sent: for i'mport's clock, or for a newer card than an export's.
+
+    Args:
+        result, judged: as for :func:`after_look_up`.
+        lease: the job.
+        imports_now: i'mport's clock, if it is known now.
+
+    Returns:
+        None to go on.
+    """
+    if imports_now is None:
+        return Snooze(backoff_s(lease.attempts + 1), "no_clock")
+    if not lease.is_unsure or result is LookUpResult.ABSENT:
+        return None
+    if result is LookUpResult.UNCLEAR:
+        return Snooze(backoff_s(lease.attempts + 1), LOOK_UP)
+    return End(Status.SUPERSEDED, NEWER_CARD, judged)
 
 
 def _looked_up_enough(result: LookUpResult, lease: Lease, *, has_card: bool) -> Step:

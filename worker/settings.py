@@ -52,6 +52,7 @@ class WorkerSettings(MetricsSettings):
     imp_connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5
     imp_read_timeout_s: Annotated[float, Field(gt=0, le=300)] = 60
     look_up_for_s: Annotated[float, Field(ge=1, le=3600)] = 120
+    applied_kept_days: Annotated[int, Field(ge=1, le=3650)] = 30
     imp_rate_per_s: Annotated[float, Field(ge=0.1, le=1_000_000)] = 20
     imp_auth_style: Literal["bearer", "bare"] = "bearer"
     require_locked_memory: bool = False

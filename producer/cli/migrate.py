@@ -11,13 +11,14 @@ import click
 
 from ..errors import BrokerUnavailable, SettingsError
 from ..migrate import ledger
+from ..migrate.continuation import WrongState, shown
 from ..migrate.ledger import Checkpoint, Control
 from ..migrate.lines import CutOff, SourceError
 from ..migrate.options import lies_on_a_disk
 from ..migrate.preview import look
 from ..migrate.progress import Progress
 from ..migrate.run import Stopped
-from ..migrate.session import Session, WrongState
+from ..migrate.session import Session
 from ..migrate.work_file import WorkFileError
 from ..settings import ProducerMetrics, ProducerSettings, refuse_worker_secrets
 from .migrate_options import Finite, given_options, options_of, source_options
@@ -143,6 +144,7 @@ def status(name: str, *, as_json: bool) -> None:
         return
     click.echo(Progress(**found.progress).text() if found.progress else name)
     asked = "" if found.asked == ledger.RUN else f", asked to {found.asked}"
+    asked += "" if found.as_of is None else f", export of {shown(found.as_of)}"
     click.echo(f"run {found.run}, {found.state}{asked}, {max(time.time() - found.updated_at, 0):.0f} s ago")
 
 

@@ -17,6 +17,7 @@ from ..migrate.fields import EXPIRY_FORMATS, Reading
 from ..migrate.gateways import GATEWAYS, Gateway
 from ..migrate.lines import SourceError
 from ..migrate.options import Options
+from ..migrate.sample import SAMPLE_LIMIT
 
 _OF_DRY_RUNS = {"source", "name", "is_dry", "report", "is_plain_allowed", "expected", "checked"}
 
@@ -41,6 +42,15 @@ OPTIONS = (
     click.option("--resume", is_flag=True, help="Go on with a run that was stopped. Give it the same source."),
     click.option(
         "--only-failed", "failed", type=OLD_FILE, metavar="REPORT", help="A new run of what is worth another try."
+    ),
+    click.option(
+        "--as-of", metavar="DATE", help="When the export was made; a date is its beginning in Korea. Needed once."
+    ),
+    click.option(
+        "--sample", type=click.IntRange(1, SAMPLE_LIMIT), metavar="N", help="Send N rows, spread over the file."
+    ),
+    click.option(
+        "--stop-at", type=Finite(0, 100), default=30, metavar="PERCENT", help="Of 200 outcomes, if more are declined."
     ),
     click.option(
         "--report", type=FILE, metavar="FILE", help="CSV, or JSON Lines if .jsonl; NAME.report.csv by default."

@@ -41,6 +41,7 @@ Pg = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,80}$")]
 ChannelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,55}$")]
 Amount = Annotated[int, Field(strict=True, ge=0, le=10**12)]
 OrderName = Annotated[str, StringConstraints(min_length=1, max_length=40), AfterValidator(printable)]
+AsOf = Annotated[int, Field(strict=True, gt=0, lt=10**11)]
 CustomerId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 
 
@@ -59,6 +60,7 @@ class Request(BaseModel):
         card_quota: months of instalments, 0 for none; 2 or more only from 50,000 KRW.
         vat_amount, tax_free: KRW.
         product_type: ``real`` or ``digital`` (KSNET requires it).
+        as_of: of a row of an export, when that was made; Unix seconds. A card that was applied since wins.
 
     Raises:
         InvalidRequest: a field breaks its rule.
@@ -79,6 +81,7 @@ class Request(BaseModel):
     vat_amount: Amount | None = None
     tax_free: Amount | None = None
     product_type: Literal["real", "digital"] | None = None
+    as_of: AsOf | None = None
 
     @model_validator(mode="wrap")
     @classmethod
@@ -109,7 +112,7 @@ UNUSED = {
         *("merchant_uid", "amount", "name", "channel_group_id"),
         *("card_quota", "vat_amount", "tax_free", "product_type"),
     ),
-    Operation.ONETIME: ("customer_id", "channel_key"),
+    Operation.ONETIME: ("customer_id", "channel_key", "as_of"),
 }
 INSTEAD = {"channel_key": "is not used here (i'mport's onetime has none: use pg or channel_group_id)"}
 INSTALMENTS_FROM = 50_000  # KRW

@@ -26,15 +26,19 @@ key                                holds                                        
                                    places
 ``billing:listened``               hash: ``from at``, how long the ledger has heard signs  never
                                    without a break
-``billing:customer:{uid}``         hash: ``applied``, the newest sequence whose card came  7 days after the last use
-                                   into force, and
+``billing:customer:{uid}``         hash: ``applied``, the newest sequence whose card came  ``APPLIED_KEPT_DAYS`` after
+                                   into force, ``applied_at``, when that was (of a row of  the last use
+                                   an export, when that was made), and
                                    ``key_updated``, its time at i'mport; ``doubt_left
                                    doubt_from doubt_next``, while what a job in doubt
                                    sent may land yet; ``busy``, its jobs that are in
                                    flight or in doubt
-``billing:customer-sequence:{uid}``  how many were given; what was counted before there was  7 days after the last use
+``billing:customer-sequence:{uid}``  how many were given; what was counted before there was  the same
                                    this key lies in the hash, as ``sequence``
-``billing:customer-open:{uid}``    sorted set of its open job ids by sequence              with the last of them
+``billing:customer-open:{uid}``    sorted set of its open job ids by sequence, rows of an  with the last of them
+                                   export below them by its date; see ``place.lua``
+``billing:remembered``             hash: ``since``, from when on each ``applied_at`` is    never
+                                   there, and ``kept``, for how long (seconds)
 ``billing:order:{merchant_uid}``   hash: ``ended``, paid or in_doubt, once                 7 days after the last use
                                    a payment of the order ended so; ``until``, i'mport's
                                    instant up to which its records are not of later jobs
@@ -59,7 +63,7 @@ key                                holds                                        
 ``billing:webhook:intake``         the lock of the one that puts outcomes in line            15 s, renewed
 ``billing:limits:{…}``             cards handed in, by the digest of an address, customer     with their window
                                    or order
-``billing:migration:{name}``       hash: ``run state progress updated_at``; who runs it,        7 days after the last
+``billing:migration:{name}``       hash: ``run state progress updated_at as_of``; who runs it,  7 days after the last
                                    ``holder held_until``; ``asked throttle`` of its run          checkpoint
 ``billing:sweeper``                the process that sweeps                                 3 s, renewed
 ``billing:swept``                  when the last sweep was: a clock that steps back shows   never
@@ -96,6 +100,8 @@ Fields of the record (instants in Unix seconds of the ledger's clock):
     the key of the envelope that was sealed elsewhere, if any
 ``sequence`` ``accepted_at`` ``expires_at``
     given at acceptance
+``as_of``
+    of a row of an export, when that was made
 ``attempts`` ``claims`` ``transients``
     POSTs that were about to leave; claims since the last one that was released; answers that asked for another try soon
 ``lease`` ``leased_from`` ``leased_until``
@@ -127,6 +133,7 @@ COMEBACKS = "billing:comebacks"
 FRONT = "billing:front"
 ALIVE = "billing:alive"
 LISTENED = "billing:listened"
+REMEMBERED = "billing:remembered"
 CUSTOMER = "billing:customer:"
 CUSTOMER_SEQUENCE = "billing:customer-sequence:"
 CUSTOMER_OPEN = "billing:customer-open:"
@@ -164,6 +171,7 @@ PERMIT = "billing:permit"
 TOKEN = "billing:token:"  # noqa: S105 — a key's name
 
 KEPT_S = 7 * 86400
+APPLIED_KEPT_S = 30 * 86400
 SEALED_GRACE_S = 60
 ENDED_OF_ONE, ENDED_OF_STATUS = 20, 1000  # ids of finished jobs that are kept to be found
 AUDIT_LENGTH = 100_000

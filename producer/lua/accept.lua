@@ -8,12 +8,14 @@
 -- ARGV  1 job_id   2 digest of the request   3 deadline (seconds)   4 queue   5 kid
 --       6 operation   7 customer_uid   8 merchant_uid   9 iat   10 exp (Unix seconds; both empty without an envelope)
 --       11 billing:outcome:{job_id}   12 billing:full   13 billing:job:{job_id} (not among the keys: those of a script must
---       be writable)
+--       be writable)   14 as_of (Unix seconds, of a row of an export; else empty)
 -- Gives {word, sequence, accepted_at, expires_at, now} with the word new, open or finished (instants as text, Unix
--- seconds), {full, store}, or {refusal}: conflict, replayed, not_yet_valid, envelope_expired. A refusal changes nothing.
+-- seconds), {full, store}, or {refusal}: conflict, replayed, not_yet_valid, envelope_expired,
+-- as_of_ahead. A refusal changes nothing.
 
 -- include clock
 -- include request
+-- include place
 
 -- Until a worker made a record of it, what is known of a job is what was asked for.
 local known = redis.call('HMGET', ARGV[13], 'digest', 'sequence', 'accepted_at', 'expires_at', 'envelope')
@@ -27,6 +29,8 @@ if known[1] and known[1] ~= ARGV[2] then return {'conflict'} end
 if known[1] and redis.call('EXISTS', ARGV[11]) == 1 then return {'finished', known[2], known[3], known[4], instant(now)} end
 local full = redis.call('GET', ARGV[12])
 if full and not known[1] then return {'full', full} end
+
+if not known[1] and (tonumber(ARGV[14]) or 0) > now then return {'as_of_ahead'} end
 
 -- An envelope sealed elsewhere is accepted once, and its times count only then.
 if ARGV[9] ~= '' and known[5] ~= KEYS[6] and redis.call('GET', KEYS[6]) ~= ARGV[1] then
@@ -50,7 +54,7 @@ end
 local sequence = 0
 if ARGV[7] ~= '' then
   sequence = next_of(KEYS[4], KEYS[11])
-  redis.call('ZADD', KEYS[5], sequence, ARGV[1])
+  redis.call('ZADD', KEYS[5], place_of(sequence, ARGV[14]), ARGV[1])
 end
 if ARGV[8] ~= '' then -- payments of one order go one after another
   redis.call('ZADD', KEYS[9], next_of(KEYS[8], KEYS[12]), ARGV[1])
@@ -58,7 +62,7 @@ end
 local accepted_at, expires_at = instant(now), instant(now + tonumber(ARGV[3]))
 redis.call('SETNX', KEYS[1], cjson.encode({digest = ARGV[2], operation = ARGV[6], customer_uid = ARGV[7],
   merchant_uid = ARGV[8], queue = ARGV[4], kid = ARGV[5], sequence = tostring(sequence), accepted_at = accepted_at,
-  expires_at = expires_at, envelope = ARGV[9] ~= '' and KEYS[6] or ''}))
+  expires_at = expires_at, as_of = ARGV[14], envelope = ARGV[9] ~= '' and KEYS[6] or ''}))
 redis.call('HSET', KEYS[7], ARGV[5], accepted_at)
 redis.call('ZADD', KEYS[2], expires_at, ARGV[1])
 redis.call('ZADD', KEYS[3], accepted_at, ARGV[1])

@@ -120,6 +120,7 @@ class Checker:
         required: card fields that a row must have.
         key_prefix: of the idempotency key; the ``customer_uid`` follows.
         deadline_s: for each job.
+        as_of: when the export was made; Unix seconds.
         is_dry: no request is made, which is faster.
     """
 
@@ -129,6 +130,7 @@ class Checker:
     required: frozenset[str] = frozenset()
     key_prefix: str = ""
     deadline_s: float | None = None
+    as_of: int | None = None
     is_dry: bool = False
     _key: str = field(default_factory=lambda: os.urandom(16).hex(), repr=False)
 
@@ -147,8 +149,8 @@ class Checker:
         look = self._look(asked, members, now, is_default=record.is_default)
         request = None
         if not self.is_dry:
-            key = self.key_prefix + uid
-            request = IssueRequest(card=card, idempotency_key=key, deadline_s=self.deadline_s, **asked)
+            ours = {"idempotency_key": self.key_prefix + uid, "deadline_s": self.deadline_s, "as_of": self.as_of}
+            request = IssueRequest(card=card, **asked, **ours)
         return Row(record.line, uid, request, None, look)
 
     def _card(

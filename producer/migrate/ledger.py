@@ -29,6 +29,7 @@ _UNWRITTEN = {
     "throttle": "",
     "progress": "{}",
     "updated_at": "0",
+    "as_of": "",
 }
 
 
@@ -58,6 +59,7 @@ class Checkpoint(NamedTuple):
         asked, throttle: as last asked.
         progress: as :class:`producer.migrate.run.Progress` has it.
         updated_at: Unix seconds.
+        as_of: when the export was made, Unix seconds; None if an older version began it.
     """
 
     run: int
@@ -67,6 +69,7 @@ class Checkpoint(NamedTuple):
     throttle: float | None
     progress: dict[str, Any]
     updated_at: float
+    as_of: int | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -115,6 +118,7 @@ class Control:
             throttle=_rate(known["throttle"]),
             progress=json.loads(known["progress"]),
             updated_at=float(known["updated_at"]),
+            as_of=_instant(known["as_of"]),
         )
 
     def ask(self, **fields: str) -> None:
@@ -160,3 +164,7 @@ class Control:
 
 def _rate(text: str | bytes) -> float | None:
     return float(text) if text else None
+
+
+def _instant(text: str) -> int | None:
+    return int(text) if text else None

@@ -26,6 +26,9 @@ class Options:
         strict: nothing is sent while there are warnings.
         checked: the report of a dry run of the same source.
         expected: rows.
+        as_of: when the export was made, in words.
+        sample: so many rows, and no more.
+        stop_at: per cent of the last outcomes that may be declined.
     """
 
     resume: bool
@@ -46,6 +49,9 @@ class Options:
     throttle: float | None
     memory_mark: float
     accept_unterminated: bool
+    as_of: str | None
+    sample: int | None
+    stop_at: float
 
     @property
     def defaults(self) -> dict[str, str]:
@@ -53,9 +59,17 @@ class Options:
         given = {"pg": self.pg, "channel_key": self.channel_key}
         return {name: value for name, value in given.items() if value is not None}
 
-    def checker(self, key_prefix: str = "", deadline_s: float | None = None, *, is_dry: bool = False) -> Checker:
+    def checker(
+        self,
+        key_prefix: str = "",
+        deadline_s: float | None = None,
+        as_of: int | None = None,
+        *,
+        is_dry: bool = False,
+    ) -> Checker:
         """The rules for rows."""
-        return Checker(time.time, self.reading, self.defaults, self.required, key_prefix, deadline_s, is_dry=is_dry)
+        rules = (self.reading, self.defaults, self.required)
+        return Checker(time.time, *rules, key_prefix, deadline_s, as_of, is_dry=is_dry)
 
     def check_count(self, rows: int) -> None:
         """Compare with ``--rows``.

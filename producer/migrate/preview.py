@@ -70,5 +70,5 @@ def _first(tally: DryRun) -> Iterator[str]:
 def _next(tally: DryRun, options: Options, command: str) -> Iterator[str]:
     if tally.good:
         checked = "" if options.report is None else f" --checked {options.report}"
-        rows = f" --rows {tally.rows}"
-        yield f"To send them: EXPORT | python -m producer migrate - --name NAME{rows}{checked}{command}"
+        more = f"{' --as-of DATE' * (options.as_of is None)} --rows {tally.rows}{checked}{command}"
+        yield f"To send them: EXPORT | python -m producer migrate - --name NAME{more}"

@@ -20,7 +20,7 @@ from ..errors import BrokerUnavailable, IdempotencyConflict
 from . import ledger
 from .checker import Row
 from .ledger import Control
-from .pace import Throttle, Window
+from .pace import Brake, Throttle, Window
 from .progress import Progress
 from .rows import ROWS_AT_ONCE, Reader
 from .work_file import AWAITED, NOT_SENT, ReportRow, WorkFile
@@ -34,7 +34,15 @@ FORGOTTEN = (Status.IN_DOUBT, "forgotten", "the ledger does not know this job an
 
 
 class Stopped(Exception):
-    """The run ended before its rows did, and can be resumed."""
+    """The run ended before its rows did, and can be resumed.
+
+    Args:
+        more: options for that.
+    """
+
+    def __init__(self, words: str, more: str = "") -> None:
+        self.more = more
+        super().__init__(words)
 
 
 @dataclass(repr=False, eq=False)
@@ -48,6 +56,7 @@ class Run:
         control: the migration in the ledger.
         work: its work file.
         window: how many jobs may be open.
+        brake: whether their outcomes are as they should be.
         progress: is kept up to date.
         memory_mark: how full a store may be, 0 to 1, before nothing more is sent.
         show: called with the progress now and then.
@@ -59,6 +68,7 @@ class Run:
     control: Control
     work: WorkFile
     window: Window
+    brake: Brake
     progress: Progress
     memory_mark: float
     show: Callable[[Progress], None]
@@ -83,7 +93,7 @@ class Run:
         """Send everything and hear everything.
 
         Raises:
-            Stopped: it was asked to stop, or another process took the migration over.
+            Stopped: it was asked to stop, another process took the migration over, or the brake is on.
             SourceError: the source broke; what was sent is kept.
             BrokerUnavailable: the ledger is away before anything began.
         """
@@ -97,6 +107,8 @@ class Run:
     def _go_round(self, reader: Reader, now: float) -> None:
         if self.is_stopping():
             raise Stopped("asked to stop")
+        if self.brake.why and not self._open:
+            raise Stopped(self.brake.why, " --stop-at 100" if self.brake.is_declined else "")
         if now < self._again_at:
             time.sleep(0.05)
             return
@@ -173,7 +185,7 @@ class Run:
         return self._throttle.room(now, min(self.window.size(now) - len(self._open), ROWS_AT_ONCE))
 
     def _why_held(self) -> str | None:
-        return "paused" if self._asked == ledger.PAUSE else self._trouble or self._full
+        return self.brake.why or ("paused" if self._asked == ledger.PAUSE else self._trouble or self._full)
 
     def _send(self) -> int:
         """Send the rows that were kept.
@@ -230,6 +242,7 @@ class Run:
         settled = {one.job_id: one for one in outcomes if one and one.job_id in self._open}
         self.work.settle(ReportRow.of(self._open.pop(job_id), one) for job_id, one in settled.items())
         self.window.finished(now, len(settled))
+        self.brake.heard(settled.values())
 
     def _give_up(self, job_ids: Iterable[str], status: str, code: str, words: str) -> None:
         """End open rows with a word of our own."""

@@ -1,6 +1,7 @@
 """Session: one process's part in a run, from taking it in hand to its report, or to where another one can go on."""
 
 import contextlib
+import os
 import shlex
 import sqlite3
 import time
@@ -15,22 +16,21 @@ from ..billing_queue import BillingQueue
 from ..errors import BrokerUnavailable, SettingsError
 from . import ledger
 from .checked import Checked
+from .continuation import WrongState, export_date, run_number, shown
 from .ledger import Checkpoint, Control
 from .lines import CutOff
-from .options import Options, read
-from .pace import Window
+from .options import Options, lies_on_a_disk, read
+from .pace import Brake, Window
 from .progress import Display, Progress
 from .report import Failed, Summary, replacing, write_report
 from .rows import Reader, key_prefix, rows_to_send
 from .run import Run, Stopped, stopped_by_signals
+from .sample import spread
 from .source import Record
 from .work_file import WorkFile
 
 TAKEN_OVER_S = ledger.HELD_FOR_S + 4
-
-
-class WrongState(Exception):
-    """The migration is not in a state for this; says in which it is."""
+AS_OF = "producer: the export is of {}: a card that was applied since stays\n"
 
 
 @dataclass
@@ -68,14 +68,15 @@ class Session:
         if options.failed is not None:
             failed = Failed(options.failed)
             expected, wanted = len(failed), filter(failed.has, wanted)
-        number = self._number(failed)
+        number, as_of = self._number(failed), self._export_date(file)
         warnings = self._warnings()
         work = self._work_file(number)
-        self._take(number)
-        click.echo(warnings, err=True, nl=False)
+        self._take(number, as_of)
+        click.echo(f"{warnings}{AS_OF.format(shown(as_of))}", err=True, nl=False)
         progress = self.progress = Progress(self.name, number, expected)
         with self._ending_well(work, progress), stopped_by_signals() as is_stopping:
-            self._run(work, progress, wanted, is_stopping)
+            self._run(work, progress, wanted, is_stopping, as_of)
+            self._stop_after_sample(work)
             if failed is None:
                 options.check_count(work.rows + (checked.passed_over if checked else 0))
             return self._finish(work, progress)
@@ -96,8 +97,12 @@ class Session:
             time.sleep(0.5)
         return known
 
-    def _take(self, number: int) -> None:
-        fields: dict[str, str | int] = {"run": number, "state": ledger.RUNNING}
+    def _export_date(self, file: BinaryIO) -> int:
+        changed_at = os.fstat(file.fileno()).st_mtime if lies_on_a_disk(file) else None
+        return export_date(self.options.as_of, self.control.checkpoint(), self.control.now(), changed_at)
+
+    def _take(self, number: int, as_of: int) -> None:
+        fields: dict[str, str | int] = {"run": number, "state": ledger.RUNNING, "as_of": as_of}
         if not self.options.resume:
             fields |= {"asked": ledger.RUN, "throttle": "", "progress": "{}"}
         if self.options.throttle:
@@ -123,18 +128,24 @@ class Session:
         return work
 
     def _run(
-        self, work: WorkFile, progress: Progress, wanted: Iterable[Record], is_stopping: Callable[[], bool]
+        self, work: WorkFile, progress: Progress, wanted: Iterable[Record], is_stopping: Callable[[], bool], as_of: int
     ) -> None:
         options = self.options
         deadline_s = options.deadline_s or self.queue.settings.job_deadline_s
         prefix = key_prefix(self.name, progress.run)
-        checker = options.checker(prefix, deadline_s)
+        checker = options.checker(prefix, deadline_s, as_of)
         window = Window(deadline_s, options.window, time.monotonic())
-        reader = Reader(rows_to_send(wanted, checker, iter(work)))
-        mark = options.memory_mark / 100
+        rows = rows_to_send(wanted, checker, iter(work))
+        reader = Reader(rows if options.sample is None else spread(rows, options.sample))
+        mark, brake = options.memory_mark / 100, Brake(options.stop_at)
         with Display() as display:
             reader.start()
-            Run(self.queue, self.control, work, window, progress, mark, display.show, is_stopping).go(reader)
+            Run(self.queue, self.control, work, window, brake, progress, mark, display.show, is_stopping).go(reader)
+
+    def _stop_after_sample(self, work: WorkFile) -> None:
+        if self.options.sample is not None:
+            click.echo(Summary(f"{self.name}, a sample", work).text())
+            raise Stopped("the sample is sent")
 
     @contextlib.contextmanager
     def _ending_well(self, work: WorkFile, progress: Progress) -> Iterator[None]:
@@ -148,7 +159,8 @@ class Session:
                 self.control.tick({"state": ledger.STOPPED, "progress": progress.json()}, lease_s=0)
             if isinstance(error, Stopped | CutOff | BrokerUnavailable | sqlite3.Error):
                 kind = CutOff if isinstance(error, CutOff) else Stopped
-                raise kind(f"{error}; rows read so far: {work.rows:,}; go on with {self._again()}") from None
+                more = getattr(error, "more", "")
+                raise kind(f"{error}; rows read so far: {work.rows:,}; go on with {self._again()}{more}") from None
             raise
 
     def _again(self) -> str:
@@ -191,32 +203,3 @@ def _is_clean(checked: Checked | None) -> bool:
     if checked.warned:
         click.echo(f"producer: --strict: nothing is sent, since {checked.warned:,} rows have warnings", err=True)
     return not checked.warned
-
-
-def run_number(name: str, known: Checkpoint | None, *, is_resume: bool, is_again: bool) -> int:
-    """The number of the run that is asked for.
-
-    Args:
-        known: the migration as the ledger has it.
-        is_resume, is_again: to go on, or another run of what failed.
-
-    Raises:
-        WrongState: that is not possible now.
-    """
-    if is_resume:
-        return _stopped_run(name, known, is_again=is_again)
-    if known is None:
-        return 2 if is_again else 1
-    if not known.has_ended:
-        raise WrongState(f"{name} was stopped at line {known.progress.get('line', 0):,}; go on with --resume")
-    if not is_again:
-        raise WrongState(f"{name} is {known.state}; take another --name, or --only-failed REPORT for another run")
-    return known.run + 1
-
-
-def _stopped_run(name: str, known: Checkpoint | None, *, is_again: bool) -> int:
-    if known is None or known.has_ended:
-        raise WrongState(f"{name} has nothing to resume")
-    if is_again != (known.run > 1):  # run 1 sends the whole source, all others what failed
-        raise WrongState(f"run {known.run} of {name} was begun {'without' if is_again else 'with'} --only-failed")
-    return known.run

@@ -48,9 +48,10 @@ def test_task_and_queues_are_named_as_the_wire_has_them() -> None:
         pg=["nice.MID-1_2", "p" * 80],
         channel_key=["channel-key_0" + "k" * 42],
         customer_id=["!~" * 100],
+        as_of=[1, 10**11 - 1],
     ),
 )
-def test_issuance_takes_what_is_within_its_limits(field: str, value: str) -> None:
+def test_issuance_takes_what_is_within_its_limits(field: str, value: object) -> None:
     assert value == Request.model_validate(ISSUE | {field: value}).fields()[field]
 
 
@@ -73,6 +74,7 @@ def test_payment_takes_what_is_within_its_limits(field: str, value: object) -> N
         pg=["", "p" * 81, "nice/MID"],
         channel_key=["k" * 56, "a.b"],
         customer_id=["c" * 201, "a b", "홍"],
+        as_of=[0, -1, 10**11, 1.5, "1", True],
         operation=["refund", None],
     ),
 )

@@ -4,6 +4,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -171,6 +172,12 @@ class FakeIamport:
     def applied_since(self, place: int) -> list[Applied]:
         """What was applied, from the given place on."""
         return self._journal.applied(place)
+
+    def age_keys(self, seconds: float) -> None:
+        """All keys that there are were stored so long before they were."""
+        keys = self._account.customers.customers
+        for uid, found in list(keys.items()):
+            keys[uid] = replace(found, inserted=int(found.inserted - seconds), updated=int(found.updated - seconds))
 
     @property
     def customers(self) -> dict[str, Customer]:

@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 import click
 
+from tests.migration.brake import brake as run_brake
 from tests.migration.dry import dry as run_dry
 from tests.migration.interactive import interactive as run_interactive
 from tests.migration.kills import kills as run_kills
 from tests.migration.mutated import mutated as run_mutated
+from tests.migration.newer import newer as run_newer
 from tests.migration.orders import orders as run_orders
 from tests.migration.stage import THREADS, Figures
 from tests.migration.stops import STORIES
@@ -58,6 +60,25 @@ def dry(rows: int) -> None:
 def mutated(count: int, seed: int) -> None:
     """Damaged files of every kind: exit code and one line always, no card shown, nothing sent that differs."""
     tell(lambda: run_mutated(count, seed))
+
+
+@main.command()
+@click.option("--rows", default=100_000, show_default=True, type=click.IntRange(500))
+@click.option("--more", default=5000, show_default=True, help="Cards to be sent once it goes on.")
+@click.option("--rate", default=500.0, show_default=True, help="IMP_RATE_PER_S.")
+def brake(rows: int, more: int, rate: float) -> None:
+    """A file whose password column is another's: how many cards are sent before the run pauses itself."""
+    tell(lambda: run_brake(rows, more, rate=rate))
+
+
+@main.command()
+@click.option("--customers", default=1000, show_default=True, type=click.IntRange(10))
+@click.option("--forgotten", is_flag=True, help="An export of 10 days ago, and a ledger that remembers 7.")
+@click.option("--rate", default=300.0, show_default=True, help="IMP_RATE_PER_S.")
+@click.option("--seed", default=1, show_default=True)
+def newer(customers: int, rate: float, seed: int, *, forgotten: bool) -> None:
+    """Customers who register on the page before and while an older export of the same is migrated."""
+    tell(lambda: run_newer(customers, is_forgotten=forgotten, rate=rate, seed=seed))
 
 
 @main.command()

@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,7 +37,7 @@ class Producer:
 
     def __init__(self, stage: "Stage", export: Export, name: str, *options: str) -> None:
         self.stage, self.export, self.name = stage, export, name
-        self._options = ["--name", name, *options]
+        self._options = ["--name", name, f"--as-of={stage.as_of}", *options]
         self.log = stage.folder / "logs" / f"producer-{time.monotonic_ns()}.log"
         self.started_at = time.monotonic()
 
@@ -87,10 +89,11 @@ class Stage:
     Args:
         settings: of the workers, beyond the stack's.
         threads: of each worker process.
+        export_age_s: how old the exports are.
     """
 
-    def __init__(self, settings: Mapping[str, str], *, threads: int = THREADS) -> None:
-        self.stack = Stack()
+    def __init__(self, settings: Mapping[str, str], *, threads: int = THREADS, export_age_s: float = 0.0) -> None:
+        self.stack, self.export_age_s = Stack(), export_age_s
         self._settings, self._threads = settings, threads
         self.workers: list[WorkerProcess] = []
 
@@ -102,6 +105,11 @@ class Stage:
 
     def __exit__(self, *error: object) -> None:
         self.stack.__exit__(*error)
+
+    @cached_property
+    def as_of(self) -> str:
+        """All exports are as old when the first one is sent."""
+        return datetime.fromtimestamp(time.time() - self.export_age_s, UTC).isoformat(timespec="seconds")
 
     @property
     def folder(self) -> Path:

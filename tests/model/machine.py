@@ -24,6 +24,7 @@ SECONDS = (0.2, 2.0, 6.0, 35.0, 62.0, 130.0, 400.0)
 DELAYS = (0.0, 3.0, 50.0, 110.0, 300.0)
 DEADLINES = (60.0, 200.0, 900.0, 900.0, 3600.0, 3600.0)
 LIVES = st.sampled_from(DEADLINES)
+AGES = (1.0, 40.0, 300.0, 5000.0)
 DOUBTS = ("lost_answer", "filtered", "dropped", "late", "crash_before", "crash_after")
 FATES = st.builds(Fate, st.sampled_from((*WORDS, *ODD, *CRASHES)), st.sampled_from(DELAYS))
 AFTER_DOUBT = st.tuples(st.builds(Fate, st.sampled_from(DOUBTS), st.sampled_from(DELAYS)), FATES)
@@ -52,6 +53,13 @@ class Machine(RuleBasedStateMachine):
         """A card is enqueued; the producer may crash on the way."""
         self.number += 1
         self.world.issue(uid, card(self.number), f"key-{self.number}", crash=crash, deadline_s=life)
+
+    @rule(uid=st.sampled_from(UIDS), age=st.sampled_from(AGES), life=LIVES)
+    def migrate(self, uid: str, age: float, life: float) -> None:
+        """A row of an export is enqueued that was made so long ago."""
+        self.number += 1
+        as_of = int(self.world.ledger_now() - age)
+        self.world.migrate(uid, card(self.number), f"key-{self.number}", as_of, deadline_s=life)
 
     @rule(order=st.sampled_from(ORDERS), uid=st.sampled_from((None, *UIDS)), life=LIVES)
     def pay(self, order: str, uid: str | None, life: float) -> None:

@@ -11,6 +11,7 @@ from producer import BillingQueue, Card, Job, Outcome
 from producer.contract import redis_keys
 from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY
 from producer.contract.outcome import AFTER_SENDING, Status
+from producer.enqueue import IssueRequest
 from producer.publisher import Publisher
 from producer.runtime.redis_store import Stores
 from tests.fake_iamport import FakeIamport, made_up
@@ -149,6 +150,15 @@ class World:
             crash,
         )
 
+    def migrate(self, uid: str, card: Card, key: str, as_of: int, *, deadline_s: float = 900) -> NewJob:
+        """Enqueue a row of an export."""
+        row = IssueRequest(customer_uid=uid, card=card, idempotency_key=key, deadline_s=deadline_s, as_of=as_of)
+        return self._enqueued(lambda: next(self.queue.issue_many([row])), key, card, "")
+
+    def ledger_now(self) -> float:
+        """The ledger's clock."""
+        return self.clock.now + self.clock.ahead_s["ledger"]
+
     def pay(self, merchant_uid: str, uid: str | None, card: Card, key: str, *, deadline_s: float = 900) -> NewJob:
         """Enqueue a payment."""
         return self._enqueued(
@@ -169,7 +179,9 @@ class World:
     def repeat(self, asked: NewJob) -> None:
         """Ask once more with the same key: the same job, and whatever step was left out is made good."""
         deadline_s = asked.job.expires_at - asked.job.accepted_at
-        if asked.job.merchant_uid is None:
+        if asked.job.as_of is not None:
+            self.migrate(asked.job.customer_uid or "", asked.card, asked.key, asked.job.as_of, deadline_s=deadline_s)
+        elif asked.job.merchant_uid is None:
             self.issue(asked.job.customer_uid or "", asked.card, asked.key, deadline_s=deadline_s)
         else:
             self.pay(asked.job.merchant_uid, asked.job.customer_uid, asked.card, asked.key, deadline_s=deadline_s)
@@ -192,7 +204,7 @@ class World:
 
     def pause_posts(self, seconds: float) -> None:
         """An operator's pause."""
-        now = self.clock.now + self.clock.ahead_s["ledger"]
+        now = self.ledger_now()
         self.ledger_store.hset(redis_keys.PAUSE, mapping={"from": now, "until": now + seconds})
 
     def come_elsewhere(self, asked: NewJob, card: Card) -> None:
@@ -426,18 +438,30 @@ class World:
         return Counter(str(outcome.status) for outcome in outcomes if outcome)
 
     def _judge_order(self) -> None:
-        """The card in force is that of the highest sequence that i'mport accepted."""
-        sequences = {asked.card_number: asked.job.sequence for asked in self.asked.values()}
+        """The card in force is that of the highest sequence that i'mport accepted, or of a row and none came since."""
+        jobs = {asked.card_number: asked.job for asked in self.asked.values()}
         newest: dict[str, int] = {}
         last: dict[str, int] = {}
         for entry in self.fake.applied:
             if entry.kind == "issue" and entry.customer_uid:
                 if entry in self.upstream.too_late | self.elsewhere:
                     continue
-                sequence = sequences[entry.card_number]
-                newest[entry.customer_uid] = max(newest.get(entry.customer_uid, 0), sequence)
-                last[entry.customer_uid] = sequence
+                job = jobs[entry.card_number]
+                if job.as_of is None:
+                    newest[entry.customer_uid] = max(newest.get(entry.customer_uid, 0), job.sequence)
+                    last[entry.customer_uid] = job.sequence
+                elif not self.has_clock_stepped:
+                    self._judge_row(job, entry)
         assert last == newest, f"in force {last}, newest accepted {newest}"
+
+    def _judge_row(self, row: Job, entry: Applied) -> None:
+        """No row of an export went over a card that was applied since that was made, or over a newer export's."""
+        since = {asked.card_number: asked.job.as_of for asked in self.asked.values()}
+        for before in self.fake.applied[: self.fake.applied.index(entry)]:
+            is_same = before.kind == "issue" and before.customer_uid == entry.customer_uid
+            if is_same and before not in self.upstream.too_late | self.elsewhere:
+                made_at = since[before.card_number] or before.at
+                assert made_at <= (row.as_of or 0) + 1, f"a row of {row.as_of} went over a card of {made_at}"
 
     def _publish(self, due: list[Due]) -> None:
         self._publisher.publish([(one.job_id, RECOVERY) for one in due], "")

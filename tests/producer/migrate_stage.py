@@ -19,7 +19,7 @@ from producer.errors import IdempotencyConflict
 from producer.migrate import ledger
 from producer.migrate.checker import Checker
 from producer.migrate.ledger import Control, Instructions
-from producer.migrate.pace import Window
+from producer.migrate.pace import Brake, Window
 from producer.migrate.progress import Progress
 from producer.migrate.rows import Reader, rows_to_send
 from producer.migrate.run import Run
@@ -108,6 +108,7 @@ class World:
         failing: what the next calls raise, each once what was asked is done as far as ``accepts_first`` says.
         conflicts: customers whose key belongs to another request.
         forgets: customers whose jobs are accepted and lost.
+        wrong: how the jobs of these customers end, instead of issued.
         told: counts, why nothing was sent, and the customers accepted, as each tick found them.
     """
 
@@ -121,6 +122,7 @@ class World:
     accepts_first: bool = False
     conflicts: frozenset[str] = frozenset()
     forgets: frozenset[str] = frozenset()
+    wrong: dict[str, dict[str, Any]] = field(default_factory=dict)
     plan: dict[int, dict[str, Any]] = field(default_factory=dict)
     jobs: dict[str, Outcome | None] = field(default_factory=dict)
     uids: dict[str, str] = field(default_factory=dict)
@@ -190,7 +192,11 @@ class World:
         if not self.ends:
             return []
         told, self._untold = self._untold, []
-        self.jobs |= {job_id: outcome_of(self.uids[job_id], job_id=job_id) for job_id in told}
+        self.jobs |= {
+            job_id: outcome_of(uid, job_id=job_id, **self.wrong.get(uid, {}))
+            for job_id in told
+            for uid in [self.uids[job_id]]
+        }
         return [one for job_id in told if (one := self.jobs[job_id])] if self.tells else []
 
     def outcomes(self, job_ids: Sequence[str]) -> dict[str, Outcome | None]:
@@ -212,11 +218,13 @@ def drive(
     window: int = 10_000,
     step_s: float = 0.6,
     loops: int = 0,
+    stop_at: float = 30.0,
 ) -> Progress:
     """Run a migration to its end, on a clock that goes on by ``step_s`` each time round.
 
     Args:
         loops: somebody wants it to stop after so many times round; never, if 0.
+        stop_at: per cent of the last outcomes that may be declined.
     """
     clock = itertools.count()
     rounds = itertools.count(1)
@@ -232,6 +240,7 @@ def drive(
         cast("Control", world),
         work,
         Window(900, window, 0.0),
+        Brake(stop_at),
         progress,
         0.8,
         lambda _progress: None,

@@ -25,6 +25,7 @@ from tests.producer.migrate_stage import MASTERCARD, VISA, customers, export, na
 from tests.producer.stage import Run, Stage
 
 PLAIN = "--i-know-this-file-holds-card-data"
+AS_OF, BEGIN_OF_2025 = "--as-of=2025-01-01", 1_735_657_200  # in Korea
 Piped = Callable[[bytes], None]
 
 
@@ -126,13 +127,14 @@ def nowhere() -> dict[str, str]:
         *(["--format", "xml"], ["--expiry-format", "MM-YY"], ["--window", "0"], ["--window", "1000001"]),
         *(["--memory-mark", "101"], ["--deadline", "59"], ["--deadline", "604801"], ["--deadline", "nan"]),
         *(["--throttle", "0"], ["--throttle", "-1"], ["--throttle", "nan"], ["--throttle", "inf"], ["--rows", "-1"]),
+        *(["--sample", "0"], ["--sample", "1001"], ["--stop-at", "101"], ["--stop-at", "nan"]),
         *(["--only-failed", "nowhere.csv"], ["--card-number", VISA]),
     ],
 )
 def test_a_wrong_option_is_exit_code_2_and_nothing_is_sent(
     stage: Stage, run: Run, source: Path, options: list[str]
 ) -> None:
-    result = run("migrate", str(source), PLAIN, *options)
+    result = run("migrate", str(source), PLAIN, AS_OF, *options)
 
     assert (result.exit_code, result.stdout, "Usage" in result.stderr) == (2, "", True)
     assert VISA not in result.stderr
@@ -149,6 +151,7 @@ BETTER = (
     "python -m producer migrate - --name NAME (or --i-know-this-file-holds-card-data)"
 )
 NO_ENCODING = "--encoding: is not known, or its line ends and commas are not those of ASCII"
+NO_DATE = "--as-of: must be a date, as 2026-11-20, or an instant, as 2026-11-20T09:00+09:00"
 NO_EXPIRY = "line 1: the header names no expiry; say which column it is with --map COLUMN=expiry"
 
 
@@ -166,9 +169,14 @@ NO_EXPIRY = "line 1: the header names no expiry; say which column it is with --m
         (["m.csv", PLAIN, "--name", "a b"], "--name: must be 1 to 60 of A-Z a-z 0-9 _ . -"),
         (["m.csv", PLAIN, "--map", "kard=card_number"], "line 1: the header has no column kard, which --map names"),
         (["m.csv", PLAIN, "--map", "expiry=birth"], NO_EXPIRY),
-        (["m.csv", PLAIN, "--report", "nowhere/x.csv"], "nowhere/x.csv.partial: No such file or directory"),
+        (["m.csv", PLAIN, AS_OF, "--report", "nowhere/x.csv"], "nowhere/x.csv.partial: No such file or directory"),
         (["m.csv", PLAIN, "--only-failed", "m.csv"], "m.csv: is no report of a migration"),
         (["m.csv", PLAIN, "--resume"], "m has nothing to resume"),
+        (["m.csv", PLAIN, "--as-of", "2999-01-01"], "--as-of: lies in the future"),
+        *(
+            (["m.csv", PLAIN, "--as-of", text], NO_DATE)
+            for text in ("yesterday", "1/2/2026", "0001-01-01", "1970-01-01", "")
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_line_that_shows_what_can_and_nothing_is_sent(
@@ -286,7 +294,7 @@ def test_a_dry_run_shows_how_it_understood_the_source_and_the_command_that_sends
         "The first rows as understood:",
         "  line 2: a, 424242******4242, expiry 2031-**, birth ******, pwd_2digit ",
         (
-            "To send them: EXPORT | python -m producer migrate - --name NAME --rows 1 --checked dry.csv"
+            "To send them: EXPORT | python -m producer migrate - --name NAME --as-of DATE --rows 1 --checked dry.csv"
             " --expiry-format MM/YY --map '고객=customer_uid' --pg nice"
         ),
     ]
@@ -354,7 +362,7 @@ def test_a_run_after_a_dry_run_sends_what_that_found_good_and_nothing_else(
     run("migrate", "-", "--dry-run", "--report", "dry.csv")
     piped(export(*rows))
 
-    result = run("migrate", "-", "--name", "m", "--rows", "5", "--checked", "dry.csv")
+    result = run("migrate", "-", "--name", "m", AS_OF, "--rows", "5", "--checked", "dry.csv")
 
     assert result.exit_code == 1, result.output
     assert reported(tmp_path) == {"2": "invalid", "3": "issued", "4": "invalid", "6": "invalid"}
@@ -368,7 +376,7 @@ def test_a_run_of_another_source_than_the_dry_run_read_sends_nothing_of_it(
     run("migrate", "-", "--dry-run", "--report", "dry.csv")
     piped(customers("c", "b"))
 
-    result = run("migrate", "-", "--name", "m", "--checked", "dry.csv")
+    result = run("migrate", "-", "--name", "m", AS_OF, "--checked", "dry.csv")
 
     assert result.exit_code == 2
     assert "line 2: is not what the dry run read there; this is another source" in result.stderr
@@ -398,7 +406,7 @@ def test_strictly_a_run_sends_nothing_while_the_dry_run_has_warnings(
 def test_a_run_whose_rows_are_all_issued_is_exit_code_0_with_report_and_summaries(
     stage: Stage, run: Run, source: Path, tmp_path: Path
 ) -> None:
-    result = run("migrate", str(source), PLAIN, "--pg", "nice", "--deadline", "3600")
+    result = run("migrate", str(source), PLAIN, AS_OF, "--pg", "nice", "--deadline", "3600")
 
     assert result.exit_code == 0, result.output
     assert reported(tmp_path) == {"2": "issued", "3": "issued"}
@@ -418,7 +426,7 @@ def test_a_run_with_rows_that_are_not_issued_is_exit_code_1_and_its_report_compl
 ) -> None:
     piped(export(f"a,{VISA},2031-07", "=1+1,x,y", "ragged", f"poor,{VISA},2031-07", f"a,{VISA},2031-07"))
 
-    result = run("migrate", "-", "--name", "m", "--report", "out.jsonl", "--rows", "5")
+    result = run("migrate", "-", "--name", "m", AS_OF, "--report", "out.jsonl", "--rows", "5")
 
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert result.exit_code == 1
@@ -437,7 +445,7 @@ def test_no_card_number_is_left_behind(stage: Stage, run: Run, piped: Piped, tmp
     )
     piped(data)
 
-    result = run("migrate", "-", "--name", "m")
+    result = run("migrate", "-", "--name", "m", AS_OF)
 
     written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     for text in (result.output, written.decode(), stage.everything(but_sealed=True)):
@@ -451,7 +459,7 @@ def test_a_source_that_was_cut_off_is_exit_code_3_and_the_whole_one_goes_on(
     stage: Stage, run: Run, piped: Piped, tmp_path: Path
 ) -> None:
     piped(customers("a", "b")[:-3])
-    first = run("migrate", "-", "--name", "m")
+    first = run("migrate", "-", "--name", "m", AS_OF)
     accepted = stage.records()
 
     piped(customers("a", "b", "c"))
@@ -471,8 +479,8 @@ def test_a_source_that_was_cut_off_is_exit_code_3_and_the_whole_one_goes_on(
 def test_fewer_rows_than_there_are_is_exit_code_3_and_the_right_number_goes_on(
     run: Run, source: Path, tmp_path: Path
 ) -> None:
-    first = run("migrate", str(source), PLAIN, "--rows", "3")
-    again = run("migrate", str(source), PLAIN)
+    first = run("migrate", str(source), PLAIN, AS_OF, "--rows", "3")
+    again = run("migrate", str(source), PLAIN, AS_OF)
 
     second = run("migrate", str(source), PLAIN, "--resume", "--rows", "2")
 
@@ -491,7 +499,7 @@ def test_a_signal_is_exit_code_3_and_going_on_sends_nothing_twice(
         os.kill(os.getpid(), signal.SIGTERM)
 
     with beside(interrupt):
-        first = run("migrate", str(source), PLAIN)
+        first = run("migrate", str(source), PLAIN, AS_OF)
     stopped = names(tmp_path)
     status = run("migrate", "status", "m")
     with beside(lambda is_over: end_open_jobs(stage, is_over)):
@@ -521,7 +529,7 @@ def test_a_report_that_is_there_is_not_overwritten(stage: Stage, run: Run, sourc
     for name, problem in (("m.report.csv", words), ("m.report.csv.partial", "is no work file of a migration")):
         path = file(tmp_path, b"before" * 500, name)
 
-        result = run("migrate", str(source), PLAIN)
+        result = run("migrate", str(source), PLAIN, AS_OF)
 
         assert (result.exit_code, path.read_bytes()) == (2, b"before" * 500)
         assert problem in result.stderr
@@ -533,7 +541,7 @@ def test_a_migration_that_another_process_runs_is_left_alone(stage: Stage, run: 
     other = Control(stage.url(1), stage.vault_url(), "m")
     other.tick({"run": 1, "state": ledger.RUNNING})
 
-    result = run("migrate", str(source), PLAIN)
+    result = run("migrate", str(source), PLAIN, AS_OF)
 
     assert (result.exit_code, result.stderr) == (2, "producer: m is run by another process\n")
     assert other.tick({}).is_ours
@@ -543,7 +551,7 @@ def test_a_migration_that_another_process_runs_is_left_alone(stage: Stage, run: 
 @pytest.mark.usefixtures("workers")
 @pytest.mark.parametrize("rows", ["2", "3"])
 def test_status_tells_where_a_run_ended_or_stopped(run: Run, source: Path, rows: str) -> None:
-    run("migrate", str(source), PLAIN, "--rows", rows)
+    run("migrate", str(source), PLAIN, AS_OF, "--rows", rows)
 
     assert "m: 2 of" in run("migrate", "status", "m").stdout
     assert "2 issued" in run("migrate", "status", "m").stdout
@@ -551,7 +559,7 @@ def test_status_tells_where_a_run_ended_or_stopped(run: Run, source: Path, rows:
 
 @pytest.mark.usefixtures("workers")
 def test_resuming_with_another_source_is_refused(run: Run, source: Path, tmp_path: Path) -> None:
-    run("migrate", str(source), PLAIN, "--rows", "3")
+    run("migrate", str(source), PLAIN, AS_OF, "--rows", "3")
     other = file(tmp_path, customers("a", "x", "c"), "other.csv")
 
     result = run("migrate", str(other), PLAIN, "--name", "m", "--resume")
@@ -565,7 +573,7 @@ def test_resuming_with_another_source_is_refused(run: Run, source: Path, tmp_pat
 def test_stores_that_are_away_are_one_line_and_exit_code_2(
     stage: Stage, run: Run, source: Path, tmp_path: Path
 ) -> None:
-    result = run("migrate", str(source), PLAIN, LEDGER_URL=f"redis://:secret@127.0.0.1:{dead_port()}/1")
+    result = run("migrate", str(source), PLAIN, AS_OF, LEDGER_URL=f"redis://:secret@127.0.0.1:{dead_port()}/1")
 
     assert result.exit_code == 2
     assert result.stderr.startswith("producer: LEDGER_URL: ledger at 127.0.0.1:")
@@ -577,7 +585,7 @@ def test_stores_that_are_away_are_one_line_and_exit_code_2(
     ("right", "code", "arguments"),
     [
         ("hmget", 2, ["m.csv", PLAIN]),
-        ("info", 2, ["m.csv", PLAIN]),
+        ("info", 2, ["m.csv", PLAIN, AS_OF]),
         ("hmget", 1, ["status", "m"]),
         ("hmget", 1, ["pause", "m"]),
     ],
@@ -598,7 +606,7 @@ def test_a_redis_user_without_the_right_is_told_so_in_one_line_and_nothing_is_le
 def test_stores_without_a_limit_are_warned_about(stage: Stage, run: Run, source: Path) -> None:
     stage.vault.config_set("maxmemory", "1gb")
 
-    result = run("migrate", str(source), PLAIN)
+    result = run("migrate", str(source), PLAIN, AS_OF)
 
     assert result.stderr.splitlines()[0] == (
         "producer: warning: the ledger has no maxmemory, so it has no --memory-mark"
@@ -612,10 +620,10 @@ def test_stores_without_a_limit_are_warned_about(stage: Stage, run: Run, source:
 @pytest.mark.usefixtures("workers")
 def test_another_run_sends_only_what_is_worth_it(stage: Stage, run: Run, tmp_path: Path) -> None:
     source = file(tmp_path, export(f"a,{VISA},2031-07", f"poor,{VISA},2031-07", "c,x,2031-07", "d"))
-    first = run("migrate", str(source), PLAIN)
+    first = run("migrate", str(source), PLAIN, AS_OF)
     file(tmp_path, export(f"a,{VISA},2031-07", f"poor,{VISA},2031-07", f"c,{VISA},2031-07", f"d,{VISA},2031-07"))
 
-    refused = run("migrate", str(source), PLAIN)
+    refused = run("migrate", str(source), PLAIN, AS_OF)
     second = run("migrate", str(source), PLAIN, "--only-failed", "m.report.csv")
 
     assert (first.exit_code, refused.exit_code, second.exit_code) == (1, 2, 0)
@@ -627,7 +635,7 @@ def test_another_run_sends_only_what_is_worth_it(stage: Stage, run: Run, tmp_pat
 def stopped_second_run(run: Run, piped: Piped, stage: Stage) -> str:
     """Stop run 2 of m, which sends again what failed of run 1; what it said last."""
     control = Control(stage.url(1), stage.vault_url(), "m")
-    control.tick({"run": 1, "state": ledger.DONE}, lease_s=0)
+    control.tick({"run": 1, "state": ledger.DONE, "as_of": BEGIN_OF_2025}, lease_s=0)
     control.close()
     write_report(Path("r.csv"), [ReportRow.of(2, outcome_of("a")), ReportRow(3, "b", "invalid", "row")])
     piped(export(f"a,{VISA},2031-07", "b,x,2031-07", end="\n")[:-1])
@@ -651,6 +659,103 @@ def test_going_on_with_another_run_sends_nothing_that_is_issued(stage: Stage, ru
     run("migrate", "-", "--name", "m", "--resume", "--report", "again.csv")
 
     assert job("a", 2) not in stage.records()
+
+
+# The export's date
+
+
+def test_a_run_needs_the_exports_date_and_shows_the_files(
+    stage: Stage, run: Run, source: Path, piped: Piped, tmp_path: Path
+) -> None:
+    os.utime(source, (1_795_132_800.9, 1_795_132_800.9))
+    of_file = run("migrate", str(source), PLAIN)
+    piped(customers("a"))
+    of_pipe = run("migrate", "-", "--name", "m")
+
+    needed = "producer: --as-of: is needed: when the export was made"
+    for result in (of_file, of_pipe):
+        assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+        assert result.stderr.startswith(needed)
+    assert of_file.stderr.endswith("; the file was last changed 2026-11-20T09:00:00+09:00\n")
+    assert "last changed" not in of_pipe.stderr
+    assert stage.ledger.keys() == []
+    assert names(tmp_path) == [source.name]
+
+
+@pytest.mark.parametrize(
+    "text", ["2025-01-01", "2025-01-01T00:00", "2025-01-01T00:00:00.9+09:00", "2024-12-31T15:00Z", "20250101"]
+)
+@pytest.mark.usefixtures("workers")
+def test_the_exports_date_is_signed_with_each_row_and_a_date_alone_begins_in_korea(
+    stage: Stage, run: Run, source: Path, text: str
+) -> None:
+    result = run("migrate", str(source), PLAIN, "--as-of", text)
+
+    assert {stage.keys.verified(stage.sealed(job(uid))).as_of for uid in "ab"} == {BEGIN_OF_2025}
+    assert "the export is of 2025-01-01T00:00:00+09:00: a card that was applied since stays\n" in result.stderr
+    assert "export of 2025-01-01T00:00:00+09:00" in run("migrate", "status", "m").stdout
+
+
+@pytest.mark.usefixtures("workers")
+def test_the_exports_date_is_kept_by_all_runs_and_cannot_be_another(
+    stage: Stage, run: Run, source: Path, tmp_path: Path
+) -> None:
+    source.write_bytes(customers("a", "b")[:-3] + export(f"c,x{VISA},2031-07").partition(b"\n")[2])
+    run("migrate", str(source), PLAIN, AS_OF, "--rows", "9")
+    other = run("migrate", str(source), PLAIN, "--resume", "--as-of", "2025-01-02")
+    resumed = run("migrate", str(source), PLAIN, "--resume", AS_OF)
+    source.write_bytes(customers("a", "b", "c"))
+    again = run("migrate", str(source), PLAIN, "--only-failed", "m.report.csv")
+
+    kept = "this migration's export is of 2025-01-01T00:00:00+09:00; another one needs another --name"
+    assert (other.exit_code, other.stderr) == (2, f"producer: --as-of: {kept}\n")
+    assert (resumed.exit_code, again.exit_code) == (1, 0), again.output
+    assert stage.keys.verified(stage.sealed(job("b", 2))).as_of == BEGIN_OF_2025
+
+
+def test_a_dry_run_needs_no_date(run: Run, source: Path) -> None:
+    assert run("migrate", str(source), PLAIN, "--dry-run", **nowhere()).exit_code == 0
+
+
+# A trial and a brake
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_sample_is_sent_told_and_gone_on_from(stage: Stage, run: Run, tmp_path: Path) -> None:
+    source = file(tmp_path, customers(*("poor0", *(f"u{number}" for number in range(1, 20)))))
+
+    sample = run("migrate", str(source), PLAIN, AS_OF, "--sample", "4")
+    sent = stage.records()
+    whole = run("migrate", str(source), PLAIN, "--resume")
+
+    assert sent == sorted(job(uid) for uid in ("poor0", "u4", "u12", "u16"))
+    assert sample.exit_code == 3
+    assert [line.split() for line in sample.stdout.splitlines() if "issued" in line or "declined" in line][:2] == [
+        ["3", "issued"],
+        ["1", "declined"],
+    ]
+    assert sample.stderr.splitlines()[-1].endswith("go on with migrate SOURCE --name m --resume")
+    assert whole.exit_code == 1
+    assert (len(stage.records()), len(reported(tmp_path))) == (20, 20)
+
+
+@pytest.mark.usefixtures("workers")
+def test_a_run_of_declined_cards_pauses_itself_and_goes_on_when_told(stage: Stage, run: Run, tmp_path: Path) -> None:
+    source = file(tmp_path, customers(*(f"poor{number}" for number in range(800))))
+
+    paused = run("migrate", str(source), PLAIN, AS_OF)
+    sent = len(stage.records())
+    whole = run("migrate", str(source), PLAIN, "--resume", "--stop-at", "100")
+
+    assert (paused.exit_code, paused.stdout) == (3, "")
+    words = paused.stderr.splitlines()[-1]
+    assert "of the last " in words
+    assert "outcomes are declined" in words
+    assert words.endswith("go on with migrate SOURCE --name m --resume --stop-at 100")
+    assert 61 <= sent <= 300
+    assert whole.exit_code == 1
+    assert len(stage.records()) == 800
+    assert set(reported(tmp_path).values()) == {"declined"}
 
 
 # From another shell
@@ -740,7 +845,7 @@ def test_status_is_one_json_object_if_it_is_asked_for(run: Run) -> None:
 
 
 def test_a_producer_that_holds_a_workers_secret_does_not_begin(stage: Stage, run: Run, source: Path) -> None:
-    result = run("migrate", str(source), PLAIN, IMP_SECRET="x")
+    result = run("migrate", str(source), PLAIN, AS_OF, IMP_SECRET="x")
 
     assert (result.exit_code, result.stderr.startswith("producer: IMP_SECRET: is set")) == (2, True)
     assert stage.ledger.keys() == []
@@ -751,7 +856,7 @@ def test_the_report_of_an_earlier_run_sends_nothing_that_a_later_one_issued(
     run: Run, source: Path, tmp_path: Path
 ) -> None:
     source.write_text(source.read_text() + "broken,4242424242424241,2031-07,900101,12\n")
-    first = run("migrate", str(source), PLAIN)
+    first = run("migrate", str(source), PLAIN, AS_OF)
     second = run("migrate", str(source), PLAIN, "--only-failed", "m.report.csv")
 
     third = run("migrate", str(source), PLAIN, "--only-failed", "m.report.csv")

@@ -2,7 +2,9 @@ import itertools
 
 import pytest
 
-from producer.migrate.pace import WINDOW_FIRST, Throttle, Window
+from producer.contract.outcome import Status
+from producer.migrate.pace import WINDOW_FIRST, Brake, Throttle, Window
+from tests.producer.migrate_stage import outcome_of
 
 
 def window(*, deadline_s: float = 900, limit: int = 100_000) -> Window:
@@ -119,3 +121,58 @@ def test_a_throttle_that_is_changed_counts_from_then_on() -> None:
     assert throttle.room(1000.5, 100) == 50
     throttle.rate = None
     assert throttle.room(1000.5, 100) == 100
+
+
+def test_the_window_does_not_widen_before_there_are_outcomes_to_look_at() -> None:
+    pace = window()
+
+    pace.finished(1001.0, 199)
+    before = pace.size(1001.0)
+    pace.finished(1001.0, 1)
+
+    assert (before, pace.size(1001.0)) == (WINDOW_FIRST, 200 * 30)
+
+
+def heard(brake: Brake, *ends: tuple[int, Status, int]) -> Brake:
+    """So many outcomes of a status with a code, one after another."""
+    brake.heard(outcome_of("a", status, code=code) for count, status, code in ends for _ in range(count))
+    return brake
+
+
+GOOD = (1000, Status.ISSUED, 0)
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "ends", "words"),
+    [
+        (30, [(60, Status.DECLINED, -1)], None),
+        (30, [(61, Status.DECLINED, -1)], "61 of the last 61 outcomes are declined"),
+        (30, [GOOD, (60, Status.DECLINED, -1)], None),
+        (30, [GOOD, (61, Status.DECLINED, -1)], "61 of the last 200 outcomes are declined"),
+        (30, [(60, Status.DECLINED, -1), GOOD, (60, Status.DECLINED, -2)], None),
+        (30, [(31, Status.DECLINED, -1), (30, Status.DECLINED, -2)], "61 of the last 61 outcomes are declined"),
+        (0, [(1, Status.DECLINED, -1)], "1 of the last 1 outcomes are declined"),
+        (100, [(1000, Status.DECLINED, -1)], None),
+        (100, [(4, Status.MISCONFIGURED, 1)], None),
+        (
+            100,
+            [GOOD, (2, Status.MISCONFIGURED, 1), (3, Status.MISCONFIGURED, 2)],
+            "5 of the last 200 outcomes are misc",
+        ),
+        (30, [(19, Status.INVALID, 1), (19, Status.INVALID, 2)], None),
+        (30, [GOOD, (20, Status.INVALID, 7)], "20 of the last 200 outcomes are invalid (7)"),
+        (30, [(1000, Status.EXPIRED, 1), (1000, Status.SUPERSEDED, 1)], None),
+    ],
+)
+def test_a_run_brakes_by_its_last_outcomes(
+    stop_at: float, ends: list[tuple[int, Status, int]], words: str | None
+) -> None:
+    why = heard(Brake(stop_at), *ends).why
+
+    assert (why or "").startswith(words or "nothing") if words else why is None
+
+
+def test_a_brake_stays_on_with_its_first_reason() -> None:
+    brake = heard(Brake(), (61, Status.DECLINED, -1), GOOD, (5, Status.MISCONFIGURED, 1))
+
+    assert (brake.is_declined, "61 of" in str(brake.why)) == (True, True)

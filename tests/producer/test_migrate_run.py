@@ -14,11 +14,11 @@ from producer.contract.outcome import Status
 from producer.errors import BrokerUnavailable
 from producer.migrate import ledger
 from producer.migrate.checker import Row
+from producer.migrate.continuation import WrongState, run_number
 from producer.migrate.ledger import Checkpoint
 from producer.migrate.lines import CutOff, SourceError
 from producer.migrate.rows import ROWS_AT_ONCE, Reader, rows_to_send
 from producer.migrate.run import NEVER_SENT, Stopped
-from producer.migrate.session import WrongState, run_number
 from producer.migrate.source import Record
 from producer.migrate.work_file import AWAITED, NOT_SENT, ReportRow, WorkFile
 from tests.producer.migrate_stage import World, checker, drive, job_of, outcome_of, record_of, records_of, work_file
@@ -525,3 +525,31 @@ def test_no_card_and_no_customer_is_in_what_a_run_tells_the_ledger(work: WorkFil
 
     assert "4242" not in json.dumps(world.written)
     assert "u7" not in json.dumps(world.written)
+
+
+# The brake
+
+
+def test_a_run_that_brakes_hears_what_is_open_and_can_be_gone_on_from(work: WorkFile) -> None:
+    wrong = {uid: {"status": Status.DECLINED} for uid in uids(900)}
+    world = World(wrong=wrong)
+
+    with pytest.raises(Stopped, match="outcomes are declined") as stopped:
+        drive(world, work, records_of(900))
+    sent = len(world.accepted)
+    drive(world, work, records_of(900), stop_at=100)
+
+    assert stopped.value.more == " --stop-at 100"
+    assert 61 <= sent <= 300
+    assert counts(work) == {"declined": 900}
+
+
+def test_a_run_that_brakes_says_so_where_it_is_watched(work: WorkFile) -> None:
+    wrong = {uid: {"status": Status.MISCONFIGURED, "code": "no_channel"} for uid in uids(900)}
+    world = World(wrong=wrong)
+
+    with pytest.raises(Stopped, match=r"misconfigured \(no_channel\)") as stopped:
+        drive(world, work, records_of(900))
+
+    assert stopped.value.more == ""
+    assert len(world.accepted) <= 300

@@ -67,7 +67,7 @@ RUNS = (
     Run("producer", "webhooks run", 1, WEB, lines=1),
     Run("producer", "ticket --customer-uid cheolsu_0002", 0, TICKET),
     Run("producer", "api-key shop", 1, "^producer: API_KEYS_FILE: is not set", lines=1),
-    Run("migrate", "- --name proof --rows 1", 0, "proof", ROWS),
+    Run("migrate", "- --name proof --as-of 2025-01-01 --rows 1", 0, "proof", ROWS),
     Run("migrate", "- --name proof --rows 1 --dry-run", 0, "row", ROWS),
     Run("migrate", "status proof", 0, r"proof: 1 of 1 rows, 1 issued"),
     Run("web", "ticket --customer-uid cheolsu_0002", 0, TICKET),

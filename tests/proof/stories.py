@@ -130,7 +130,7 @@ def migrate(proof: Proof) -> None:
     good = [ROW.format(uid=f"moved-{number}", number=CARDS["visa"].card_number) for number in range(2)]
     source = "".join([HEADER, *good, ROW.format(uid="moved-2", number=CARDS["wrong_password"].card_number)]).encode()
     half.run("python -m producer migrate - --name spring --dry-run", environ, given=source)
-    half.run("python -m producer migrate - --name spring --rows 3", environ, given=source, code=1)
+    half.run("python -m producer migrate - --name spring --as-of 2025-01-01 --rows 3", environ, given=source, code=1)
     half.run("python -m producer migrate status spring", environ, says="done")
     again = "python -m producer migrate - --name spring --only-failed spring.report.csv"
     half.run(again, environ, given=source)
@@ -168,7 +168,7 @@ def begun(
     def is_known(_log: str) -> bool:
         return bool(proof.stack.ledger.exists(redis_keys.MIGRATION_RECORD + name))
 
-    command = f"python -m producer migrate - --name {name}"
+    command = f"python -m producer migrate - --name {name} --as-of 2025-01-01"
     with proof.halves["producer"].running(command, environ, ready=is_known, given=source, code=code) as process:
         yield process
 

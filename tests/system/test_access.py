@@ -87,7 +87,8 @@ def test_a_migration_runs_with_the_migrators_rights_and_with_no_others(busy: Sta
     rows = [",".join(names), *(",".join([f"uid_{i}", *fields.values()]) for i in range(30))]
 
     def migrate(role: str) -> "subprocess.CompletedProcess[str]":
-        command = ["-m", "producer", "migrate", "-", "--name", role, "--report", str(tmp_path / f"{role}.csv")]
+        command = ["-m", "producer", "migrate", "-", "--name", role, "--as-of=2025-01-01"]
+        command += ["--report", str(tmp_path / f"{role}.csv")]
         return run_python(*command, given="\n".join(rows) + "\n", environ=busy.producer_env_of(role))
 
     assert migrate("migrator").returncode == 0

@@ -156,7 +156,8 @@ def logged(stack: Stack, name: str) -> list[dict[str, Any]]:
 def test_a_migration_shows_where_it_is(stack: Stack) -> None:
     port = free_port()
     rows = [{"customer_uid": f"uid_{n}", **{k: v for k, v in made_up(n).items() if v}} for n in range(30)]
-    command = [sys.executable, "-m", "producer", "migrate", "-", "--name", "spring", "--rows", "30", "--window", "10"]
+    command = [sys.executable, "-m", "producer", "migrate", "-", "--name", "spring", "--as-of=2025-01-01"]
+    command += ["--rows", "30", "--window", "10"]
     environ = {**stack.producer_env_of("migrator"), "METRICS_PORT": str(port), "PYTHONPATH": str(ROOT)}
     with (stack.folder / "migrate.log").open("wb") as log:
         process = subprocess.Popen(

@@ -13,6 +13,7 @@ from tests.vectors.jose import AnyKey, SealedCard, SignedRequest, ed25519, p256,
 from tests.vectors.recipe import (
     CARD,
     IAT,
+    ISSUE_RECORD,
     ISSUER_KID,
     NEWER_KID,
     ONETIME_RECORD,
@@ -49,6 +50,7 @@ CORPORATE = {"card_number": "4012888888881881", "expiry": "2027-01", "birth": "1
 WITH_CVC = CARD | {"cvc": "123"}
 STORING = onetime_envelope(customer_uid=UID)
 STORING_RECORD = ONETIME_RECORD | {"customer_uid": UID, "sequence": 3}
+ROW_RECORD = ISSUE_RECORD | {"as_of": IAT - 86400}
 
 ACCEPTED = [
     Acceptance("an issuance on X25519", issue()),
@@ -82,6 +84,7 @@ ACCEPTED = [
     ),
     Acceptance("an envelope of the customer's browser", envelope(kid=P256_KID)),
     Acceptance("a payment's envelope", STORING, STORING_RECORD),
+    Acceptance("a row of an export", issue(record=ROW_RECORD), ROW_RECORD),
 ]
 
 Vector = dict[str, Any]

@@ -200,6 +200,8 @@ BINDINGS = [
     _other("sequence", 4),
     _other("accepted_at", ACCEPTED_AT + 1e-6),
     _other("expires_at", EXPIRES_AT + 86400),
+    _other("as_of", int(ACCEPTED_AT)),
+    signed("as_of as text", "bad_member", _STRICT, as_of="1767225600"),
 ]
 
 OPEN_FIELDS = [

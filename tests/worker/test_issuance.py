@@ -554,6 +554,62 @@ def test_a_process_that_never_heard_imps_clock_asks_for_something_first(claim: L
     assert len(scene.throttle.asked) == 2  # each call has its permit
 
 
+OLD_ROW = lease(as_of=900, is_unsure=True)
+
+
+def at_imports(updated: int | None) -> Answer:
+    return Answer(200, 0, None, Annotation(card_number="555555******4444", inserted=5, updated=updated))
+
+
+@pytest.mark.parametrize("before", [Answer(404, 1), Answer(200, 1), at_imports(897)])
+@pytest.mark.parametrize("clock", [None, IMP_NOW])
+def test_a_row_from_before_the_ledgers_memory_is_sent_if_imp_has_no_newer_card(
+    before: Answer, clock: float | None
+) -> None:
+    scene = Scene(before, ISSUED, claim=OLD_ROW)
+    scene.iamport.clock = clock
+
+    assert scene.outcome().status == "issued"
+    assert scene.iamport.look_ups == ["gildong_0001"]
+    assert scene.ledger.log == ["claim", "hold", "sent", "finish"]
+    assert len(scene.throttle.asked) == 2  # each call has its permit
+
+
+@pytest.mark.parametrize("updated", [900, 899, 1000])
+def test_a_row_from_before_the_ledgers_memory_is_not_sent_over_what_imp_has_since(updated: int) -> None:
+    scene = Scene(at_imports(updated), claim=OLD_ROW)
+
+    outcome = scene.outcome()
+
+    assert (outcome.status, outcome.code, outcome.updated, outcome.attempts) == ("superseded", "newer_card", updated, 0)
+    assert scene.opener.opened == 0
+    assert "sent" not in scene.ledger.log
+
+
+@pytest.mark.parametrize("answer", [Answer(502), Answer(200, 0), at_imports(None)])
+def test_a_row_from_before_the_ledgers_memory_waits_while_imp_does_not_say(answer: Answer) -> None:
+    scene = Scene(answer, claim=OLD_ROW)
+
+    step = scene.snooze()
+
+    assert (step.reason, step.last_post) == ("look_up", "unsent")
+    assert "sent" not in scene.ledger.log
+
+
+def test_imp_is_not_asked_about_a_row_that_the_ledger_remembers() -> None:
+    scene = Scene(ISSUED, claim=lease(as_of=900))
+
+    assert scene.outcome().status == "issued"
+    assert scene.iamport.look_ups == []
+
+
+def test_imp_is_not_asked_for_the_sake_of_a_forged_row() -> None:
+    scene = Scene(claim=OLD_ROW, opening_error=Refused("bad_signature"))
+
+    assert scene.outcome().code == "bad_signature"
+    assert scene.iamport.look_ups == []
+
+
 def test_nothing_is_sent_while_imps_clock_is_not_known() -> None:
     scene = Scene(Answer(502))
     scene.iamport.clock = scene.iamport.clock_of_answers = None

@@ -134,6 +134,7 @@ def test_greatest_card_that_the_producer_seals_opens(keyrings: Keyrings) -> None
         (ISSUE_RECORD, "sequence", 2),
         (ISSUE_RECORD, "accepted_at", ACCEPTED_AT - 1e-6),
         (ISSUE_RECORD, "expires_at", ACCEPTED_AT + 901),
+        (ISSUE_RECORD, "as_of", int(ACCEPTED_AT)),
         (ONETIME_RECORD, "merchant_uid", "order-2"),
         (ONETIME_RECORD, "merchant_uid", None),
         (ONETIME_RECORD, "customer_uid", UID),

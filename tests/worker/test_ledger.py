@@ -198,8 +198,10 @@ def test_a_finished_job_leaves_nothing_open_and_is_forgotten_after_7_days(store:
     assert db.zcard(redis_keys.OPEN) == 0
     assert db.zcard(redis_keys.FRESH + INTERACTIVE) == 0
     assert db.exists(redis_keys.CUSTOMER_OPEN + "gildong_0001") == 0
-    for key in (redis_keys.JOB + job_id, redis_keys.CUSTOMER + "gildong_0001", redis_keys.RESULT + job_id):
+    for key in (redis_keys.JOB + job_id, redis_keys.RESULT + job_id):
         assert 7 * 86400 - 60 < db.ttl(key) <= 7 * 86400
+    for key in (redis_keys.CUSTOMER + "gildong_0001", redis_keys.CUSTOMER_SEQUENCE + "gildong_0001"):
+        assert 30 * 86400 - 60 < db.ttl(key) <= 30 * 86400
     assert store.client(2).exists(redis_keys.SEALED + job_id) == 0
 
 

@@ -208,7 +208,8 @@ class Opener:
         if len(sealed) > signed_job.SIGNED_LIMIT:  # before a copy is made of it
             raise Refused("too_long")
         job = self._signed_by_a_producer(sealed.decode("ascii", "replace"))
-        for name in ("job_id", "operation", "customer_uid", "merchant_uid", "sequence", "accepted_at", "expires_at"):
+        places = ("sequence", "accepted_at", "expires_at", "as_of")
+        for name in ("job_id", "operation", "customer_uid", "merchant_uid", *places):
             if getattr(job, name) != getattr(lease, name):
                 raise Refused(f"other_{name}")
         if lease.digest and job.digest() != lease.digest:

@@ -2,10 +2,11 @@
 -- A worker process shows that it lives; what a process held that does not is free. And who sweeps.
 --
 -- KEYS  1 billing:alive   2 billing:listened   3 billing:sweeper   4 billing:open   5 billing:overtaken
---       6 … billing:passed:{queue} of each queue
+--       6 billing:remembered   7 … billing:passed:{queue} of each queue
 -- ARGV  1 process   2 its places   3 seconds without a sign after which a process is given up   4 gap (seconds): a ledger
 --       that heard nobody for so long was away   5 how long the sweeper's lock lasts (seconds)   6 how far ahead (seconds)
---       a lease may end   7 prefix of the records   8 prefix of the traces   9 … the queues
+--       a lease may end   7 prefix of the records   8 prefix of the traces   9 how long (seconds) it is kept
+--       when a customer's card was applied   10 … the queues
 -- Gives {1 if this process sweeps now, else 0; places of all living processes; processes that were given up}.
 
 -- include clock
@@ -17,6 +18,14 @@ local from, at = tonumber(listened[1]) or now, tonumber(listened[2]) or 0
 if now < at or now - at > tonumber(ARGV[4]) then from = now end
 redis.call('HSET', KEYS[2], 'from', instant(from), 'at', instant(now))
 redis.call('HSET', KEYS[1], ARGV[1], instant(now) .. ' ' .. ARGV[2])
+
+-- Since when it is known of each customer when a card was applied: what went when less was kept does not come back.
+local memory = redis.call('HMGET', KEYS[6], 'since', 'kept')
+local since = math.min(tonumber(memory[1]) or now, now)
+if memory[2] and memory[2] ~= ARGV[9] then since = math.max(since, now - tonumber(memory[2])) end
+if memory[2] ~= ARGV[9] or since ~= tonumber(memory[1]) then
+  redis.call('HSET', KEYS[6], 'since', instant(since), 'kept', ARGV[9])
+end
 
 local living, count, places = {}, 0, 0
 local signs = redis.call('HGETALL', KEYS[1])
@@ -43,7 +52,7 @@ if count > 0 then
       trace(ARGV[8] .. id, process, 'dead')
     end
   end
-  for q = 6, #KEYS do -- what it had popped and not claimed was overtaken by what others claimed since
+  for q = 7, #KEYS do -- what it had popped and not claimed was overtaken by what others claimed since
     local newest = redis.call('ZRANGE', KEYS[q], 0, 0, 'REV', 'WITHSCORES')[2]
     local before = tonumber(redis.call('HGET', KEYS[5], ARGV[q + 3])) or 0
     if newest and tonumber(newest) > before then redis.call('HSET', KEYS[5], ARGV[q + 3], newest) end

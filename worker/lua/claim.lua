@@ -7,20 +7,21 @@
 --       6 prefix of the customers' keys   7 prefix of the records   8 seconds between two look-ups that count
 --       9 prefix of the orders' keys   10 prefix of the orders' open jobs   11 the queue `recovery`
 --       12 prefix of the customers' open jobs   13 billing:pause (not among the keys: those of a script must be writable)
---       14 billing:paused   15 prefix of the requests
+--       14 billing:paused   15 prefix of the requests   16 billing:remembered (as 13)
 -- Gives {word, …}: unknown; waiting (not due, or in another delivery's hands); finished, then operation, customer_uid,
 -- merchant_uid, sequence, accepted_at and outcome; order or paused (it waits from now on), then the same and for how long; or
--- claimed, then now, the fields of the record that are listed first below, newer_applied, known_until, order_ended, given_up
--- (instants as text, Unix seconds; empty text where there is none). A repeat by the same delivery gives the same lease.
+-- claimed, then now, the fields of the record that are listed first below, newer_applied, known_until, order_ended, given_up,
+-- as_of, and "1" if i'mport must be asked whether it has a newer card (instants as text, Unix seconds; empty text where there is none). A repeat by the same delivery gives the same lease.
 
 -- include clock
 -- include trace
 -- include adopt
+-- include place
 local function note(step) trace(KEYS[5], string.match(ARGV[2], '^[^:]*'), step) end
 
 local names = {'operation', 'customer_uid', 'merchant_uid', 'sequence', 'accepted_at', 'expires_at', 'attempts', 'claims',
   'sent_at', 'reason', 'kid', 'first_sent_at', 'doubtful', 'look_ups', 'answer', 'transients', 'digest',
-  'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'queue', 'given_up'}
+  'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'queue', 'given_up', 'as_of'}
 local job = {}
 local function read()
   for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do job[names[i]] = value or nil end
@@ -68,7 +69,7 @@ end
 -- Order. A look-up needs none, and neither does a job that ends here anyway. One that is sent once more after an
 -- unanswered POST goes before all others but the newer ones that are in doubt, too.
 local is_free = mine or job.sent_at or job.given_up or now >= tonumber(job.expires_at)
-local newer_applied, known_until, order_ended, wait_until = '', '', '', 0
+local newer_applied, known_until, order_ended, is_unsure, wait_until = '', '', '', '', 0
 local function wait_for(seconds) wait_until = math.max(wait_until, now + seconds) end
 local function is_first_of_its_order(id, merchant_uid)
   if not merchant_uid or merchant_uid == '' then return true end
@@ -78,10 +79,15 @@ end
 
 local known_busy = ''
 if job.customer_uid ~= '' then
-  local customer, sequence = ARGV[6] .. job.customer_uid, tonumber(job.sequence)
-  local known = redis.call('HMGET', customer, 'applied', 'key_updated', 'doubt_left', 'doubt_from', 'doubt_next', 'busy')
+  local customer, place, as_of = ARGV[6] .. job.customer_uid, place_of(job.sequence, job.as_of), tonumber(job.as_of)
+  local known = redis.call('HMGET', customer, 'applied', 'key_updated', 'doubt_left', 'doubt_from', 'doubt_next', 'busy', 'applied_at')
   known_until, known_busy = known[2] or '', known[6] or ''
-  if (tonumber(known[1]) or 0) > sequence then
+  if as_of and not (known[7] or job.sent_at or job.doubtful) then -- what the ledger does not remember i'mport may
+    local memory = redis.call('HMGET', ARGV[16], 'since', 'kept')
+    local since = math.max(tonumber(memory[1]) or now, now - (tonumber(memory[2]) or 0))
+    if as_of < since then is_unsure = '1' end
+  end
+  if (as_of and (tonumber(known[7]) or 0) > as_of) or (not as_of and (tonumber(known[1]) or 0) > place) then
     newer_applied = '1'
   elseif not is_free then
     local left = tonumber(known[3]) or 0 -- what a job in doubt sent may land yet; counted, so that a step costs one turn
@@ -97,8 +103,8 @@ if job.customer_uid ~= '' then
     end
     for id in string.gmatch(known_busy, '%S+') do -- in flight or in doubt
       if id ~= ARGV[1] then
-        local other = redis.call('HMGET', ARGV[7] .. id, 'lease', 'leased_from', 'leased_until', 'sent_at', 'doubtful', 'sequence')
-        local is_newer, is_in_doubt = (tonumber(other[6]) or 0) > sequence, other[4] or other[5]
+        local other = redis.call('HMGET', ARGV[7] .. id, 'lease', 'leased_from', 'leased_until', 'sent_at', 'doubtful', 'sequence', 'as_of')
+        local is_newer, is_in_doubt = place_of(other[6], other[7]) > place, other[4] or other[5]
         if is_in_doubt then
           if is_newer or not job.doubtful then wait_for(15) end
         elseif other[1] and within(other[2], other[3]) then
@@ -108,7 +114,7 @@ if job.customer_uid ~= '' then
     end
     -- The newest goes first; that is a matter of speed, so a look at a few will do.
     if wait_until == 0 and not job.doubtful then
-      for _, id in ipairs(redis.call('ZRANGE', ARGV[12] .. job.customer_uid, '+inf', '(' .. job.sequence, 'BYSCORE', 'REV', 'LIMIT', 0, 20)) do
+      for _, id in ipairs(redis.call('ZRANGE', ARGV[12] .. job.customer_uid, '+inf', '(' .. place, 'BYSCORE', 'REV', 'LIMIT', 0, 20)) do
         adopt(id, ARGV[15], ARGV[7])
         if is_first_of_its_order(id, redis.call('HGET', ARGV[7] .. id, 'merchant_uid')) then
           wait_for(30)
@@ -162,5 +168,7 @@ redis.call('ZADD', KEYS[2], until_, ARGV[1])
 
 local answer = {'claimed', instant(now)}
 for i = 1, 17 do answer[i + 2] = tostring(job[names[i]] or '') end
-answer[20], answer[21], answer[22], answer[23] = newer_applied, known_until, order_ended, job.given_up or ''
+for i, value in ipairs({newer_applied, known_until, order_ended, job.given_up or '', job.as_of or '', is_unsure}) do
+  answer[i + 19] = value
+end
 return answer

@@ -13,18 +13,19 @@
 --       17 when to ask i'mport again about a job that ends in doubt (seconds from now)   18 prefix of the customers' open jobs
 --       19 prefix of the queues' open jobs   20, 21 prefixes of the customers' and of the orders' finished jobs
 --       22, 23 how many of one, and of a status, are kept   24, 25 prefixes of the customers' and of the orders' counters
---       26 prefix of the requests
+--       26 prefix of the requests   27 how long it is kept when a customer's card was applied (seconds)
 -- Gives the outcome in force: this one, or the one that was written before. Empty text when another delivery has the
 -- job and must say.
 
 -- include clock
 -- include trace
 -- include adopt
+-- include place
 local function note(step) trace(KEYS[8], string.match(ARGV[2], '^[^:]*'), step) end
 local known = redis.call('GET', KEYS[6])
 if known then return known end
 local job = redis.call('HMGET', KEYS[1], 'lease', 'customer_uid', 'sequence', 'sent_at', 'doubtful', 'look_ups',
-  'attempts', 'merchant_uid', 'queue')
+  'attempts', 'merchant_uid', 'queue', 'as_of')
 local is_holder, is_last = job[1] == ARGV[2], (tonumber(job[7]) or 0) <= tonumber(ARGV[7])
 if not (is_holder or ARGV[6] == 'anybody' or (ARGV[6] == 'last' and is_last)) then return '' end
 
@@ -66,9 +67,9 @@ local function is_first_of_its_order(id)
   local first = order and order ~= '' and redis.call('ZRANGE', ARGV[11] .. order, 0, 0)[1]
   return not first or first == id
 end
-local function forget_later(hash, counter)
-  redis.call('EXPIRE', hash, ARGV[5])
-  redis.call('EXPIRE', counter, ARGV[5])
+local function forget_later(hash, counter, after)
+  redis.call('EXPIRE', hash, after)
+  redis.call('EXPIRE', counter, after)
 end
 
 if job[2] and job[2] ~= '' then
@@ -82,12 +83,21 @@ if job[2] and job[2] ~= '' then
     end
   end
   if #busy == 0 then redis.call('HDEL', customer, 'busy') else redis.call('HSET', customer, 'busy', table.concat(busy, ' ')) end
-  local known = redis.call('HMGET', customer, 'applied', 'sequence')
-  if ARGV[12] == '1' and tonumber(known[1] or 0) < tonumber(job[3]) then
-    local given = tonumber(known[2] or 0) + tonumber(redis.call('GET', ARGV[24] .. job[2]) or 0) -- a producer may make up more
-    redis.call('HSET', customer, 'applied', math.min(tonumber(job[3]), given))
+  local known = redis.call('HMGET', customer, 'applied', 'sequence', 'applied_at')
+  local as_of, place, is_newest = tonumber(job[10] or ''), place_of(job[3], job[10])
+  if as_of then -- as new as its export, whenever it was sent
+    is_newest = (tonumber(known[3]) or 0) <= as_of
+  else
+    is_newest = (tonumber(known[1]) or 0) < place
+  end
+  if ARGV[12] == '1' and is_newest then
+    redis.call('HSET', customer, 'applied_at', as_of or instant(math.max(now, tonumber(known[3]) or 0)))
+    if not as_of then
+      local given = tonumber(known[2] or 0) + tonumber(redis.call('GET', ARGV[24] .. job[2]) or 0) -- a producer may make up more
+      redis.call('HSET', customer, 'applied', math.min(place, given))
+    end
     if ARGV[13] ~= '' then redis.call('HSET', customer, 'key_updated', ARGV[13]) end
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', open, '-inf', job[3])) do wake(id) end -- superseded
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', open, '-inf', place)) do wake(id) end -- superseded
   end
   if ARGV[14] == 'in_doubt' and (job[4] or job[5]) then -- what it sent may land yet, and newer ones wait that out
     local left = tonumber(ARGV[15]) - (tonumber(job[6]) or 0)
@@ -101,7 +111,7 @@ if job[2] and job[2] ~= '' then
       break
     end
   end
-  if redis.call('EXISTS', open) == 0 then forget_later(customer, ARGV[24] .. job[2]) end
+  if redis.call('EXISTS', open) == 0 then forget_later(customer, ARGV[24] .. job[2], ARGV[27]) end
 end
 if job[8] and job[8] ~= '' then
   local order = ARGV[10] .. job[8]
@@ -111,7 +121,7 @@ if job[8] and job[8] ~= '' then
     redis.call('HSET', order, 'ended', ARGV[14])
   end
   for _, id in ipairs(redis.call('ZRANGE', ARGV[11] .. job[8], 0, ARGV[14] == '' and 0 or -1)) do wake(id) end
-  if redis.call('EXISTS', ARGV[11] .. job[8]) == 0 then forget_later(order, ARGV[25] .. job[8]) end
+  if redis.call('EXISTS', ARGV[11] .. job[8]) == 0 then forget_later(order, ARGV[25] .. job[8], ARGV[5]) end
 end
 redis.call('XADD', KEYS[3], 'MINID', '~', (tonumber(time[1]) - tonumber(ARGV[5])) * 1000, '*', 'outcome', ARGV[3])
 redis.call('SETEX', KEYS[4], ARGV[5], ARGV[4])
