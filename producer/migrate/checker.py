@@ -156,7 +156,8 @@ class Checker:
     ) -> tuple[dict[str, str], Card | None]:
         """The card's members, and the card where one is needed; or what is wrong with it, and with what it is to."""
         members, found = self.reading.members(fields, now)
-        found += [(name, "is required") for name in sorted(self.required - members.keys() - dict(found).keys())]
+        if missing := self.required and self.required - members.keys():
+            found += [(name, "is required") for name in sorted(missing - dict(found).keys())]
         problems += found
         if not found and self.is_dry and not may_hold_a_number(asked) and (held := _held(members, now)):
             return held, None
