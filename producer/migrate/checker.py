@@ -158,7 +158,7 @@ class Checker:
     ) -> tuple[dict[str, str], Card | None]:
         """The card's members, and the card where one is needed; or what is wrong with it, and with what it is to."""
         members, found = self.reading.members(fields, now)
-        found += [(name, "is required") for name in sorted(self.required - members.keys() - dict(found).keys())]
+        found += _missing(self.required - members.keys() - dict(found).keys()) if self.required else []
         problems += found
         if not found and self.is_dry and not may_hold_a_number(asked) and (held := _held(members, now)):
             return held, None
@@ -209,6 +209,10 @@ class Checker:
     def _digest(self, *texts: str) -> int:
         """A number that the same texts have and, as good as surely, no others: SipHash with keys of this process."""
         return hash("\0".join((self._key, *texts)))
+
+
+def _missing(names: frozenset[str]) -> Problems:
+    return [(name, "is required") for name in sorted(names)]
 
 
 def _held(members: Mapping[str, str], now: float) -> dict[str, str] | None:

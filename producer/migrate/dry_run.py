@@ -76,6 +76,7 @@ class DryRun:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.executescript(_SCHEMA)
+        self._db.execute("BEGIN")  # or each row would be a transaction
 
     @property
     def bad(self) -> int:
@@ -83,13 +84,13 @@ class DryRun:
         return self.problems.total()
 
     @classmethod
-    def of(cls, rows: Iterable[Row], now: float, report: TextIO, expiry_format: str = "YYYY-MM") -> Self:
+    def of(cls, rows: Iterable[Row], now: float, report: TextIO | None, expiry_format: str = "YYYY-MM") -> Self:
         """Look at all rows.
 
         Args:
             rows: of the source.
             now, expiry_format: see the class.
-            report: gets a line for each row, as CSV.
+            report: gets a line for each row, as CSV; or None.
         """
         found = cls(now, expiry_format)
         found._keep(rows)
@@ -164,14 +165,12 @@ class DryRun:
             self._db.execute(also, (OFTEN_ROUND, OFTEN_ROUND, ROUNDED))
         self._db.execute(_WARN + _SHARED, (SHARED, SHARED))
 
-    def _count(self, report: TextIO) -> None:
+    def _count(self, report: TextIO | None) -> None:
         """Count, and write the report."""
-        write = rows_to(report, "\n")
-        write(COLUMNS)
-        for row in self._reported():
+        self.rows = self._db.execute("SELECT count(*) FROM rows").fetchone()[0]
+        rows = self._reported("" if report else "WHERE verdict <> 'send' OR warning IS NOT NULL")
+        for row in rows if report is None else self._written(rows, report):
             *_, problem, warning, _, verdict = row
-            write(row)
-            self.rows += 1
             if verdict == REFUSED:
                 self.problems[reason(problem)] += 1
             elif verdict == SEND and warning:
@@ -185,8 +184,15 @@ class DryRun:
             self.expiring_soon += int(expiring)
         self.good = self.brands.total()
 
-    def _reported(self) -> Iterator[tuple[Any, ...]]:
-        query = f"SELECT {', '.join(COLUMNS)} FROM rows ORDER BY line"  # noqa: S608 — the names above
+    def _written(self, rows: Iterable[tuple[Any, ...]], report: TextIO) -> Iterator[tuple[Any, ...]]:
+        write = rows_to(report, "\n")
+        write(COLUMNS)
+        for row in rows:
+            write(row)
+            yield row
+
+    def _reported(self, which: str) -> Iterator[tuple[Any, ...]]:
+        query = f"SELECT {', '.join(COLUMNS)} FROM rows {which} ORDER BY line"  # noqa: S608 — words of ours
         for *first, warning, number, verdict in self._db.execute(query):
             yield *first, (warning if verdict == SEND else None), number, verdict
 

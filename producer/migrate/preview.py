@@ -1,7 +1,6 @@
 """Preview: a dry run in words for a person: counts, the reading of the source, and the command that sends the rows."""
 
 import contextlib
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -45,8 +44,8 @@ def look(file: BinaryIO, options: Options, command: str) -> bool:
     return not tally.bad and not (options.strict and tally.warned)
 
 
-def _reporting(path: Path | None) -> contextlib.AbstractContextManager[TextIO]:
-    return Path(os.devnull).open("w") if path is None else replacing(path)
+def _reporting(path: Path | None) -> contextlib.AbstractContextManager[TextIO | None]:
+    return contextlib.nullcontext() if path is None else replacing(path)
 
 
 def _read_as(source: Source, form: str) -> Iterator[str]:
