@@ -35,6 +35,7 @@ class NewJob(NamedTuple):
     deadline_s: float
     kid: str
     envelope: Envelope | None
+    traceparent: str = ""
 
 
 class Accepted(NamedTuple):
@@ -208,4 +209,5 @@ def _accept_arguments(asked: NewJob) -> tuple[Any, ...]:
         redis_keys.OUTCOME + asked.job_id,
         redis_keys.FULL,
         redis_keys.JOB + asked.job_id,
+        asked.traceparent,
     )

@@ -30,6 +30,7 @@ from ..contract.identifiers import Operation
 from ..contract.job import Request
 from ..contract.outcome import Outcome, Status
 from ..errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
+from ..runtime import tracing
 from ..runtime.key_file import WatchedFile
 from . import page, schema
 from .api_key import ApiKeys, bearer
@@ -75,6 +76,7 @@ def card_app(
         redoc_url=None,
         openapi_url="/openapi.json",
         redirect_slashes=False,  # a redirect would lead to whatever the Host header says
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # its spans have paths, and tickets in queries
     )
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _add_routes(app, endpoint)
@@ -117,11 +119,13 @@ class SubmittedCard(NamedTuple):
         ticket: the job that the card is for.
         card: a sealed one, or that of a plain form, which lives until it is sealed, a moment later.
         address: the customer's, if a page handed it in.
+        traceparent: another backend's, in whose trace it is.
     """
 
     ticket: Ticket
     card: str | Card
-    address: str | None
+    address: str | None = None
+    traceparent: str | None = None
 
 
 class CardEndpoint:
@@ -192,7 +196,8 @@ class CardEndpoint:
             raise EndpointError("not_allowed")
         body = await schema.read_json(request, schema.BACKEND_BODIES[operation])
         asked = Request(**{name: getattr(body, name) for name in Request.model_fields})
-        return SubmittedCard(self.tickets.for_caller(caller.name, asked, body.idempotency_key), body.envelope, None)
+        ticket = self.tickets.for_caller(caller.name, asked, body.idempotency_key)
+        return SubmittedCard(ticket, body.envelope, traceparent=request.headers.get("traceparent"))
 
     def _enqueue(self, submitted: SubmittedCard) -> bool:
         """Enqueue the ticket's job; True if this is the first time that it is asked for."""
@@ -205,7 +210,8 @@ class CardEndpoint:
         operation = Operation(arguments.pop("operation"))
         form = "card" if isinstance(submitted.card, Card) else "envelope"
         try:
-            self._sender(operation, form)(**arguments, **{form: submitted.card})
+            with tracing.within(submitted.traceparent):
+                self._sender(operation, form)(**arguments, **{form: submitted.card})
         except BrokerUnavailable as error:
             if not error.accepted:
                 raise
