@@ -3,16 +3,23 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from producer import Card
 from producer.contract import redis_keys
+from producer.contract.identifiers import Operation
+from producer.sealing import SealingKeys
+from producer.web.api_key import add_api_key
 from tests.collector import Collector, Span
 from tests.fake_iamport import CARDS, Fault
-from tests.ports import dead_port
-from tests.servers import run_python, wait_until
+from tests.ports import dead_port, free_port
+from tests.servers import answers, run_python, wait_until
 from tests.stack import Stack
 
 PATIENCE_S = 240
@@ -24,7 +31,7 @@ ALLOWED = {
 }
 OF_TRACING = ("producer.runtime.otel", "opentelemetry.exporter", "opentelemetry.sdk.trace", "google")
 # A merchant that traces its own requests, by a provider of its own, which has no exporter: ours goes into it.
-SHOP = """
+PROVIDER = """
 import sys
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -35,8 +42,22 @@ provider = TracerProvider(resource=Resource.create({"service.name": "shop"}))
 provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter()))
 trace.set_tracer_provider(provider)
 from producer import BillingQueue, Card
+"""
+SHOP = f"""{PROVIDER}
 with trace.get_tracer("shop").start_as_current_span("POST /checkout"), BillingQueue.from_env() as queue:
     print(queue.issue(customer_uid="gildong_0001", card=Card.from_json(sys.stdin.buffer.read())).job_id)
+"""
+
+PAGE = f"""{PROVIDER}
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+from producer.web import card_app
+routes = [Mount("/subscription", card_app(BillingQueue.from_env()))]
+browser = TestClient(Starlette(routes=routes), raise_server_exceptions=False)
+with trace.get_tracer("shop").start_as_current_span("GET /"):
+    assert browser.get("/subscription/card", params={{"ticket": "sesame"}}).status_code == 200
+    assert browser.post("/subscription/issue-billing", content=b"sesame").status_code >= 400
 """
 
 
@@ -114,6 +135,39 @@ def test_a_merchants_own_span_and_provider_are_where_a_trace_begins(stack: Stack
         ("shop", "PRODUCER", "enqueue", "POST /checkout"),
         ("billing-worker", "CONSUMER", "deliver", "enqueue"),
     ]
+
+
+def test_another_backends_trace_goes_on_through_the_endpoint(stack: Stack, collector: Collector) -> None:
+    theirs, port, now = "0af7651916cd43dd8448eb211c80319c", free_port(), int(time.time())
+    api_key = add_api_key(stack.folder / "api_keys.json", "node", ["issue"])
+    environ = {**stack.producer_env, **collector.environ, "API_KEYS_FILE": str(stack.folder / "api_keys.json")}
+    keys = SealingKeys.load(Path(stack.producer_env["SEALING_KEYS_FILE"]))
+    bound: dict[str, Any] = {"purpose": Operation.ISSUE, "customer_uid": "gildong", "merchant_uid": None}
+    envelope = keys.seal(Card(**CARDS["visa"].fields()), **bound, iat=now, exp=now + 600)
+
+    with stack.running("serve", ["-m", "producer", "serve", f"--port={port}"], **environ):
+        wait_until(lambda: answers(port), PATIENCE_S, "the endpoint")
+        answer = httpx.post(
+            f"http://127.0.0.1:{port}/subscription/issue-billing",
+            json={"customer_uid": "gildong", "envelope": envelope},
+            headers={"Authorization": f"Bearer {api_key}", "traceparent": f"00-{theirs}-b7ad6b7169203331-01"},
+            timeout=PATIENCE_S,
+        )
+        assert answer.status_code == 202
+        wait_until(lambda: collector.spans, PATIENCE_S, "a span")
+
+    (enqueue,) = collector.spans
+    assert (enqueue.name, enqueue.trace, enqueue.parent) == ("enqueue", theirs, "b7ad6b7169203331")
+
+
+def test_the_card_page_in_a_traced_app_puts_no_address_of_its_own_on_spans(stack: Stack, collector: Collector) -> None:
+    environ = {**stack.producer_env, **collector.environ, "LIMITS_URL": stack.queue.url(1, "limits")}
+
+    done = run_python("-c", PAGE, environ=environ)
+
+    assert done.returncode == 0, done.stderr
+    assert [one.name for one in collector.spans] == ["GET /"]
+    assert b"sesame" not in b"".join(collector.bodies)
 
 
 def test_a_late_retry_is_a_span_of_its_own_in_the_same_trace(stack: Stack, collector: Collector) -> None:
