@@ -27,6 +27,11 @@ class Span(NamedTuple):
     words: str  # all texts beside those: of its status, its events' facts, its links
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of processes that are killed."""
+
+
 class Collector:
     """Takes spans until its block ends.
 
@@ -38,7 +43,7 @@ class Collector:
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.paths: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     @property

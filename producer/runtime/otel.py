@@ -7,6 +7,7 @@ Source: W3C Trace Context.
 """
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -19,6 +20,9 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusC
 from .span import NAMES, UNRECORDED, Span, at_hand
 
 TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+
+EXPORT_S = 3.0  # for a batch of 512 spans: a process that ends waits for its last ones. The exporter's own word is 10
+TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
 
 
 class Recorded(Span):
@@ -133,7 +137,8 @@ def _provider(service: str) -> trace.TracerProvider:
     if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: service}))
     provider = TracerProvider(resource=resource)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    timeout_s = None if any(map(os.environ.get, TIMEOUTS)) else EXPORT_S
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=timeout_s)))
     return provider
 
 
