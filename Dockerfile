@@ -18,13 +18,13 @@ RUN pip download --require-hashes --only-binary :all: --no-deps --dest /wheels -
 ENV PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels
 
 FROM dependencies AS producer-dependencies
-RUN /venv/bin/pip install ".[producer]" && /venv/bin/pip uninstall --yes iamport-billing-key-worker
+RUN /venv/bin/pip install ".[producer,otel]" && /venv/bin/pip uninstall --yes iamport-billing-key-worker
 
 FROM dependencies AS web-dependencies
-RUN /venv/bin/pip install ".[producer,web]" && /venv/bin/pip uninstall --yes iamport-billing-key-worker
+RUN /venv/bin/pip install ".[producer,web,otel]" && /venv/bin/pip uninstall --yes iamport-billing-key-worker
 
 FROM dependencies AS worker-dependencies
-RUN /venv/bin/pip install ".[worker]" && /venv/bin/pip uninstall --yes iamport-billing-key-worker
+RUN /venv/bin/pip install ".[worker,otel]" && /venv/bin/pip uninstall --yes iamport-billing-key-worker
 
 FROM dependencies AS flower-dependencies
 RUN /venv/bin/pip install ".[flower]" && /venv/bin/pip uninstall --yes iamport-billing-key-worker

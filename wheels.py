@@ -62,7 +62,7 @@ def _pyproject(name: str) -> str:
             for key in ("version", "description", "readme", "license", "license-files", "requires-python")
         },
         "dependencies": dependencies,
-        "optional-dependencies": {"web": extras["web"]} if name == MERCHANT else {},
+        "optional-dependencies": {one: extras[one] for one in (("web", "otel") if name == MERCHANT else ("otel",))},
         "scripts": {MERCHANT: "iamport_billing.__main__:entry"} if name == MERCHANT else {},
     }
     roots = sorted({place.partition("/")[0] for place in FOLDERS[name].values()})

@@ -10,6 +10,7 @@ A repeat with the same idempotency key completes whatever step is missing.
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from .contract.card import Card
@@ -20,7 +21,9 @@ from .contract.job import DEADLINE_LIMIT_S, INTERACTIVE, MIGRATION, Job, Request
 from .contract.open_fields import check_open_fields
 from .errors import SettingsError
 from .publisher import Publisher
+from .runtime import tracing
 from .runtime.key_file import KeyFileError, WatchedFile
+from .runtime.span import Span
 from .sealing import SealingKeys, SigningKey
 from .settings import ProducerSettings
 from .stores import Acceptance, Accepted, NewJob
@@ -115,13 +118,21 @@ class Enqueue:
         Raises:
             BrokerUnavailable: a store failed, for the whole chunk.
         """
+        with ExitStack() as all_spans:
+            spans = [all_spans.enter_context(_span(one.new)) for one in prepared]
+            return self._take(prepared, spans)
+
+    def _take(self, prepared: Sequence[Prepared], spans: Sequence[Span]) -> list[Job | Exception]:
         results: list[Job | Exception] = []
         to_store, places = [], []
         began = time.monotonic()
-        for one, accepted in zip(prepared, self.stores.accept([one.new for one in prepared]), strict=True):
+        asked = [one.new._replace(traceparent=span.traceparent) for one, span in zip(prepared, spans, strict=True)]
+        for one, span, accepted in zip(prepared, spans, self.stores.accept(asked), strict=True):
             if isinstance(accepted, Exception):
+                span.tell(is_failed=True, error=type(accepted).__name__)
                 results.append(accepted)
                 continue
+            span.reach("accepted")
             job = self._job(one, accepted)
             if accepted.open:
                 to_store.append((one.new, accepted, self.signing.get().sign(job)))
@@ -164,6 +175,10 @@ class Enqueue:
             iat=iat,
             exp=iat + 1,
         )
+
+
+def _span(new: NewJob) -> Span:
+    return tracing.enqueuing(new.job_id, str(new.request.operation), new.queue)
 
 
 def _check_kinds(card: object, sealed: object, queue: object) -> None:

@@ -35,6 +35,7 @@ class NewJob(NamedTuple):
     deadline_s: float
     kid: str
     envelope: Envelope | None
+    traceparent: str = ""
 
 
 class Accepted(NamedTuple):
@@ -218,4 +219,5 @@ def _accept_arguments(asked: NewJob) -> tuple[Any, ...]:
         redis_keys.FULL,
         redis_keys.JOB + asked.job_id,
         request.as_of or "",
+        asked.traceparent,
     )

@@ -10,6 +10,7 @@ from producer.contract import redis_keys
 from producer.contract.job import RECOVERY
 from producer.contract.outcome import Outcome, Status
 from producer.contract.reconciled import Reconciled
+from producer.runtime import tracing
 from producer.runtime.errors import StoreUnavailable
 from producer.runtime.redis_store import Script, Stores
 from worker import metrics
@@ -82,7 +83,10 @@ class Ledger:
         word = answer[0].decode()
         if word != "claimed":
             return _not_claimed(word, answer[1:])
-        return _lease(job_id, delivery, [item.decode() for item in answer[1:]], every_s, self._clock())
+        *known, traceparent = (item.decode() for item in answer[1:])
+        lease = _lease(job_id, delivery, known, every_s, self._clock())
+        tracing.delivery().begin(traceparent, lease.operation)
+        return lease
 
     def mark_sent(self, lease: Lease, now: float) -> int | None:
         """Note, durably and in both stores, that the POST is about to leave.
@@ -109,6 +113,7 @@ class Ledger:
             self._vault.local.run(KEEP, [redis_keys.SENT + lease.job_id], mark, kept_ms)
         except StoreUnavailable:
             raise MarkNotKept("the vault does not take marks") from None
+        tracing.delivery().tell(attempt=attempt)
         metrics.ATTEMPTS.labels(lease.operation, "first" if attempt == 1 else "again").inc()
         if attempt == 1:
             began_at = lease.ledger_time(self._clock())
@@ -215,10 +220,11 @@ def _not_claimed(word: str, rest: list[bytes]) -> NotClaimed:
     if not rest:
         return NotClaimed(word)
     *about, last = rest
-    operation, customer_uid, merchant_uid, sequence, accepted_at = (item.decode() for item in about)
+    operation, customer_uid, merchant_uid, sequence, accepted_at, traceparent = (item.decode() for item in about)
     name = JobName(operation, customer_uid or None, merchant_uid or None, int(sequence), float(accepted_at))
     if word == "finished":
         return NotClaimed(word, name, Outcome.from_json(last))
+    tracing.delivery().begin(traceparent, operation)
     return NotClaimed(word, name, delay_s=float(last))
 
 

@@ -112,6 +112,8 @@ Fields of the record (instants in Unix seconds of the ledger's clock):
     set while only a look-up can tell what became of a POST; when the first such POST left, Unix seconds of i'mport's
     clock; what was answered to the last one; look-ups since then that found nothing; set for good once a POST counted
     as not applied without proof
+``traceparent``
+    where something is traced: the span in which it was accepted, as W3C Trace Context writes it
 ``waits_from`` ``next_at`` ``reason``
     since when it waits, when it is taken up again, and why it waits
 ``given_up``

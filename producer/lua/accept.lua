@@ -8,7 +8,7 @@
 -- ARGV  1 job_id   2 digest of the request   3 deadline (seconds)   4 queue   5 kid
 --       6 operation   7 customer_uid   8 merchant_uid   9 iat   10 exp (Unix seconds; both empty without an envelope)
 --       11 billing:outcome:{job_id}   12 billing:full   13 billing:job:{job_id} (not among the keys: those of a script must
---       be writable)   14 as_of (Unix seconds, of a row of an export; else empty)
+--       be writable)   14 as_of (Unix seconds, of a row of an export; else empty)   15 traceparent (empty where nothing is traced)
 -- Gives {word, sequence, accepted_at, expires_at, now} with the word new, open or finished (instants as text, Unix
 -- seconds), {full, store}, or {refusal}: conflict, replayed, not_yet_valid, envelope_expired,
 -- as_of_ahead. A refusal changes nothing.
@@ -62,7 +62,8 @@ end
 local accepted_at, expires_at = instant(now), instant(now + tonumber(ARGV[3]))
 redis.call('SETNX', KEYS[1], cjson.encode({digest = ARGV[2], operation = ARGV[6], customer_uid = ARGV[7],
   merchant_uid = ARGV[8], queue = ARGV[4], kid = ARGV[5], sequence = tostring(sequence), accepted_at = accepted_at,
-  expires_at = expires_at, as_of = ARGV[14], envelope = ARGV[9] ~= '' and KEYS[6] or ''}))
+  expires_at = expires_at, as_of = ARGV[14], envelope = ARGV[9] ~= '' and KEYS[6] or '',
+  traceparent = ARGV[15] ~= '' and ARGV[15] or nil}))
 redis.call('HSET', KEYS[7], ARGV[5], accepted_at)
 redis.call('ZADD', KEYS[2], expires_at, ARGV[1])
 redis.call('ZADD', KEYS[3], accepted_at, ARGV[1])

@@ -25,8 +25,9 @@ NOISY = (
     "celery.worker.strategy",
     "celery.app.trace",
 )  # a line at receipt and one at the end of each task; ours says more
-# These may quote what i'mport or a broker sent: urllib3 warns with the lines of a header that it cannot read.
-SILENT = ("urllib3", "requests", "http", "kombu", "amqp")
+# These may quote what i'mport or a broker sent (urllib3 warns with the lines of a header that it cannot read), the last
+# one OTEL_EXPORTER_OTLP_HEADERS, which may hold a password.
+SILENT = ("urllib3", "requests", "http", "kombu", "amqp", "opentelemetry.util.re")
 LINES_LIMIT, FLUSH_S = 10_000, 2.0
 
 

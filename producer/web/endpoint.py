@@ -15,7 +15,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
 from fastapi.exceptions import RequestValidationError
@@ -30,13 +30,14 @@ from ..contract.errors import ContractError, Refused
 from ..contract.identifiers import Operation
 from ..contract.outcome import Outcome, Status
 from ..errors import BrokerUnavailable, IdempotencyConflict, UnknownJob
+from ..runtime import tracing
 from ..runtime.key_file import WatchedFile
 from . import schema
 from .api_key import ApiKeys, Caller, bearer
 from .middleware import Guard, check_site
 from .page import Page
 from .rate_limit import Limits
-from .schema import ERRORS, EndpointError, OpenJob, PageBody, SettledJob, post_card
+from .schema import ERRORS, EndpointError, OpenJob, PageBody, SettledJob, SubmittedCard, post_card
 from .settings import WebSettings
 from .ticket import Ticket, Tickets
 
@@ -76,6 +77,7 @@ def card_app(
         redoc_url=None,
         openapi_url="/openapi.json",
         redirect_slashes=False,  # a redirect would lead to whatever the Host header says
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # its spans have paths, and tickets in queries
     )
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _add_routes(app, endpoint)
@@ -113,20 +115,6 @@ def _add_routes(app: FastAPI, endpoint: "CardEndpoint") -> None:
     @app.get("/jobs/{job_id}", **schema.GET_JOB, summary="What became of the job of a ticket (header X-Ticket)")
     async def job(request: HttpRequest, job_id: str, wait: Wait = 0) -> JSONResponse:
         return await endpoint.tell(request, job_id, wait)
-
-
-class SubmittedCard(NamedTuple):
-    """A card that was handed in.
-
-    Args:
-        ticket: the job that the card is for.
-        card: a sealed one, or that of a plain form, which lives until it is sealed, a moment later.
-        address: the customer's, if a page handed it in.
-    """
-
-    ticket: Ticket
-    card: str | Card
-    address: str | None
 
 
 class CardEndpoint:
@@ -227,7 +215,7 @@ class CardEndpoint:
         _check_may(caller, operation)
         body = await schema.read_json(request, schema.BACKEND_BODIES[operation])
         ticket = self.tickets.for_caller(schema.asked_in(body), caller.jti(body.idempotency_key))
-        return SubmittedCard(ticket, body.envelope, None)
+        return SubmittedCard(ticket, body.envelope, traceparent=request.headers.get("traceparent"))
 
     def _enqueue(self, submitted: SubmittedCard) -> bool:
         """Enqueue the ticket's job; True if an earlier card of it counts."""
@@ -240,7 +228,8 @@ class CardEndpoint:
         operation = Operation(arguments.pop("operation"))
         form = "card" if isinstance(submitted.card, Card) else "envelope"
         try:
-            return bool(self._sender(operation, form)(**arguments, **{form: submitted.card}).repeated)
+            with tracing.within(submitted.traceparent):
+                return bool(self._sender(operation, form)(**arguments, **{form: submitted.card}).repeated)
         except BrokerUnavailable as error:
             if not error.accepted:
                 raise

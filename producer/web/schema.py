@@ -1,6 +1,6 @@
 """Requests and answers of the endpoint: models, from which its OpenAPI follows, and the codes of its errors."""
 
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import Security
@@ -19,6 +19,7 @@ from ..contract.jose import json_object
 from ..contract.outcome import NextStep, Outcome, Status
 from .decline import reason_of
 from .origin import URL_LIMIT
+from .ticket import Ticket
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 FORM_FIELDS_LIMIT = 30
@@ -267,3 +268,19 @@ def post_card(operation: Operation) -> dict[str, Any]:
         "dependencies": BY_KEY,
         "openapi_extra": {"requestBody": {"required": True, "content": content}, "security": [{}]},
     }
+
+
+class SubmittedCard(NamedTuple):
+    """A card that was handed in.
+
+    Args:
+        ticket: the job that the card is for.
+        card: a sealed one, or that of a plain form, which lives until it is sealed, a moment later.
+        address: the customer's, if a page handed it in.
+        traceparent: another backend's, in whose trace it is.
+    """
+
+    ticket: Ticket
+    card: str | Card
+    address: str | None = None
+    traceparent: str | None = None

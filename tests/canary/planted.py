@@ -10,6 +10,9 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from celery import Celery
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from producer.contract import redis_keys
 from tests.canary.needles import Canary, circled, wide
@@ -43,6 +46,7 @@ def leaks(scene: Scene, flower: Flower) -> dict[str, Callable[[Canary], None]]:
         "queue_and_ledger_rdb": lambda one: _in_every_type(scene, one),
         "vault_rdb": lambda one: _in_vault(scene, one),
         "flower": lambda one: _event(scene, flower, one),
+        "exported_spans": lambda one: _export(scene, one),
     }
 
 
@@ -100,6 +104,14 @@ def _event(scene: Scene, flower: Flower, one: Canary) -> None:
         name = f"planted-{one.place}"
         events.send("task-received", uuid=name, name="billing.run", args=repr(one.members()), kwargs="{}")
         wait_until(lambda: name in flower.tasks(), 600, "the planted event in Flower")
+
+
+def _export(scene: Scene, one: Canary) -> None:
+    """A span with a card on it, as an instrumented client would show a request."""
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{scene.collector.url}/v1/traces")))
+    provider.get_tracer("planted").start_span("POST", attributes={"body": json.dumps(one.members())}).end()
+    provider.shutdown()
 
 
 class _Metrics(BaseHTTPRequestHandler):

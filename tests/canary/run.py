@@ -280,6 +280,7 @@ class Run:
             "messages dropped": log.count("message dropped"),
             "debug lines": log.count('"level": "debug"'),
             "tasks in Flower": len(self.flower.tasks()),
+            "spans": len(self.scene.collector.spans),
             "heads that quote": self.scene.fake.quoted,
             "redirects": len(self.scene.fake.redirected),
         }
@@ -327,6 +328,7 @@ class Run:
             "files_left": lambda: places.files([self.scene.folder, *elsewhere], self.began),
             "logs": lambda: places.files([logs]),
             "exceptions": lambda: places.file(logs / "merchant.log"),
+            "exported_spans": lambda: self.scene.collector.bodies,
             "core_files": lambda: (piece for core in places.cores(self.scene) for piece in places.file(core)),
             **({"files_written": lambda: self.tracer.written(to_files=True)} if self.tracer.works else {}),
             **({"sockets_and_pipes": lambda: self.tracer.written(to_files=False)} if self.tracer.works else {}),

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from tests.canary.needles import circled, wide
 from tests.canary.tracer import Tracer
+from tests.collector import Collector
 from tests.fake_iamport import FakeIamport
 from tests.fake_iamport.call import Call
 from tests.fake_iamport.exchange import Cut, Reply
@@ -121,7 +122,7 @@ class Scene:
     """
 
     def __init__(self, tracer: Tracer, tls_program: str | None = None) -> None:
-        self.tracer = tracer
+        self.tracer, self.collector = tracer, Collector()
         self.fake = QuotingIamport()
         how: dict[str, Any] = {"program": tls_program, "tls": bool(tls_program), "options": {"rdbcompression": "no"}}
         queue, vault = ({**how, "prefix": tracer.prefix(name)} for name in ("queue", "vault"))
@@ -130,7 +131,7 @@ class Scene:
 
     def worker(self, options: list[str], *, processes: int, **environ: str) -> WorkerProcess:
         """Workers that are ready; options follow ``python -m``."""
-        environ = {**self.stack.worker_env, **WORKER, "PYTHONPATH": str(ROOT), **environ}
+        environ = {**self.stack.worker_env, **WORKER, **self.collector.environ, "PYTHONPATH": str(ROOT), **environ}
         worker = WorkerProcess(environ, self.folder / "logs", processes=processes, command=options)
         worker.command = self.command("worker", worker.command)
         self._undo.callback(_kill, worker)
@@ -141,7 +142,8 @@ class Scene:
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         command = self.command(name, [sys.executable, *options], folder)
-        env = {**os.environ, **self.stack.producer_env, "PYTHONPATH": str(ROOT), **environ}
+        ours = {**self.stack.producer_env, **self.collector.environ}
+        env = {**os.environ, **ours, "PYTHONPATH": str(ROOT), **environ}
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         self._undo.callback(_end, process)
@@ -154,6 +156,7 @@ class Scene:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undo:
             undo.enter_context(self.stack)
+            undo.enter_context(self.collector)
             self.ledger = self.stack.ledger
             (self.folder / "logs").mkdir()
             self._undo = undo.pop_all()

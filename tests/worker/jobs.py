@@ -28,12 +28,13 @@ def accept(
     deadline_s: float = 900,
     queue: str = INTERACTIVE,
     as_of: int | None = None,
+    traceparent: str = "",
 ) -> str:
     """Accept an issue, or with an order a payment, through the producer's own script."""
     fields = {"merchant_uid": order, "amount": 1000, "name": "order"} if order is not None else {}
     operation = Operation.ISSUE if order is None else Operation.ONETIME
     request = Request.model_validate({"operation": operation, "customer_uid": uid, "as_of": as_of, **fields})
-    asked = NewJob(job_id_of(key), key, request, queue, deadline_s, "kid-1", None)
+    asked = NewJob(job_id_of(key), key, request, queue, deadline_s, "kid-1", None, traceparent)
     (accepted,) = Acceptance(store.url(1), store.url(2)).accept([asked])
     if isinstance(accepted, Exception):
         raise accepted

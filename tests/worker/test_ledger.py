@@ -1,7 +1,8 @@
 """The ledger's scripts on a real Redis: a job's life. Jobs get in through the producer's own acceptance."""
 
 import json
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 
@@ -11,9 +12,23 @@ from producer.contract.job import INTERACTIVE, QUEUES, RECOVERY
 from producer.contract.outcome import Outcome, Status
 from producer.errors import BrokerUnavailable
 from producer.runtime.redis_store import Stores
+from producer.runtime.span import Span, at_hand
 from tests.ports import dead_port
 from tests.servers import RedisServer, wait_until
-from tests.worker.jobs import IMP_NOW, accept, change, claimed, end_lease, end_wait, ended, field, now, open_jobs, sent
+from tests.worker.jobs import (
+    IMP_NOW,
+    accept,
+    change,
+    claimed,
+    end_lease,
+    end_wait,
+    ended,
+    field,
+    now,
+    open_jobs,
+    sent,
+    waits,
+)
 from worker.errors import MarkNotKept
 from worker.iamport.codes import Verdict
 from worker.iamport.verdict import Judged
@@ -33,6 +48,70 @@ def test_a_claim_tells_what_was_accepted(store: RedisServer, ledger: Ledger) -> 
     assert names == (job_id, "issue", "gildong_0001", None)
     assert (claim.sequence, claim.attempts, claim.claims, claim.sent_at, claim.reason) == (1, 0, 1, None, "")
     assert claim.expires_at - claim.accepted_at == pytest.approx(900, abs=0.001)
+
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class HeardSpan(Span):
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, str]] = []
+
+    def begin(self, traceparent: str, operation: str) -> None:
+        self.begun.append((traceparent, operation))
+
+
+@pytest.fixture
+def span() -> Iterator[HeardSpan]:
+    before = at_hand.set(HeardSpan())
+    yield cast("HeardSpan", at_hand.get())
+    at_hand.reset(before)
+
+
+def test_each_delivery_that_gets_a_job_or_lets_it_wait_for_its_order_goes_on_in_its_trace(
+    store: RedisServer, ledger: Ledger, span: HeardSpan
+) -> None:
+    older, newer = (accept(store, key, traceparent=TRACEPARENT) for key in ("older", "newer"))
+
+    assert waits(ledger.claim(older, "d1"))
+    claimed(ledger, newer, "d2")
+    assert waits(ledger.claim(newer, "d3"))
+
+    assert span.begun == [(TRACEPARENT, "issue")] * 2
+    assert store.client(1).hget(redis_keys.JOB + newer, "traceparent") == TRACEPARENT.encode()
+
+
+def test_a_job_that_nobody_traced_has_no_trace_to_go_on_in(store: RedisServer, ledger: Ledger, span: HeardSpan) -> None:
+    job_id = accept(store)
+
+    claimed(ledger, job_id)
+
+    assert span.begun == [("", "issue")]
+    assert not store.client(1).hexists(redis_keys.JOB + job_id, "traceparent")
+
+
+@pytest.mark.parametrize(
+    "traceparent",
+    [
+        "",
+        TRACEPARENT.upper(),
+        TRACEPARENT[:-1],
+        TRACEPARENT + "0",
+        "01" + TRACEPARENT[2:],
+        "4242424242424242",
+        1,
+        None,
+        [],
+    ],
+)
+def test_a_request_with_a_trace_of_another_form_is_none_of_ours(
+    store: RedisServer, ledger: Ledger, traceparent: object
+) -> None:
+    job_id = accept(store, traceparent=TRACEPARENT)
+    db, key = store.client(1), redis_keys.REQUEST + job_id
+    db.set(key, json.dumps({**json.loads(db.get(key)), "traceparent": traceparent}))
+
+    assert ledger.claim(job_id, "d1") == NotClaimed("unknown")
 
 
 def test_an_unknown_job_is_unknown(ledger: Ledger) -> None:

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from producer.contract.card import Card
 from producer.contract.job import Job
+from producer.runtime import tracing
 from producer.runtime.redaction import wipe
 from worker import metrics
 from worker.iamport.answer import Answer
@@ -25,6 +26,7 @@ from worker.iamport.http import Call, Watchdog, WatchedAdapter
 from worker.liveness import since_boot
 
 BODY_LIMIT = 1 << 20
+CUSTOMER = "/subscribe/customers/{customer_uid}"
 LOGIN_CONNECT_S, LOGIN_READ_S, LOGIN_DEADLINE_S = 5.0, 10.0, 16.0
 ISSUE_FIELDS = ("pg", "channel_key", "customer_id")
 ONETIME_FIELDS = (
@@ -94,8 +96,8 @@ class IamportClient:
         Args:
             leave_by: seconds of ``boot_clock``; what has not left by then does not leave.
         """
-        path = f"/subscribe/customers/{quote(job.customer_uid or '', safe='')}"
-        return self._post("issue", path, _body(job, ISSUE_FIELDS, card, Card.fields_of_issue), token, leave_by)
+        body = _body(job, ISSUE_FIELDS, card, Card.fields_of_issue)
+        return self._post("issue", CUSTOMER, body, token, leave_by, customer_uid=job.customer_uid or "")
 
     def onetime(self, job: Job, card: Card, token: str, leave_by: float = math.inf) -> Answer:
         """POST /subscribe/payments/onetime: pay with the card; store it too if a customer_uid is given."""
@@ -104,15 +106,15 @@ class IamportClient:
 
     def find_customer(self, customer_uid: str, token: str) -> Answer:
         """GET /subscribe/customers/{customer_uid}: the billing key's record, if there is one."""
-        return self._get(f"/subscribe/customers/{quote(customer_uid, safe='')}", token)
+        return self._get(CUSTOMER, token, customer_uid=customer_uid)
 
     def find_payment(self, merchant_uid: str, status: str, token: str) -> Answer:
         """GET /payments/find/{merchant_uid}/{status}: the newest payment of an order that has this status."""
-        return self._get(f"/payments/find/{quote(merchant_uid, safe='')}/{status}", token)
+        return self._get("/payments/find/{merchant_uid}/{status}", token, merchant_uid=merchant_uid, status=status)
 
     def find_failed(self, merchant_uid: str, token: str) -> Answer:
         """GET /payments/findAll/{merchant_uid}/failed: the payments of an order that failed, newest first."""
-        return self._get(f"/payments/findAll/{quote(merchant_uid, safe='')}/failed", token)
+        return self._get("/payments/findAll/{merchant_uid}/failed", token, merchant_uid=merchant_uid)
 
     def now(self) -> float | None:
         """I'mport's clock, Unix seconds, never ahead of it: its newest ``Date`` and what has passed since.
@@ -123,20 +125,37 @@ class IamportClient:
         heard = self._heard
         return None if heard is None else heard[0] + self._boot_clock() - heard[1]
 
-    def _get(self, path: str, token: str) -> Answer:
+    def _get(self, route: str, token: str, **parts: str) -> Answer:
         headers = {"Accept": "application/json", "Authorization": self._prefix + token}
-        return self._timed("look_up", requests.Request("GET", self._base_url + path, headers=headers).prepare())
+        request = requests.Request("GET", self._url(route, parts), headers=headers)
+        return self._traced("look_up", route, request.prepare())
 
     def _post(
-        self, name: str, path: str, body: dict[str, Any], token: str | None, leave_by: float = math.inf
+        self,
+        name: str,
+        route: str,
+        body: dict[str, Any],
+        token: str | None,
+        leave_by: float = math.inf,
+        **parts: str,
     ) -> Answer:
         headers = {"Accept": "application/json"}
         if token is not None:
             headers["Authorization"] = self._prefix + token
-        request = requests.Request("POST", self._base_url + path, headers=headers, json=body)
-        return self._timed(name, request.prepare(), leave_by)
+        request = requests.Request("POST", self._url(route, parts), headers=headers, json=body)
+        return self._traced(name, route, request.prepare(), leave_by)
 
-    def _timed(self, name: str, request: requests.PreparedRequest, leave_by: float = math.inf) -> Answer:
+    def _url(self, route: str, parts: dict[str, str]) -> str:
+        return self._base_url + route.format(**{name: quote(part, safe="") for name, part in parts.items()})
+
+    def _traced(self, name: str, route: str, request: requests.PreparedRequest, leave_by: float = math.inf) -> Answer:
+        with tracing.delivery().calling(request.method or "", route) as span:
+            answer = self._timed(name, request, leave_by)
+            error = None if answer.status else "no_answer"
+            span.tell(is_failed=not 0 < answer.status < 400, http_status=answer.status or None, error=error)
+            return answer
+
+    def _timed(self, name: str, request: requests.PreparedRequest, leave_by: float) -> Answer:
         """Exchange, count and time it; a login has less time, since a claimed job waits for it."""
         began, is_login = self._clock(), name == "login"
         timeout, deadline_s = (

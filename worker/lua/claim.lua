@@ -9,9 +9,10 @@
 --       12 prefix of the customers' open jobs   13 billing:pause (not among the keys: those of a script must be writable)
 --       14 billing:paused   15 prefix of the requests   16 billing:remembered (as 13)
 -- Gives {word, …}: unknown; waiting (not due, or in another delivery's hands); finished, then operation, customer_uid,
--- merchant_uid, sequence, accepted_at and outcome; order or paused (it waits from now on), then the same and for how long; or
--- claimed, then now, the fields of the record that are listed first below, newer_applied, known_until, order_ended, given_up,
--- as_of, and "1" if i'mport must be asked whether it has a newer card (instants as text, Unix seconds; empty text where there is none). A repeat by the same delivery gives the same lease.
+-- merchant_uid, sequence, accepted_at, traceparent and outcome; order or paused (it waits from now on), then the same and for
+-- how long; or claimed, then now, the fields of the record that are listed first below, newer_applied, known_until,
+-- order_ended, given_up, as_of, "1" if i'mport must be asked whether it has a newer card, and traceparent (instants as text,
+-- Unix seconds; empty text where there is none). A repeat by the same delivery gives the same lease.
 
 -- include clock
 -- include trace
@@ -21,7 +22,7 @@ local function note(step) trace(KEYS[5], string.match(ARGV[2], '^[^:]*'), step) 
 
 local names = {'operation', 'customer_uid', 'merchant_uid', 'sequence', 'accepted_at', 'expires_at', 'attempts', 'claims',
   'sent_at', 'reason', 'kid', 'first_sent_at', 'doubtful', 'look_ups', 'answer', 'transients', 'digest',
-  'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'queue', 'given_up', 'as_of'}
+  'lease', 'leased_from', 'leased_until', 'waits_from', 'next_at', 'queue', 'given_up', 'as_of', 'traceparent'}
 local job = {}
 local function read()
   for i, value in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do job[names[i]] = value or nil end
@@ -47,7 +48,7 @@ redis.call('ZREM', KEYS[3], ARGV[1])
 local outcome = redis.call('GET', KEYS[4])
 local function with_name(word, last)
   return {word, job.operation or '', job.customer_uid or '', job.merchant_uid or '', job.sequence or '0',
-    job.accepted_at or '0', last}
+    job.accepted_at or '0', job.traceparent or '', last}
 end
 if outcome then return with_name('finished', outcome) end
 if not job.operation then
@@ -168,7 +169,8 @@ redis.call('ZADD', KEYS[2], until_, ARGV[1])
 
 local answer = {'claimed', instant(now)}
 for i = 1, 17 do answer[i + 2] = tostring(job[names[i]] or '') end
-for i, value in ipairs({newer_applied, known_until, order_ended, job.given_up or '', job.as_of or '', is_unsure}) do
+for i, value in ipairs({newer_applied, known_until, order_ended, job.given_up or '', job.as_of or '', is_unsure,
+    job.traceparent or ''}) do
   answer[i + 19] = value
 end
 return answer
