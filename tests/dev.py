@@ -2,12 +2,17 @@
 
     python -m tests.dev
 
-Ends with Ctrl-C or SIGTERM, and takes its keys and files with it.
+Ends with Ctrl-C or SIGTERM at any moment, and takes all it started, its keys and files with it.
 """
 
 import contextlib
 import signal
-import sys
+from typing import NoReturn
+
+from tests.processes import end_on_signals
+
+if __name__ == "__main__":
+    end_on_signals()  # before the rest is loaded, which takes a second
 
 from producer import BillingQueue
 from producer.contract.identifiers import Operation
@@ -21,22 +26,19 @@ from tests.stack import FLOWER, Stack, WorkerProcess
 TICKET_LIFE_S = 86_400
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run until asked to stop."""
     with Stack(FakeIamport(port=free_port())) as stack, contextlib.ExitStack() as undo:
         command = ["-m", "worker", "run", "--processes", "2", "--concurrency", "16", "--events"]
         undo.enter_context(WorkerProcess(stack.worker_env, stack.folder / "logs", command=command))
         page, flower = free_port(), free_port()
-        try:
-            serve = ["-m", "producer", "serve", f"--port={page}"]
-            undo.enter_context(stack.running("page", serve, **stack.producer_env, MERCHANT_NAME="무지개 서점"))
-            undo.enter_context(stack.running("flower", stack.flower(flower), **FLOWER))
-            wait_until(lambda: answers(page) and answers(flower), what="the card page and Flower")
-            tell(stack, f"http://127.0.0.1:{page}/subscription", f"http://127.0.0.1:{flower}")
+        serve = ["-m", "producer", "serve", f"--port={page}"]
+        undo.enter_context(stack.running("page", serve, **stack.producer_env, MERCHANT_NAME="무지개 서점"))
+        undo.enter_context(stack.running("flower", stack.flower(flower), **FLOWER))
+        wait_until(lambda: answers(page) and answers(flower), what="the card page and Flower")
+        tell(stack, f"http://127.0.0.1:{page}/subscription", f"http://127.0.0.1:{flower}")
+        while True:
             signal.pause()
-        except KeyboardInterrupt:
-            print("Ending …")
-    return 0
 
 
 def tell(stack: Stack, page_url: str, flower_url: str) -> None:
@@ -58,5 +60,4 @@ def tell(stack: Stack, page_url: str, flower_url: str) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(main())
+    main()
