@@ -16,8 +16,9 @@ install: .venv/installed ## a virtual environment in .venv with everything pinne
 demo: install ## sample cards through real Redis, a real worker and a fake i'mport; leaves nothing behind
 	@$(BIN)/python -m tests.demo
 
+PATIENT = $(shell env --block-signal=INT true 2>/dev/null && echo env --block-signal=INT)# Ctrl-C waits until we can take it
 dev: install ## the demo's servers, left running until Ctrl-C, with their URLs
-	@$(BIN)/python -m tests.dev
+	@$(PATIENT) $(BIN)/python -m tests.dev
 
 test: install ## the whole suite, real Redis and real worker processes included
 	$(BIN)/python -m tests.half -n 4 --dist loadfile

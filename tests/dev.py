@@ -2,27 +2,28 @@
 
     python -m tests.dev
 
-Ends with Ctrl-C or SIGTERM, and takes its keys and files with it.
+Ends with Ctrl-C or SIGTERM at any moment, and takes all it started, its keys and files with it.
 """
 
 import contextlib
 import signal
-import sys
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
-from producer.runtime.interrupts import INTERRUPTED, ending_quietly
+from tests.processes import end_on_signals
 
-with ending_quietly():
-    from producer import BillingQueue
-    from producer.contract.identifiers import Operation
-    from producer.contract.job import Request
-    from producer.web import Tickets
-    from tests.fake_iamport import FakeIamport
-    from tests.ports import free_port
-    from tests.sample_shops import Shops
-    from tests.servers import answers, environment, stores_are, wait_until
-    from tests.stack import FLOWER, Stack, WorkerProcess
+if __name__ == "__main__":
+    end_on_signals()  # before the rest is loaded, which takes a second
+
+from producer import BillingQueue
+from producer.contract.identifiers import Operation
+from producer.contract.job import Request
+from producer.web import Tickets
+from tests.fake_iamport import FakeIamport
+from tests.ports import free_port
+from tests.sample_shops import Shops
+from tests.servers import answers, environment, stores_are, wait_until
+from tests.stack import FLOWER, Stack, WorkerProcess
 
 TICKET_LIFE_S = 86_400
 
@@ -52,17 +53,12 @@ def everything(stack: Stack) -> Iterator[Servers]:
         yield ports
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run until asked to stop."""
-    try:
-        with Stack(FakeIamport(port=free_port())) as stack, everything(stack) as ports:
-            tell(stack, ports)
-            with contextlib.suppress(KeyboardInterrupt):
-                signal.pause()
-            print("Ending …")
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return 0
+    with Stack(FakeIamport(port=free_port())) as stack, everything(stack) as ports:
+        tell(stack, ports)
+        while True:
+            signal.pause()
 
 
 def tell(stack: Stack, ports: Servers) -> None:
@@ -86,5 +82,4 @@ def tell(stack: Stack, ports: Servers) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(main())
+    main()

@@ -3,11 +3,10 @@
 import fcntl
 import os
 import socket
-import tempfile
 from pathlib import Path
 
 PORTS = range(20_000, 32_000)  # below those that Linux gives to whoever asks for any, and to connections
-COUNTER = Path(tempfile.gettempdir()) / f"billing-tests-{os.getuid()}.port"
+COUNTER = Path("/tmp") / f"billing-tests-{os.getuid()}.port"  # whatever TMPDIR says: ports are the machine's
 _held: list[socket.socket] = []
 
 

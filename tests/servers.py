@@ -29,6 +29,7 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 HARNESS_PATIENCE_S = 60.0  # machines stall
+ENDING_S = 240.0  # and Flower waits for ever for a Redis that is gone
 Service = Literal["ledger", "vault"]
 DATABASES: dict[Service, tuple[str, ...]] = {"ledger": ("broker", "ledger"), "vault": ("vault",)}
 
@@ -86,17 +87,6 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 240, what: st
         if time.monotonic() > end:
             raise TimeoutError(f"{what} did not come true within {timeout_s:g} s")
         time.sleep(0.02)
-
-
-def family(pid: int) -> list[int]:
-    """A process and all below it."""
-    found, queue = [], [pid]
-    while queue:
-        one = queue.pop()
-        found.append(one)
-        with contextlib.suppress(OSError):
-            queue += [int(child) for child in Path(f"/proc/{one}/task/{one}/children").read_text().split()]
-    return found
 
 
 class RedisServer:
@@ -263,7 +253,11 @@ def running(arguments: Sequence[str], folder: Path, log: Path, **environ: str) -
         yield process
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(ENDING_S)
+        finally:
+            process.kill()
+            process.wait()
 
 
 def answers(port: int) -> bool:

@@ -23,7 +23,8 @@ from typing import Any, Self
 from producer import BillingQueue
 from producer.settings import ProducerSettings
 from tests.fake_iamport import FakeIamport
-from tests.servers import ROOT, RedisServer, environment, family, leave_checkout, running, wait_until
+from tests.processes import family
+from tests.servers import ROOT, RedisServer, environment, leave_checkout, running, wait_until
 from worker import redis_acl
 from worker.keys import generate as keygen
 

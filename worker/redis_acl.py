@@ -156,9 +156,13 @@ LEDGER = {
     "webhooks": LISTENER._replace(
         rights=(
             *LISTENER.rights,
-            Right(redis_keys.WEBHOOK_INTAKE, "get set expire"),
-            Right(f"{redis_keys.WEBHOOK_DUE} {redis_keys.WEBHOOK_FAILED}", "zadd zrem zrange zrangebyscore zcard"),
-            Right(_each(redis_keys.WEBHOOK), "expire hset hget hmget hincrby rpush lrem lindex"),
+            Right(_each(redis_keys.WEBHOOK_INTAKE), "get set expire"),
+            Right(
+                _each(redis_keys.WEBHOOK_DUE, redis_keys.WEBHOOK_LATE, redis_keys.WEBHOOK_FAILED),
+                "zadd zrem zrange zrangebyscore zremrangebyscore zcard",
+            ),
+            Right(_each(redis_keys.WEBHOOK_DELIVERY), "expire hset hget hmget hincrby"),
+            Right(_each(redis_keys.WEBHOOK_LINE), "expire rpush lpop lindex"),
         ),
     ),
     "operator": Role(

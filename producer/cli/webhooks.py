@@ -10,7 +10,7 @@ from ..outcome_stream import OutcomeReader, ReconciledReader
 from ..runtime.alive import AliveFile, alive_file
 from ..settings import ProducerMetrics
 from ..webhooks.delivery_queue import WebhookLedger
-from ..webhooks.settings import WebhookSettings
+from ..webhooks.settings import Destination, WebhookSettings
 from .shared import UNKNOWN_JOB, plainly, print_json, read_settings, stop
 
 log = structlog.get_logger("webhooks")
@@ -27,7 +27,7 @@ def webhooks_run() -> None:
     """Deliver until SIGTERM or Ctrl-C."""
     from ..runtime.logs import set_up_logs  # noqa: PLC0415 — the other commands log nothing
     from ..runtime.monitoring import monitored  # noqa: PLC0415 — the other commands need no server and no HTTP client
-    from ..webhooks.delivery import GROUP, Deliverer  # noqa: PLC0415 — as above
+    from ..webhooks.delivery import Deliverer, group_of  # noqa: PLC0415 — as above
     from ..webhooks.http import WebhookClient  # noqa: PLC0415 — as above
     from ..webhooks.metrics import registry_of  # noqa: PLC0415 — as above
 
@@ -39,9 +39,10 @@ def webhooks_run() -> None:
         timeout_s=settings.webhook_timeout_s,
         allow_private=settings.webhook_allow_private,
     )
-    ledger, alive, reading = WebhookLedger(ledger_url), alive_file("webhooks"), AliveFile(None)
+    ledger = WebhookLedger(ledger_url, settings.webhook_name, settings.webhook_line_s)
+    alive, reading = alive_file(group := group_of(settings.webhook_name)), AliveFile(None)
     deliverer = Deliverer(
-        (OutcomeReader(ledger_url, GROUP, GROUP), ReconciledReader(ledger_url, GROUP, GROUP, block_ms=0)),
+        (OutcomeReader(ledger_url, group, group), ReconciledReader(ledger_url, group, group, block_ms=0)),
         ledger,
         client,
         tell=_log_failure,
@@ -57,7 +58,7 @@ def webhooks_run() -> None:
         is_alive=lambda: alive.is_fresh,
         is_ready=lambda: reading.is_fresh,
     ):
-        log.info("delivering")
+        log.info("delivering to %s", settings.webhook_name)
         deliverer.run()
     log.info("ended")
 
@@ -72,26 +73,27 @@ def webhooks_list() -> None:
     """List what was given up, a line of JSON each; and how much waits, on stderr."""
     with _open_ledger() as ledger:
         for event, at, answer in ledger.failed():
-            row = {name: event.data.get(name) for name in ("job_id", "customer_uid", "status")}
-            print_json({**row, "given_up_at": round(at, 3), "answer": answer})
-        click.echo(f"producer: {ledger.waiting()} waiting", err=True)
+            row = {name: event.data.get(name) for name in ("job_id", "customer_uid", "merchant_uid", "status", "found")}
+            print_json({"id": event.id, **row, "given_up_at": round(at, 3), "answer": answer})
+        found = ledger.waiting()
+        click.echo(f"producer: {found.lines} customers and {found.late} late deliveries waiting", err=True)
 
 
 @webhooks.command("resend")
-@click.argument("job_ids", nargs=-1, metavar="[JOB_ID]...")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--all", "everything", is_flag=True, help="Everything that was given up.")
 @plainly
-def webhooks_resend(job_ids: tuple[str, ...], *, everything: bool) -> None:
-    """Deliver outcomes once more: those named, or all that were given up."""
-    if everything == bool(job_ids):
+def webhooks_resend(ids: tuple[str, ...], *, everything: bool) -> None:
+    """Deliver outcomes once more, by job id: those named, or all that were given up."""
+    if everything == bool(ids):
         raise click.UsageError("name job ids, or give --all")
     with _open_ledger() as ledger:
-        wanted = job_ids or ledger.failed_ids()
-        unknown = [job_id for job_id in wanted if not ledger.resend(job_id, ledger.now())]
+        wanted = ids or [event.id for event, _, _ in ledger.failed()]
+        unknown = [one for one in wanted if not ledger.resend(one, ledger.now())]
         click.echo(f"producer: {len(wanted) - len(unknown)} to be sent once more", err=True)
         if unknown:
             stop(f"not known any more, or waiting already: {', '.join(unknown)}", UNKNOWN_JOB)
 
 
 def _open_ledger() -> contextlib.closing[WebhookLedger]:
-    return contextlib.closing(WebhookLedger(read_settings().ledger_url))
+    return contextlib.closing(WebhookLedger(read_settings().ledger_url, Destination.from_env().webhook_name))

@@ -2,8 +2,10 @@
 
 1. A new outcome of the stream is put in line, behind the others of its customer_uid, and acknowledged.
 2. The first of each line that is due is posted, several lines at once.
-3. Delivered: the next of the line is due. Refused or silent: once more later, for 24 h; then it is given up, listed as
-   failed, and the line goes on.
+3. Delivered: the next of the line is due. Refused or silent: once more later, for 24 h; then it is given up and listed
+   as failed.
+4. One that was tried for ``WEBHOOK_LINE_S`` leaves its line: the next is due, and it is tried beside the line, marked
+   late, in places of its own, so that many of them hold up nobody either.
 
 At least once: a crash between a post and its note posts again, with the same ``webhook-id``.
 """
@@ -13,18 +15,28 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from ..errors import BrokerUnavailable
 from ..outcome_stream import OutcomeReader
 from .delivery_queue import Due, Event, WebhookLedger
 from .http import PostResult, WebhookClient
 from .metrics import GIVEN_UP, POSTS, result_of
+from .stillness import Stillness
 
 RETRIES_AFTER_S = (5, 30, 120, 600, 1800, 3600, 7200)  # the last one again and again
 GIVEN_UP_AFTER_S = 86_400.0
-AT_ONCE, IDLE_S, AWAY_S = 32, 0.2, 1.0
-GROUP = "webhooks"
+AT_ONCE, LATE_AT_ONCE = 32, 8
+IDLE_S, AWAY_S = 0.2, 1.0
+
+
+def group_of(name: str) -> str:
+    """The consumer group of a destination; it begins with the oldest outcome that is kept.
+
+    Args:
+        name: ``WEBHOOK_NAME``.
+    """
+    return f"webhooks-{name}"
 
 
 def retry_after_s(attempts: int, jitter: Callable[[], float] = random.random) -> float:
@@ -41,13 +53,13 @@ class Deliverer:
     """Delivers outcomes until it is stopped.
 
     Args:
-        readers: of the streams, in the group of the webhooks; all deliverers share one consumer's name, and one at a
+        readers: of the streams, in the destination's group; all its deliverers share one consumer's name, and one at a
             time takes in.
-        ledger: the outcomes that wait.
+        ledger: the outcomes that wait for it.
         client: posts one.
         clock: Unix seconds; the ledger's by default.
         tell: called for each attempt that failed: job id, answer in a word, True if it was given up.
-        tell_trouble: called when the ledger cannot be used, once for each reason.
+        tell_trouble: called when the ledger cannot be used, once for each reason; and while nothing is delivered.
         alive: called each time a loop goes round.
         reading: called each time the streams were read, here or by another one.
     """
@@ -70,6 +82,8 @@ class Deliverer:
         self._tell_trouble, self._alive, self._reading = tell_trouble, alive, reading
         self._trouble: str | None = None
         self._fatal: BrokerUnavailable | None = None
+        self._stillness, self._takes_in = Stillness(tell_trouble, ledger.waiting), False
+        self._in_hand: dict[bool, set[Future[None]]] = {False: set(), True: set()}  # by whether it is late
 
     def run(self) -> None:
         """Take in and deliver until :meth:`stop`; a ledger that is away is waited for.
@@ -77,13 +91,15 @@ class Deliverer:
         Raises:
             BrokerUnavailable: the ledger refuses this user: waiting would deliver nothing for ever.
         """
-        taking = threading.Thread(target=self._take_in_always, name="webhooks-intake", daemon=True)
-        taking.start()
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhooks") as pool:
-            while not self._stopping.is_set():
+        with ThreadPoolExecutor(1 + AT_ONCE + LATE_AT_ONCE, thread_name_prefix="webhooks") as pool:
+            taking = pool.submit(self._take_in_always)
+            while not (self._stopping.is_set() or taking.done()):
                 self._alive()
-                self._stopping.wait(0 if self.deliver(pool) else IDLE_S)
-        taking.join(timeout=3)
+                self._stillness.look(takes_in=self._takes_in)
+                if not self.begin(pool):
+                    wait({taking, *self._in_hand[False], *self._in_hand[True]}, IDLE_S, FIRST_COMPLETED)
+            self._stopping.set()
+        taking.result()
         if self._fatal is not None:
             raise self._fatal
 
@@ -91,19 +107,30 @@ class Deliverer:
         """End after the deliveries in hand; safe to call from a signal handler."""
         self._stopping.set()
 
-    def deliver(self, pool: ThreadPoolExecutor) -> int:
-        """Post the deliveries that are due; gives their number."""
+    def begin(self, pool: ThreadPoolExecutor) -> list[Future[None]]:
+        """Post what is due, as far as there are places; a delivery that is slow keeps no other waiting."""
         try:
-            due = self._ledger.due(self._clock(), AT_ONCE)
-            list(pool.map(self._deliver_one, due))
+            due = self._ledger.due(self._clock(), self._free(AT_ONCE, late=False), self._free(LATE_AT_ONCE, late=True))
         except BrokerUnavailable as error:
             self._wait_for_ledger(error)
-            return 0
-        return len(due)
+            return []
+        begun = [pool.submit(self._deliver_one, one) for one in due]
+        for one, post in zip(due, begun, strict=True):
+            self._in_hand[one.is_late].add(post)
+        return begun
+
+    def _free(self, places: int, *, late: bool) -> int:
+        """Places that no post takes any more; an error of ours in one ends the deliverer."""
+        ended = {post for post in self._in_hand[late] if post.done()}
+        self._in_hand[late] -= ended
+        for post in ended:
+            post.result()
+        return places - len(self._in_hand[late])
 
     def take_in(self) -> int:
         """Put one batch of the stream in line, if this is the deliverer that does; gives its size."""
-        if not self._ledger.holds_intake(self._owner):
+        self._takes_in = self._ledger.holds_intake(self._owner)
+        if not self._takes_in:
             self._has_begun = False
             return 0
         batch = [] if self._has_begun else [one for reader in self._readers for one in reader.left_over()]
@@ -138,16 +165,21 @@ class Deliverer:
         self._stopping.wait(AWAY_S)
 
     def _deliver_one(self, due: Due) -> None:
-        began = time.perf_counter()
-        result = self._client.post(due.event.id, int(self._clock()), due.event.to_json().encode())
-        POSTS.labels(result_of(result)).observe(time.perf_counter() - began)
-        self._note(due, result, self._clock())
+        try:
+            began = time.perf_counter()
+            result = self._client.post(due.event.id, int(self._clock()), due.to_json().encode())
+            POSTS.labels(result_of(result)).observe(time.perf_counter() - began)
+            self._note(due, result, self._clock())
+        except BrokerUnavailable as error:
+            self._wait_for_ledger(error)
 
     def _note(self, due: Due, result: PostResult, now: float) -> None:
         job_id = due.event.id
         if result.is_delivered:
+            self._stillness.delivered()
             self._ledger.settle(job_id, "delivered", now, result.word)
             return
+        self._stillness.refused(result.word)
         given_up = result.is_final or now - due.since >= GIVEN_UP_AFTER_S
         GIVEN_UP.inc(int(given_up))
         again_at = now + max(retry_after_s(due.attempts + 1), result.retry_after_s)

@@ -1,4 +1,6 @@
-"""The webhooks' part of the ledger: outcomes that wait for delivery, in lines by customer_uid.
+"""The webhooks' part of the ledger: outcomes that wait for delivery to a destination, in lines by customer_uid.
+
+One that was not taken for a while leaves its line, and is tried beside it: late.
 
 Keys: ``billing:webhook:…``; see :mod:`producer.contract.redis_keys`.
 """
@@ -49,9 +51,9 @@ class Event(NamedTuple):
         """Those of one customer_uid are told in order; else those of one order. No customer_uid has a slash."""
         return self.data["customer_uid"] or f"/{self.data['merchant_uid']}"
 
-    def to_json(self) -> str:
-        """As it is kept and sent."""
-        return json.dumps(self.body, ensure_ascii=False, separators=(",", ":"))
+    def to_json(self, **marks: bool) -> str:
+        """As it is kept; with ``late`` as it is sent."""
+        return json.dumps({**self.body, **marks}, ensure_ascii=False, separators=(",", ":"))
 
 
 def _body(kind: str, at: float, data: dict[str, Any]) -> dict[str, Any]:
@@ -63,12 +65,34 @@ class Due(NamedTuple):
 
     Args:
         attempts: how often it was tried.
-        since: Unix seconds of when it was first due.
+        since: Unix seconds of the first attempt.
+        is_late: later ones of its customer may have been delivered.
     """
 
     event: Event
     attempts: int
     since: float
+    is_late: bool
+
+    def to_json(self) -> str:
+        """As it is sent."""
+        return self.event.to_json(late=self.is_late)
+
+
+class Waiting(NamedTuple):
+    """The state of a destination.
+
+    Args:
+        lines: those with a delivery that waits.
+        late: deliveries that are tried beside their line.
+        failed: deliveries that were given up.
+        next_in_s: seconds until one is due; below zero if one is; None if none waits.
+    """
+
+    lines: int
+    late: int
+    failed: int
+    next_in_s: float | None
 
 
 class WebhookLedger:
@@ -76,10 +100,22 @@ class WebhookLedger:
 
     Args:
         ledger_url: ``LEDGER_URL``.
+        name: of the destination.
+        line_s: how long one may hold its line, seconds.
     """
 
-    def __init__(self, ledger_url: str) -> None:
-        self._store = Store("ledger", ledger_url)
+    def __init__(self, ledger_url: str, name: str, line_s: float = 900) -> None:
+        self._store, self._line_s = Store("ledger", ledger_url), line_s
+        self._due, self._late, self._failed, self._intake = (
+            key + name
+            for key in (
+                redis_keys.WEBHOOK_DUE,
+                redis_keys.WEBHOOK_LATE,
+                redis_keys.WEBHOOK_FAILED,
+                redis_keys.WEBHOOK_INTAKE,
+            )
+        )
+        self._deliveries, self._lines = f"{redis_keys.WEBHOOK_DELIVERY}{name}:", f"{redis_keys.WEBHOOK_LINE}{name}:"
         self._take, self._next, self._settle = (
             self._store.client.register_script((LUA / f"webhook_{name}.lua").read_text())
             for name in ("take", "next", "settle")
@@ -90,76 +126,65 @@ class WebhookLedger:
         return self._store.now()
 
     def take_in(self, event: Event, now: float, *, once_more: bool = False) -> bool:
-        """Put an event in line; False if it was there already, or with ``once_more`` if it waits there."""
-        keys = [
-            redis_keys.WEBHOOK + event.id,
-            redis_keys.WEBHOOK_LINE + event.line,
-            redis_keys.WEBHOOK_DUE,
-            redis_keys.WEBHOOK_FAILED,
-        ]
+        """Put an event in line, or with ``once_more`` beside it; False if it was there already, or waits."""
+        keys = [self._deliveries + event.id, self._lines + event.line, self._due, self._late, self._failed]
         with self._store.reading():
-            return bool(self._take(keys, [event.id, event.to_json(), now, KEPT_S, int(once_more)]))
+            return bool(self._take(keys, [event.id, event.to_json(), event.line, now, KEPT_S, int(once_more)]))
 
     def holds_intake(self, owner: str) -> bool:
         """True for the one owner that puts outcomes in line: two would mix up their order."""
         with self._store.reading() as ledger:
-            if ledger.set(redis_keys.WEBHOOK_INTAKE, owner, nx=True, ex=INTAKE_S):
+            if ledger.set(self._intake, owner, nx=True, ex=INTAKE_S):
                 return True
-            if ledger.get(redis_keys.WEBHOOK_INTAKE) != owner.encode():
+            if ledger.get(self._intake) != owner.encode():
                 return False
-            ledger.expire(redis_keys.WEBHOOK_INTAKE, INTAKE_S)
+            ledger.expire(self._intake, INTAKE_S)
             return True
 
-    def due(self, now: float, most: int) -> list[Due]:
-        """Deliveries that are due, in hand for :data:`IN_HAND_S`."""
+    def due(self, now: float, of_lines: int, late: int) -> list[Due]:
+        """Deliveries that are due, in hand for :data:`IN_HAND_S`; so many of lines at most, and so many late ones."""
+        keys = [self._due, self._late, self._failed]
+        how: list[float | str] = [IN_HAND_S, self._deliveries, self._lines, self._line_s, KEPT_S]
         with self._store.reading():
-            answer: Any = self._next([redis_keys.WEBHOOK_DUE], [now, most, IN_HAND_S, redis_keys.WEBHOOK])
-        groups = zip(*(answer[place::4] for place in range(4)), strict=True)
-        return [Due(_event(name, text), int(attempts), float(since)) for name, text, attempts, since in groups]
+            answer: Any = self._next(keys, [now, of_lines, late, *how])
+        groups = zip(*(answer[place::5] for place in range(5)), strict=True)
+        return [
+            Due(_event(name, text), int(attempts), float(since), is_late == b"1")
+            for name, text, attempts, since, is_late in groups
+        ]
 
-    def settle(self, job_id: str, state: str, now: float, answer: str, *, again_at: float = 0.0) -> bool:
+    def settle(self, name: str, state: str, now: float, answer: str, *, again_at: float = 0.0) -> bool:
         """Note an attempt's end: ``delivered``, ``failed``, or ``waiting`` until ``again_at``.
 
         Returns:
             False if the delivery was settled already.
         """
-        keys = [redis_keys.WEBHOOK + job_id, redis_keys.WEBHOOK_DUE, redis_keys.WEBHOOK_FAILED]
+        keys = [self._deliveries + name, self._due, self._late, self._failed]
         with self._store.reading():
-            return bool(self._settle(keys, [job_id, state, now, again_at, answer, KEPT_S, redis_keys.WEBHOOK]))
+            return bool(self._settle(keys, [name, state, now, again_at, answer, KEPT_S, self._lines, self._line_s]))
 
-    def resend(self, job_id: str, now: float) -> bool:
-        """Put a settled delivery in line once more; False if it is not known any more, or waits already."""
+    def resend(self, name: str, now: float) -> bool:
+        """Deliver a settled one once more; False if it is not known any more, or waits already."""
         with self._store.reading() as ledger:
-            (text,) = _texts(ledger.hmget(redis_keys.WEBHOOK + job_id, ["outcome"]))
-        return text is not None and self.take_in(_event(job_id.encode(), text), now, once_more=True)
+            (text,) = _texts(ledger.hmget(self._deliveries + name, ["outcome"]))
+        return text is not None and self.take_in(_event(name.encode(), text), now, once_more=True)
 
-    def waiting(self) -> int:
-        """The number of lines that have a delivery that waits."""
+    def waiting(self) -> Waiting:
+        """The destination's state."""
         with self._store.reading() as ledger:
-            return int(ledger.zcard(redis_keys.WEBHOOK_DUE))
-
-    def counts(self) -> tuple[int, int, float]:
-        """Lines with a delivery that waits, deliveries that were given up, and seconds that the first has been due."""
-        with self._store.reading() as ledger:
-            waiting, failed = int(ledger.zcard(redis_keys.WEBHOOK_DUE)), int(ledger.zcard(redis_keys.WEBHOOK_FAILED))
-            first: Any = ledger.zrange(redis_keys.WEBHOOK_DUE, 0, 0, withscores=True)
-        overdue_s = max(self.now() - first[0][1], 0.0) if first else 0.0
-        return waiting, failed, overdue_s
+            lines, late, failed = (int(ledger.zcard(key)) for key in (self._due, self._late, self._failed))
+            firsts: list[Any] = [ledger.zrange(key, 0, 0, withscores=True) for key in (self._due, self._late)]
+        instants = [first[0][1] for first in firsts if first]
+        return Waiting(lines, late, failed, min(instants) - self.now() if instants else None)
 
     def failed(self) -> Iterator[tuple[Event, float, str]]:
         """Deliveries that were given up: event, Unix seconds, and the last answer; the oldest first."""
         with self._store.reading() as ledger:
-            entries: Any = ledger.zrange(redis_keys.WEBHOOK_FAILED, 0, -1, withscores=True)
-            for job_id, at in entries:
-                text, answer = _texts(ledger.hmget(redis_keys.WEBHOOK + job_id.decode(), ["outcome", "answer"]))
-                if text is None:
-                    ledger.zrem(redis_keys.WEBHOOK_FAILED, job_id)
-                else:
-                    yield _event(job_id, text), float(at), answer or ""
-
-    def failed_ids(self) -> list[str]:
-        """Ids of the deliveries that were given up."""
-        return [event.id for event, _, _ in self.failed()]
+            entries: Any = ledger.zrange(self._failed, 0, -1, withscores=True)
+            for name, at in entries:
+                text, answer = _texts(ledger.hmget(self._deliveries + name.decode(), ["outcome", "answer"]))
+                if text is not None:  # else it has just been forgotten
+                    yield _event(name, text), float(at), answer or ""
 
     def close(self) -> None:
         """Give the connections back."""

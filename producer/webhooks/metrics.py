@@ -41,9 +41,11 @@ class Lines(Collector):
     def collect(self) -> Iterator[Metric]:
         """The gauges."""
         with contextlib.suppress(BrokerUnavailable):
-            waiting, failed, overdue_s = self._ledger.counts()
-            yield GaugeMetricFamily("billing_webhook_lines", "Lines that have a delivery that waits.", waiting)
-            yield GaugeMetricFamily("billing_webhook_failed", "Deliveries that were given up, and are kept.", failed)
+            found = self._ledger.waiting()
+            overdue_s = max(-(found.next_in_s or 0.0), 0.0)
+            yield GaugeMetricFamily("billing_webhook_lines", "Lines that have a delivery that waits.", found.lines)
+            yield GaugeMetricFamily("billing_webhook_late", "Deliveries that are tried beside their line.", found.late)
+            yield GaugeMetricFamily("billing_webhook_failed", "Deliveries that were given up and kept.", found.failed)
             yield GaugeMetricFamily("billing_webhook_overdue_seconds", "How long the first has been due.", overdue_s)
 
 

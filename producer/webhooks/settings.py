@@ -1,6 +1,7 @@
 """Settings of the webhooks, beside the producer's own."""
 
 import base64
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
@@ -34,14 +35,31 @@ def _check_secrets(value: SecretStr) -> SecretStr:
     return value
 
 
-class WebhookSettings(ProducerEnvironment):
-    """Address and secrets of delivery. Each field is the variable of the same name in capitals.
+def _check_name(value: str) -> str:
+    if re.fullmatch(r"[a-z0-9_-]{1,40}", value):
+        return value
+    raise ValueError("must be 1 to 40 of a to z, digits, - and _")
+
+
+class Destination(ProducerEnvironment):
+    """The destination that a command is about. Each field is the variable of the same name in capitals.
+
+    Args:
+        webhook_name: keeps its deliveries apart from those of others.
+    """
+
+    webhook_name: Annotated[str, AfterValidator(_check_name)] = "main"
+
+
+class WebhookSettings(Destination):
+    """Address and secrets of delivery.
 
     Args:
         webhook_url: where outcomes go; https, unless private addresses are allowed.
         webhook_secrets: keys of the signatures, newest first; all of them sign, so that they can be changed.
         webhook_allow_private: deliver to private and loopback addresses, too.
         webhook_timeout_s: for a whole delivery.
+        webhook_line_s: how long one outcome may hold the later ones of its customer.
     """
 
     SECRETS = ("WEBHOOK_SECRETS",)
@@ -50,6 +68,7 @@ class WebhookSettings(ProducerEnvironment):
     webhook_url: Annotated[str, AfterValidator(_check_url)]
     webhook_secrets: Annotated[SecretStr, AfterValidator(_check_secrets)]
     webhook_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10
+    webhook_line_s: Annotated[float, Field(ge=1, le=86_400)] = 900
 
     @field_validator("webhook_url")
     @classmethod

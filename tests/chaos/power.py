@@ -13,7 +13,8 @@ import signal
 from collections import defaultdict
 from pathlib import Path
 
-from tests.servers import family, wait_until
+from tests.processes import family
+from tests.servers import wait_until
 from tests.stack import Stack, WorkerProcess
 
 CALLS = "write,fdatasync,fsync"

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,7 +24,15 @@ from producer.contract.outcome import Outcome, Status
 from producer.contract.reconciled import Found, Reconciled
 from producer.errors import SettingsError
 from producer.outcome_stream import OutcomeReader, ReconciledReader
-from producer.webhooks.delivery import GIVEN_UP_AFTER_S, RETRIES_AFTER_S, Deliverer, retry_after_s
+from producer.webhooks.delivery import (
+    AT_ONCE,
+    GIVEN_UP_AFTER_S,
+    LATE_AT_ONCE,
+    RETRIES_AFTER_S,
+    Deliverer,
+    group_of,
+    retry_after_s,
+)
 from producer.webhooks.delivery_queue import IN_HAND_S, WebhookLedger
 from producer.webhooks.http import PostResult, WebhookClient
 from producer.webhooks.network import is_public
@@ -35,7 +43,7 @@ from tests.servers import wait_until
 
 OLD, NEW = ("whsec_" + base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 SECRETS = SecretStr(f"{NEW} {OLD}")
-PATIENCE_S = 60
+PATIENCE_S, LINE_S = 60, 900.0
 
 
 class Received(NamedTuple):
@@ -46,6 +54,10 @@ class Received(NamedTuple):
     def job_id(self) -> str:
         return str(json.loads(self.body)["data"]["job_id"])
 
+    @property
+    def is_late(self) -> bool:
+        return bool(json.loads(self.body)["late"])
+
 
 class Server:
     """The merchant's server."""
@@ -53,6 +65,7 @@ class Server:
     def __init__(self) -> None:
         self.received: list[Received] = []
         self.status, self.headers = 204, {"Location": "http://127.0.0.1:1/"}
+        self.refused: set[str] = set()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -61,7 +74,8 @@ class Server:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 outer.received.append(Received({k.lower(): v for k, v in self.headers.items()}, body))
-                self.send_response(outer.status)
+                is_refused = self.headers["webhook-id"] in outer.refused
+                self.send_response(503 if is_refused else outer.status)
                 for name, value in outer.headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", "0")
@@ -82,16 +96,19 @@ class Server:
 class Scene:
     def __init__(self, stage: Stage, server: Server) -> None:
         self.stage, self.server, self.now = stage, server, 1_000_000.0
-        self.ledger = WebhookLedger(stage.url(1))
+        self.ledger = WebhookLedger(stage.url(1), "main", LINE_S)
         self.told: list[tuple[str, str, bool]] = []
         self.deliverer = self.another()
 
-    def another(self, url: str = "") -> Deliverer:
+    def another(self, url: str = "", ledger: WebhookLedger | None = None, name: str = "main") -> Deliverer:
         client = WebhookClient(url or self.server.url, SECRETS, timeout_s=60, allow_private=True)
-        kinds = (OutcomeReader, ReconciledReader)
-        readers = [kind(self.stage.url(1), "webhooks", "webhooks", block_ms=0) for kind in kinds]
+        kinds, group = (OutcomeReader, ReconciledReader), group_of(name)
         return Deliverer(
-            readers, self.ledger, client, clock=lambda: self.now, tell=lambda *attempt: self.told.append(attempt)
+            [kind(self.stage.url(1), group, group, block_ms=0) for kind in kinds],
+            ledger or self.ledger,
+            client,
+            clock=lambda: self.now,
+            tell=lambda *attempt: self.told.append(attempt),
         )
 
     def end(self, key: str, uid: str | None = "gildong", status: Status = Status.ISSUED) -> str:
@@ -117,8 +134,9 @@ class Scene:
         while at_work.take_in():
             pass
         with ThreadPoolExecutor(8) as pool:
-            while more := at_work.deliver(pool):
-                posted += more
+            while begun := at_work.begin(pool):
+                posted += len(begun)
+                wait(begun)
         return posted
 
     @property
@@ -213,7 +231,7 @@ def test_a_customer_whose_delivery_fails_holds_up_nobody_else(scene: Scene) -> N
 def test_what_a_crash_left_in_hand_is_delivered_again_with_the_same_id(scene: Scene) -> None:
     job_id = scene.end("k")
     scene.deliverer.take_in()
-    assert len(scene.ledger.due(scene.now, 10)) == 1  # taken, and then its process died
+    assert len(scene.ledger.due(scene.now, 10, 10)) == 1  # taken, and then its process died
 
     assert scene.work() == 0
     scene.now += IN_HAND_S + 1
@@ -223,7 +241,7 @@ def test_what_a_crash_left_in_hand_is_delivered_again_with_the_same_id(scene: Sc
 
 def test_what_was_read_and_not_put_in_line_is_read_again(scene: Scene) -> None:
     job_id = scene.end("k")
-    reader = OutcomeReader(scene.stage.url(1), "webhooks", "webhooks", block_ms=0)
+    reader = OutcomeReader(scene.stage.url(1), group_of("main"), group_of("main"), block_ms=0)
     list(reader.left_over())
     assert len(reader.read()) == 1  # and then its process died
 
@@ -253,6 +271,159 @@ def test_after_a_day_it_is_given_up_listed_and_the_line_goes_on(scene: Scene) ->
     scene.now += 60
     scene.work()
     assert scene.ids[-1] == second
+
+
+def seconds_until(scene: Scene, job_id: str, most: float) -> float:
+    """Work on, half a minute at a time, until it is delivered."""
+    began = scene.now
+    while job_id not in scene.ids and scene.now - began <= most:
+        scene.now += 30
+        scene.work()
+    return scene.now - began
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "3600"}], ids=["as it comes", "with Retry-After"])
+def test_a_refused_delivery_holds_the_later_ones_of_its_customer_for_its_time_and_no_longer(
+    scene: Scene, headers: dict[str, str]
+) -> None:
+    refused, later, last = (scene.end(key) for key in ("refused", "later", "last"))
+    scene.server.refused, scene.server.headers = {refused}, headers
+    scene.work()
+
+    took_s = seconds_until(scene, later, 2 * LINE_S)
+
+    assert took_s == LINE_S
+    assert scene.ids[-2:] == [later, last]
+    assert [(one.job_id, one.is_late) for one in scene.server.received if one.is_late] == []
+
+
+def test_what_left_its_line_is_tried_beside_it_and_marked_late(scene: Scene) -> None:
+    refused, later = scene.end("refused"), scene.end("later")
+    scene.server.refused = {refused}
+    scene.work()
+    seconds_until(scene, later, 2 * LINE_S)
+    scene.server.refused = set()
+    scene.server.received.clear()
+
+    seconds_until(scene, refused, GIVEN_UP_AFTER_S)
+    after = scene.end("after")
+    scene.work()
+
+    assert [(one.job_id, one.is_late) for one in scene.server.received] == [(refused, True), (after, False)]
+    assert scene.ledger.waiting() == (0, 0, 0, None)
+
+
+def test_a_late_delivery_is_given_up_after_a_day_like_any_other(scene: Scene) -> None:
+    job_id = scene.end("refused")
+    scene.server.refused = {job_id}
+    for _ in range(40):
+        scene.work()
+        scene.now += GIVEN_UP_AFTER_S / 20
+
+    assert [event.id for event, _, _ in scene.ledger.failed()] == [job_id]
+
+
+def test_a_delivery_whose_process_died_holds_its_line_no_longer_than_its_time(scene: Scene) -> None:
+    ledger = WebhookLedger(scene.stage.url(1), "main", 10)
+    deliverer = scene.another(ledger=ledger)
+    dead, later = scene.end("dead"), scene.end("later")
+    deliverer.take_in()
+    assert [one.event.id for one in ledger.due(scene.now, 10, 10)] == [dead]  # and then its process died
+
+    scene.now += 10
+    scene.work(deliverer)
+    assert scene.ids == [later]
+    scene.now += IN_HAND_S
+    scene.work(deliverer)
+    assert [(one.job_id, one.is_late) for one in scene.server.received] == [(later, False), (dead, True)]
+
+
+def test_a_slow_answer_that_comes_when_the_next_has_gone_moves_the_line_no_further(scene: Scene) -> None:
+    ledger = WebhookLedger(scene.stage.url(1), "main", 10)
+    scene.end("slow")
+    second, third = scene.end("second"), scene.end("third")
+    scene.another(ledger=ledger).take_in()
+    (slow,) = ledger.due(scene.now, 10, 10)
+    scene.now += 10
+    assert [one.event.id for one in ledger.due(scene.now, 10, 10)] == [second]
+
+    assert ledger.settle(slow.event.id, "delivered", scene.now, "204")
+    assert ledger.due(scene.now, 10, 10) == []
+    assert ledger.settle(second, "delivered", scene.now, "204")
+
+    assert [one.event.id for one in ledger.due(scene.now, 10, 10)] == [third]
+
+
+def test_a_line_whose_first_is_forgotten_goes_on(scene: Scene) -> None:
+    forgotten, also, next_one = (scene.end(key) for key in ("forgotten", "also", "next"))
+    scene.deliverer.take_in()
+    for job_id in (forgotten, also):  # they expired while everything was down
+        scene.stage.ledger.delete(f"{redis_keys.WEBHOOK_DELIVERY}main:{job_id}")
+
+    assert scene.work() == 1
+    assert scene.ids == [next_one]
+
+
+def test_many_late_deliveries_leave_places_to_those_in_line(scene: Scene) -> None:
+    late = [scene.end(f"late-{n}", f"uid-{n}") for n in range(50)]
+    scene.server.refused = set(late)
+    scene.work()
+    for _ in range(2):
+        scene.now += LINE_S
+        scene.work()
+    scene.now += 2 * 7200
+    fresh = scene.end("fresh")
+    scene.deliverer.take_in()
+
+    due = scene.ledger.due(scene.now, AT_ONCE, LATE_AT_ONCE)
+
+    assert [one.event.id for one in due if not one.is_late] == [fresh]
+    assert sum(one.is_late for one in due) == LATE_AT_ONCE
+
+
+def test_each_destination_gets_every_outcome_and_has_lines_and_a_failed_list_of_its_own(scene: Scene) -> None:
+    crm = WebhookLedger(scene.stage.url(1), "crm", LINE_S)
+    other = Server()
+    other.status = 410
+    deliverer = scene.another(other.url, crm, "crm")
+    job_ids = [scene.end("a"), scene.end("b")]
+
+    scene.work()
+    scene.work(deliverer)
+    other.stop()
+
+    assert scene.ids == job_ids
+    assert [one.job_id for one in other.received] == job_ids
+    assert list(scene.ledger.failed()) == []
+    assert {event.id for event, _, _ in crm.failed()} == set(job_ids)
+
+
+def test_what_was_given_up_is_listed_for_seven_days(scene: Scene) -> None:
+    scene.server.status = 410
+    scene.end("old")
+    scene.work()
+    scene.now += redis_keys.KEPT_S - 1
+    scene.work()
+    assert scene.ledger.waiting().failed == 1
+
+    scene.now += 2
+    scene.work()
+
+    assert scene.ledger.waiting().failed == 0
+
+
+def test_what_is_sent_once_more_is_marked_late_and_holds_nobody(scene: Scene) -> None:
+    scene.server.status = 410
+    old = scene.end("old")
+    scene.work()
+    scene.server.status, scene.server.refused = 204, {old}
+    scene.server.received.clear()
+
+    scene.ledger.resend(old, scene.now)
+    new = scene.end("new")
+    scene.work()
+
+    assert sorted((one.job_id, one.is_late) for one in scene.server.received) == sorted([(old, True), (new, False)])
 
 
 def test_a_server_that_is_gone_for_good_says_410(scene: Scene) -> None:
@@ -478,6 +649,8 @@ def settings_say(monkeypatch: pytest.MonkeyPatch) -> Callable[..., WebhookSettin
         ({"WEBHOOK_URL": f"https://{'sesame' * 11}.example"}, "WEBHOOK_URL: must be a URL of your server"),
         ({"WEBHOOK_SECRETS": f"{NEW} whsec_sesame"}, "WEBHOOK_SECRETS: must be whsec_ and"),
         ({"WEBHOOK_SECRETS": "  "}, "WEBHOOK_SECRETS: must be whsec_ and"),
+        ({"WEBHOOK_NAME": "sesame:"}, "WEBHOOK_NAME: must be 1 to 40 of a to z"),
+        ({"WEBHOOK_LINE_S": "0"}, "WEBHOOK_LINE_S: input should be greater than or equal to 1"),
     ],
 )
 def test_a_wrong_setting_is_named_without_its_value(
@@ -519,7 +692,7 @@ class SlowClient:
 
 def test_a_receiver_that_keeps_a_delivery_waiting_makes_webhooks_neither_dead_nor_unready(scene: Scene) -> None:
     client, signs = SlowClient(), dict.fromkeys(("alive", "reading"), 0)
-    reader = OutcomeReader(scene.stage.url(1), "webhooks", "webhooks", block_ms=0)
+    reader = OutcomeReader(scene.stage.url(1), group_of("main"), group_of("main"), block_ms=0)
 
     def count(name: str) -> None:
         signs[name] += 1
@@ -544,13 +717,59 @@ def test_a_receiver_that_keeps_a_delivery_waiting_makes_webhooks_neither_dead_no
         running.join()
 
 
+class SlowForOne:
+    """A receiver that does not answer for one customer."""
+
+    def __init__(self) -> None:
+        self.goes_on, self.told = threading.Event(), list[str]()
+
+    def post(self, _id: str, _at: int, body: bytes) -> PostResult:
+        uid = json.loads(body)["data"]["customer_uid"]
+        if uid == "slow":
+            self.goes_on.wait(PATIENCE_S)
+        self.told.append(uid)
+        return PostResult(is_delivered=True, is_final=False, word="204")
+
+
+def test_a_delivery_that_is_slow_keeps_no_other_customer_waiting(scene: Scene) -> None:
+    client = SlowForOne()
+    reader = OutcomeReader(scene.stage.url(1), "webhooks", "webhooks", block_ms=0)
+    deliverer = Deliverer((reader,), scene.ledger, client)  # type: ignore[arg-type]
+    scene.end("a", "slow")
+    running = threading.Thread(target=deliverer.run)
+    running.start()
+    try:
+        for name in ("first", "second", "third"):
+            scene.end(name, name)
+            wait_until(lambda: client.told[-1:] == [name], PATIENCE_S, "a quick one")  # noqa: B023 — within its round
+        assert "slow" not in client.told
+    finally:
+        client.goes_on.set()
+        deliverer.stop()
+        running.join()
+
+
+class Broken:
+    """A reader with an error in it."""
+
+    def left_over(self) -> list[Any]:
+        raise ValueError("of ours")
+
+
+def test_an_error_of_ours_ends_the_command_and_does_not_leave_it_doing_nothing(scene: Scene) -> None:
+    deliverer = Deliverer((Broken(),), scene.ledger, SlowClient())  # type: ignore[arg-type]
+
+    with pytest.raises(ValueError, match="of ours"):
+        deliverer.run()
+
+
 def test_a_stream_that_cannot_be_read_shows_no_sign_of_reading(scene: Scene) -> None:
     url = f"redis://127.0.0.1:{dead_port()}/1"
     signs: list[int] = []
     troubles: list[str] = []
     deliverer = Deliverer(
         (OutcomeReader(url, "webhooks", "webhooks", block_ms=0),),
-        WebhookLedger(url),
+        WebhookLedger(url, "main"),
         WebhookClient(scene.server.url, SECRETS, timeout_s=60, allow_private=True),
         reading=lambda: signs.append(1),
         tell_trouble=troubles.append,
