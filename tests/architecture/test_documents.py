@@ -9,6 +9,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from producer.contract.outcome import Status
 from producer.migrate import metrics as of_migrations
+from producer.runtime.span import NAMES
 from producer.settings import ProducerMetrics, ProducerSettings
 from producer.web import metrics as of_page
 from producer.web.settings import WebSettings
@@ -53,6 +54,12 @@ def test_every_metric_is_described() -> None:
 
     assert len(names) >= 35
     assert [name for name in names if f"`{name}" not in text] == []
+
+
+def test_every_fact_of_a_span_is_described() -> None:
+    text = (DOCS / "operations.md").read_text()
+
+    assert [name for name in NAMES.values() if f"`{name}`" not in text] == []
 
 
 def test_every_status_is_described() -> None:
