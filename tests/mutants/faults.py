@@ -156,6 +156,26 @@ OLD_FAULTS = (
         "tests/worker/test_operator_actions.py",
     ),
     Mutant(
+        "a row of an export goes over a card that was applied since",
+        CLAIM,
+        "(as_of and (tonumber(known[7]) or 0) > as_of)",
+        "(as_of and false)",
+    ),
+    Mutant(
+        "a row of an export that came later makes an open job of the page older",
+        FINISH,
+        "    is_newest = (tonumber(known[3]) or 0) <= as_of\n",
+        "    is_newest, as_of, place = (tonumber(known[1]) or 0) < tonumber(job[3]), nil, tonumber(job[3])\n",
+        "tests/worker/test_ledger_exports.py",
+    ),
+    Mutant(
+        "a row from before the ledger's memory is sent without a question",
+        ISSUANCE,
+        "        if not lease.is_unsure and self._iamport.now() is not None:",
+        "        if self._iamport.now() is not None:",
+        "tests/worker/test_issuance.py",
+    ),
+    Mutant(
         "an operator ends a job that is in flight",
         ASKED,
         "  if not is_open or not (job[1] and within(job[2], job[3])) then",

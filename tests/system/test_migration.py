@@ -2,7 +2,9 @@
 
 import pytest
 
+from tests.migration.brake import brake
 from tests.migration.kills import kills
+from tests.migration.newer import newer
 from tests.migration.orders import orders
 from tests.migration.stops import ledger
 from tests.migration.volume import volume
@@ -30,6 +32,24 @@ def test_pause_throttle_resume_and_cancel_take_effect_within_two_seconds() -> No
     figures = orders(8000, watch_s=6)
 
     assert figures["broken"] == []
+
+
+def test_file_with_another_files_password_column_is_paused_early_and_goes_on_when_told() -> None:
+    figures = brake(500, 500)
+
+    assert figures["broken"] == []
+    assert 61 <= figures["sent_before_it_paused"] <= 300
+    assert figures["sent_in_all"] == 500
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_no_older_card_goes_over_one_that_was_registered_before_or_while_an_export_is_migrated(
+    is_forgotten: bool,
+) -> None:
+    figures = newer(60, is_forgotten=is_forgotten)
+
+    assert figures["broken"] == []
+    assert figures["older_cards_in_force"] == 0
 
 
 def test_migration_goes_on_by_itself_when_the_ledger_comes_back() -> None:
