@@ -30,6 +30,7 @@ _UNWRITTEN = {
     "progress": "{}",
     "updated_at": "0",
 }
+AT_REST: dict[str, Any] = {"rate": 0.0, "eta_s": None, "held": None}
 
 
 class Instructions(NamedTuple):
@@ -56,7 +57,7 @@ class Checkpoint(NamedTuple):
         state: ``running``, ``stopped``, ``cancelled`` or ``done``.
         is_held: whether a process has it in hand.
         asked, throttle: as last asked.
-        progress: as :class:`producer.migrate.run.Progress` has it.
+        progress: as :class:`producer.migrate.run.Progress` has it; at rest while no process has it in hand.
         updated_at: Unix seconds.
     """
 
@@ -106,14 +107,16 @@ class Control:
         known = _UNWRITTEN | {name: text.decode() for name, text in zip(_UNWRITTEN, found, strict=True) if text}
         if not known["run"]:
             return None
-        is_held = float(known["held_until"]) > self.now()
+        is_held, progress = float(known["held_until"]) > self.now(), json.loads(known["progress"])
+        if progress and not is_held:
+            progress |= AT_REST
         return Checkpoint(
             run=int(known["run"]),
             state=STOPPED if known["state"] == RUNNING and not is_held else known["state"],
             is_held=is_held,
             asked=known["asked"],
             throttle=_rate(known["throttle"]),
-            progress=json.loads(known["progress"]),
+            progress=progress,
             updated_at=float(known["updated_at"]),
         )
 
