@@ -107,16 +107,14 @@ class Control:
         known = _UNWRITTEN | {name: text.decode() for name, text in zip(_UNWRITTEN, found, strict=True) if text}
         if not known["run"]:
             return None
-        is_held, progress = float(known["held_until"]) > self.now(), json.loads(known["progress"])
-        if progress and not is_held:
-            progress |= AT_REST
+        is_held = float(known["held_until"]) > self.now()
         return Checkpoint(
             run=int(known["run"]),
             state=STOPPED if known["state"] == RUNNING and not is_held else known["state"],
             is_held=is_held,
             asked=known["asked"],
             throttle=_rate(known["throttle"]),
-            progress=progress,
+            progress=_progress(known["progress"], is_held=is_held),
             updated_at=float(known["updated_at"]),
         )
 
@@ -163,3 +161,8 @@ class Control:
 
 def _rate(text: str | bytes) -> float | None:
     return float(text) if text else None
+
+
+def _progress(text: str, *, is_held: bool) -> dict[str, Any]:
+    progress: dict[str, Any] = json.loads(text)
+    return progress | AT_REST if progress and not is_held else progress
