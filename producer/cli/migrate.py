@@ -2,7 +2,6 @@
 
 import contextlib
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -138,14 +137,16 @@ def name_of(source: str, name: str | None) -> str:
 def status(name: str, *, as_json: bool) -> None:
     """Tell where a migration is."""
     with _control(name) as control:
-        found = _known(control, name)
+        found, now = _known(control, name), control.now()
     if as_json:
         print_json(found._asdict())
         return
     click.echo(Progress(**found.progress).text() if found.progress else name)
     asked = "" if found.asked == ledger.RUN else f", asked to {found.asked}"
     asked += "" if found.as_of is None else f", export of {shown(found.as_of)}"
-    click.echo(f"run {found.run}, {found.state}{asked}, {max(time.time() - found.updated_at, 0):.0f} s ago")
+    click.echo(f"run {found.run}, {found.state}{asked}, {max(now - found.updated_at, 0):.0f} s ago")
+    if not (found.is_held or found.has_ended):
+        click.echo("what was open then is open or done by now: workers go on with it, and --resume counts it")
 
 
 @migrate.command()

@@ -56,14 +56,14 @@ key                                holds                                        
                                    i'mport is asked about them again
 ``billing:reconciled``             stream of what it said: field ``reconciled``, JSON       entries after 7 days
 ``celery-task-meta-{job_id}``      Celery's result: the outcome as a JSON object           7 days after its outcome
-``billing:webhook:delivery:{name}:{id}``  hash: an outcome on its way to the destination of       7 days
+``billing:webhook-delivery:{name}:{id}``  hash: an outcome on its way to the destination of       7 days
                                    that name (``WEBHOOK_NAME``)
-``billing:webhook:line:{name}:{uid}``  list of them, one customer_uid's in order              7 days after the last
-``billing:webhook:due:{name}``     sorted set of lines by when the first of each is due      never
-``billing:webhook:late:{name}``    sorted set of those that are tried beside their line, by   never
+``billing:webhook-line:{name}:{uid}``  list of them, one customer_uid's in order              7 days after the last
+``billing:webhook-due:{name}``     sorted set of lines by when the first of each is due      never
+``billing:webhook-late:{name}``    sorted set of those that are tried beside their line, by   never
                                    when they are due
-``billing:webhook:failed:{name}``  sorted set of those that were given up, by when           entries after 7 days
-``billing:webhook:intake:{name}``  the lock of the one that puts outcomes in line            15 s, renewed
+``billing:webhook-failed:{name}``  sorted set of those that were given up, by when           entries after 7 days
+``billing:webhook-intake:{name}``  the lock of the one that puts outcomes in line            15 s, renewed
 ``billing:limits:{…}``             cards handed in, by the digest of an address, customer     with their window
                                    or order
 ``billing:migration:{name}``       hash: ``run state progress updated_at as_of``; who runs it,  7 days after the last
@@ -149,12 +149,12 @@ CUSTOMER_ENDED = "billing:customer-ended:"
 ORDER_ENDED = "billing:order-ended:"
 ENDED = "billing:ended:"
 ENVELOPE = "billing:envelope:"
-WEBHOOK_DELIVERY = "billing:webhook:delivery:"
-WEBHOOK_LINE = "billing:webhook:line:"
-WEBHOOK_DUE = "billing:webhook:due:"
-WEBHOOK_LATE = "billing:webhook:late:"
-WEBHOOK_FAILED = "billing:webhook:failed:"
-WEBHOOK_INTAKE = "billing:webhook:intake:"
+WEBHOOK_DELIVERY = "billing:webhook-delivery:"
+WEBHOOK_LINE = "billing:webhook-line:"
+WEBHOOK_DUE = "billing:webhook-due:"
+WEBHOOK_LATE = "billing:webhook-late:"
+WEBHOOK_FAILED = "billing:webhook-failed:"
+WEBHOOK_INTAKE = "billing:webhook-intake:"
 LIMITS = "billing:limits:"
 MIGRATION_RECORD = "billing:migration:"
 KIDS = "billing:kids"

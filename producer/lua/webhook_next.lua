@@ -1,7 +1,7 @@
 -- Take the deliveries that are due, for a while: should their taker die, they are due again. The first of a line that was
 -- tried for its time leaves the line, whoever has it in hand: it is late from now on, and the next one is due.
 --
--- KEYS  1 billing:webhook:due:{name}   2 billing:webhook:late:{name}   3 billing:webhook:failed:{name}
+-- KEYS  1 billing:webhook-due:{name}   2 billing:webhook-late:{name}   3 billing:webhook-failed:{name}
 -- ARGV  1 now   2 how many of lines at most   3 how many late ones at most   4 lease (seconds)   5 prefix of the deliveries
 --       6 prefix of the lines   7 how long one holds its line (seconds)   8 how long one that was given up is kept (seconds)
 -- Gives a list: id, outcome, attempts, since, late ("1" or "0"); and so on.

@@ -1,7 +1,7 @@
 -- Settle an attempt: delivered or given up, and the next of its line is due; or once more later.
 --
--- KEYS  1 billing:webhook:delivery:{name}:{id}   2 billing:webhook:due:{name}   3 billing:webhook:late:{name}
---       4 billing:webhook:failed:{name}
+-- KEYS  1 billing:webhook-delivery:{name}:{id}   2 billing:webhook-due:{name}   3 billing:webhook-late:{name}
+--       4 billing:webhook-failed:{name}
 -- ARGV  1 id   2 state (delivered, failed or waiting)   3 now   4 when it is due again (waiting)   5 answer, in a word
 --       6 how long a settled one is remembered (seconds)   7 prefix of the lines   8 how long one holds its line (seconds)
 -- Gives 1, or 0 when it was settled already.

@@ -1,7 +1,7 @@
 -- Take an outcome in for delivery: behind the others of its customer_uid; or a settled one once more, beside them.
 --
--- KEYS  1 billing:webhook:delivery:{name}:{id}   2 billing:webhook:line:{name}:{uid}   3 billing:webhook:due:{name}
---       4 billing:webhook:late:{name}   5 billing:webhook:failed:{name}
+-- KEYS  1 billing:webhook-delivery:{name}:{id}   2 billing:webhook-line:{name}:{uid}   3 billing:webhook-due:{name}
+--       4 billing:webhook-late:{name}   5 billing:webhook-failed:{name}
 -- ARGV  1 id   2 outcome (JSON)   3 uid   4 now   5 how long it is kept (seconds)   6 "1" to send a settled one once more
 -- Gives 1, or 0 when it was taken in before (and is not to be sent once more, or waits already).
 

@@ -31,6 +31,7 @@ _UNWRITTEN = {
     "updated_at": "0",
     "as_of": "",
 }
+AT_REST: dict[str, Any] = {"rate": 0.0, "eta_s": None, "held": None}
 
 
 class Instructions(NamedTuple):
@@ -57,7 +58,7 @@ class Checkpoint(NamedTuple):
         state: ``running``, ``stopped``, ``cancelled`` or ``done``.
         is_held: whether a process has it in hand.
         asked, throttle: as last asked.
-        progress: as :class:`producer.migrate.run.Progress` has it.
+        progress: as :class:`producer.migrate.run.Progress` has it; at rest while no process has it in hand.
         updated_at: Unix seconds.
         as_of: when the export was made, Unix seconds; None if an older version began it.
     """
@@ -116,7 +117,7 @@ class Control:
             is_held=is_held,
             asked=known["asked"],
             throttle=_rate(known["throttle"]),
-            progress=json.loads(known["progress"]),
+            progress=_progress(known["progress"], is_held=is_held),
             updated_at=float(known["updated_at"]),
             as_of=_instant(known["as_of"]),
         )
@@ -168,3 +169,8 @@ def _rate(text: str | bytes) -> float | None:
 
 def _instant(text: str) -> int | None:
     return int(text) if text else None
+
+
+def _progress(text: str, *, is_held: bool) -> dict[str, Any]:
+    progress: dict[str, Any] = json.loads(text)
+    return progress | AT_REST if progress and not is_held else progress

@@ -86,7 +86,8 @@ class Progress:
         grid.add_row("?" if self.eta_s is None else _duration(self.eta_s), "left")
         title = f"{self.name}, run {self.run}, line {self.line:,}, {_duration(self.elapsed_s)}"
         done = self.rows - self.counts.get(AWAITED, 0)
-        bar = ProgressBar(total=self.expected, completed=done, pulse=self.expected is None)
+        bar = Table.grid(expand=True)  # a bar by itself ends without a line end, and swallows the row below it
+        bar.add_row(ProgressBar(total=self.expected, completed=done, pulse=self.expected is None))
         return Group(title, bar, grid, f"waiting: {self.held}" if self.held else "")
 
 

@@ -2,7 +2,7 @@
 
 One that was not taken for a while leaves its line, and is tried beside it: late.
 
-Keys: ``billing:webhook:…``; see :mod:`producer.contract.redis_keys`.
+Keys: the ``WEBHOOK_…`` ones; see :mod:`producer.contract.redis_keys`.
 """
 
 import json

@@ -836,6 +836,23 @@ def test_status_tells_where_a_migration_is(run: Run) -> None:
     assert second.startswith("run 2, running, asked to pause, ")
 
 
+@pytest.mark.parametrize("state", [ledger.STOPPED, ledger.RUNNING], ids=["asked to stop", "killed"])
+def test_status_of_a_migration_that_nobody_runs_shows_no_rate_no_time_left_and_no_waiting(
+    run: Run, running: Control, state: str
+) -> None:
+    counts = {"issued": 1200, "open": 7}
+    progress = {"name": "m", "run": 2, "counts": counts, "rate": 99.5, "eta_s": 30.0, "held": "paused"}
+    running.tick({"state": state, "progress": json.dumps(progress)}, lease_s=0)
+
+    where, state_line, advice = run("migrate", "status", "m").stdout.splitlines()
+    found = json.loads(run("migrate", "status", "m", "--json").stdout)
+
+    assert where == "m: 1,207 rows, 1,200 issued, 0 declined, 0 invalid, 7 open, 0 in_doubt; 0.0/s"
+    assert state_line.startswith("run 2, stopped, ")
+    assert advice == "what was open then is open or done by now: workers go on with it, and --resume counts it"
+    assert (found["progress"]["rate"], found["progress"]["eta_s"], found["progress"]["held"]) == (0, None, None)
+
+
 @pytest.mark.usefixtures("running")
 def test_status_is_one_json_object_if_it_is_asked_for(run: Run) -> None:
     found = json.loads(run("migrate", "status", "m", "--json").stdout)

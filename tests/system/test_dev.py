@@ -23,7 +23,11 @@ def _what_is_left_is_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a runner in the background has it ignored, too
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     adopt_orphans()
+    before = set(family(os.getpid()))
     yield
+    for pid in set(family(os.getpid())) - before:  # of a test that failed
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     adopt_orphans(is_on=False)
 
 
