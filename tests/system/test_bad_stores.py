@@ -1,10 +1,11 @@
 """Stores that are not as they must be: one line that says which, where and why, from whoever comes to use them."""
 
+import contextlib
 import json
 import os
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import pytest
 
 from tests.fake_iamport import CARDS
 from tests.ports import dead_port
-from tests.servers import RedisServer, environment, run_python
+from tests.servers import environment, run_python
 from tests.stack import Stack
 from worker.doctor import FAIL, examine
 from worker.errors import SettingsError
@@ -121,12 +122,19 @@ def test_a_missing_right_is_named(idle: Stack) -> None:
         assert f"user {user}: no right to" in line
 
 
-def set_by(server: RedisServer, **settings: str) -> dict[str, str]:
-    admin = server.client(decode_responses=True)
-    before = {name: admin.config_get(name)[name] for name in (one.replace("_", "-") for one in settings)}
-    for name, value in settings.items():
-        admin.config_set(name.replace("_", "-"), value)
-    return before
+@contextlib.contextmanager
+def set_to(idle: Stack, store: str, settings: dict[str, str]) -> Iterator[None]:
+    """A store's server with other settings, for a while."""
+    admin = (idle.vault if store == "vault" else idle.queue).client(decode_responses=True)
+    changed = {name.replace("_", "-"): value for name, value in settings.items()}
+    before = {name: admin.config_get(name)[name] for name in changed}
+    for name, value in changed.items():
+        admin.config_set(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            admin.config_set(name, value)
 
 
 @pytest.mark.parametrize(
@@ -142,14 +150,10 @@ def set_by(server: RedisServer, **settings: str) -> dict[str, str]:
 def test_an_unsafe_store_is_found_and_workers_refuse_it(
     idle: Stack, store: str, settings: dict[str, str], words: str
 ) -> None:
-    server = idle.vault if store == "vault" else idle.queue
-    before = set_by(server, **settings)
-    try:
+    with set_to(idle, store, settings):
         for line in (doctors_word(idle), workers_word(idle)):
             assert words in line
             assert store in line or "queue" in line
-    finally:
-        set_by(server, **before)
 
 
 @pytest.mark.parametrize(
@@ -163,12 +167,8 @@ def test_an_unsafe_store_is_found_and_workers_refuse_it(
 def test_what_is_not_right_is_found_by_the_doctor(
     idle: Stack, store: str, settings: dict[str, str], words: str
 ) -> None:
-    server = idle.vault if store == "vault" else idle.queue
-    before = set_by(server, **settings)
-    try:
+    with set_to(idle, store, settings):
         assert words in doctors_word(idle)
-    finally:
-        set_by(server, **before)
 
 
 def test_a_default_user_with_too_few_rights_is_found_before_it_costs_a_job(idle: Stack) -> None:

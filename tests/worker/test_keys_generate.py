@@ -2,7 +2,6 @@ import json
 import os
 import shutil
 import stat
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,8 +18,9 @@ from producer.contract.job import TICKET_LIFE_LIMIT_S, Request
 from producer.runtime.key_file import KeyFileError
 from producer.sealing import SealingKeys, SigningKey
 from producer.web.ticket import Tickets
+from tests.servers import run_python
 from tests.vectors.recipe import ACCEPTED_AT, CARD
-from worker.cli import main, run_command
+from worker.cli import main
 from worker.keys.generate import FORMER_KEPT_S, KeygenError, add_producer, generate, replace_signing, rotate
 from worker.keys.opening import OpeningKeys, ProducerKeys
 
@@ -134,17 +134,11 @@ def test_no_file_is_ever_overwritten(tmp_path: Path, name: str) -> None:
     assert tree(tmp_path) == {name: b"here first"}
 
 
-def test_refusal_is_one_line_on_the_terminal(
-    keys: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["worker", "keygen", str(keys)])
-
-    with pytest.raises(SystemExit) as caught:
-        run_command()
+def test_refusal_is_one_line_on_the_terminal(keys: Path) -> None:
+    done = run_python("-m", "worker", "keygen", str(keys))
 
     line = f"worker: {keys / OPENING} is there already; use --rotate to append a key, or another directory\n"
-    assert caught.value.code == 1
-    assert capfd.readouterr() == ("", line)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", line)
 
 
 def test_rotation_appends_and_the_last_is_the_newest(keys: Path) -> None:
