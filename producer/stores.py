@@ -72,7 +72,7 @@ class Acceptance:
             BrokerUnavailable: with ``accepted`` False or None.
         """
         key = asked[0].idempotency_key
-        commands = [("EVALSHA", ACCEPT.sha, 12, *_accept_arguments(one)) for one in asked]
+        commands = [("EVALSHA", ACCEPT.sha, 9, *_accept_arguments(one)) for one in asked]
         replies = self._exchange(self._ledger, "accept", key, commands)
         if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):
             self._exchange(self._ledger, "accept", key, [("SCRIPT", "LOAD", ACCEPT.source)])
@@ -197,11 +197,8 @@ def _accept_arguments(asked: NewJob) -> tuple[Any, ...]:
         redis_keys.REQUEST + asked.job_id,
         redis_keys.OPEN,
         redis_keys.FRESH + asked.queue,
-        redis_keys.CUSTOMER + uid,  # never an empty text: Redis users may be given rights to prefixes only
-        redis_keys.CUSTOMER_OPEN + uid,
+        redis_keys.CUSTOMER_OPEN + uid,  # never an empty text: Redis users may be given rights to prefixes only
         redis_keys.ENVELOPE + digest,
-        redis_keys.KIDS,
-        redis_keys.ORDER + order,
         redis_keys.ORDER_OPEN + order,
         redis_keys.ACCEPTED + asked.queue,
         redis_keys.CUSTOMER_SEQUENCE + uid,
@@ -220,4 +217,6 @@ def _accept_arguments(asked: NewJob) -> tuple[Any, ...]:
         redis_keys.JOB + asked.job_id,
         request.as_of or "",
         asked.traceparent,
+        redis_keys.CUSTOMER + uid,
+        redis_keys.ORDER + order,
     )

@@ -276,7 +276,7 @@ class Issuance:
         outcome = outcome_of(lease, end, lease.ledger_time(self._clock()))
         found = (end.judged or NOTHING).annotation
         until = found.key_updated if found else None
-        if lease.is_payment and (now := self._iamport.now()):
+        if lease.is_payment and outcome.attempts and (now := self._iamport.now()):
             until = int(now) + 1  # what i'mport has of this order by now is not another job's
         written = self._write(partial(self._ledger.finish, lease, outcome, until))
         if written is None:

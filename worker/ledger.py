@@ -78,7 +78,17 @@ class Ledger:
         keys = [redis_keys.JOB + job_id, redis_keys.OPEN, redis_keys.FRONT, redis_keys.OUTCOME + job_id]
         keys.append(redis_keys.TRACE + job_id)
         every_s = self._doubt_s / LOOK_UPS
-        arguments = (job_id, delivery, CLAIM_LEASE_S, *prefixes, every_s, *orders, *others, redis_keys.REMEMBERED)
+        arguments = (
+            job_id,
+            delivery,
+            CLAIM_LEASE_S,
+            *prefixes,
+            every_s,
+            *orders,
+            *others,
+            redis_keys.REMEMBERED,
+            redis_keys.KIDS,
+        )
         answer = self._stores.local.run(CLAIM, keys, *arguments)
         word = answer[0].decode()
         if word != "claimed":
@@ -131,7 +141,8 @@ class Ledger:
         """Give a job back for a while; False if another delivery has it."""
         keys = [redis_keys.JOB + lease.job_id, redis_keys.OPEN, redis_keys.TRACE + lease.job_id]
         answer = wait.answer.to_json() if wait.answer else ""
-        arguments = (wait.delay_s, wait.reason, wait.last_post, int(wait.found_nothing), answer, redis_keys.CUSTOMER)
+        told = (wait.delay_s, wait.reason, wait.last_post, int(wait.found_nothing), answer)
+        arguments = (*told, redis_keys.CUSTOMER, redis_keys.ORDER)
         return bool(self._stores.local.run(WAIT, keys, lease.job_id, lease.delivery, *arguments))
 
     def now(self) -> float:

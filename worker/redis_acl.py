@@ -85,17 +85,16 @@ SEQUENCES = _each(redis_keys.CUSTOMER_SEQUENCE, redis_keys.ORDER_SEQUENCE)
 
 # %R~: a merchant's own Celery may wait for a result with AsyncResult.
 PRODUCER = Role(
-    f"{CONNECT} {SCRIPTS} &{redis_keys.RESULT}* +subscribe +unsubscribe +psubscribe +punsubscribe",
+    f"{CONNECT} {SCRIPTS} &{redis_keys.RESULT}* +subscribe +unsubscribe",
     (
         Right("interactive migration", "lpush llen"),
-        Right("_kombu.binding*", "sadd"),
+        Right("_kombu.binding.interactive _kombu.binding.migration", "sadd"),
         Right(_each(redis_keys.REQUEST), "get exists setnx"),
         Right(f"%R~{redis_keys.JOB}*", "hmget exists"),
         Right(SEQUENCES, "incr persist"),
-        Right(CUSTOMERS, "hget persist"),
+        Right(" ".join(f"%R~{key}" for key in CUSTOMERS.split()), "hget"),
         Right(f"{redis_keys.OPEN} {OPEN_SETS}", "zadd"),
         Right(_each(redis_keys.ENVELOPE), "get exists setnx expireat"),
-        Right(redis_keys.KIDS, "hset"),
         Right(f"%R~{redis_keys.FULL} %R~{redis_keys.OUTCOME}* %R~{redis_keys.RESULT}*", "get mget exists"),
     ),
 )
@@ -128,7 +127,7 @@ LEDGER = {
             Right(
                 f"{CUSTOMERS} {redis_keys.ALIVE} {redis_keys.LISTENED} {redis_keys.OVERTAKEN} {redis_keys.KIDS} "
                 f"{redis_keys.ASKED} {redis_keys.REMEMBERED}",
-                "hget hmget hgetall hexists hset hdel expire del",
+                "hget hmget hgetall hexists hset hdel expire persist del",
             ),
             Right(f"{redis_keys.OUTCOMES} {redis_keys.RECONCILED}", "xadd"),
             Right(f"%R~{redis_keys.PAUSE}", "hmget"),

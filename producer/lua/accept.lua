@@ -1,14 +1,14 @@
 -- Accept a job, or recognise one: idempotency, sequence, record, place in the set of open jobs.
 --
--- KEYS  1 billing:request:{job_id}   2 billing:open   3 billing:fresh:{queue}
---       4 billing:customer:{uid}   5 billing:customer-open:{uid}   6 billing:envelope:{sha256}
---       (4 to 6 are not used where there is no customer_uid or no envelope sealed elsewhere)   7 billing:kids
---       8 billing:order:{merchant_uid}   9 billing:order-open:{merchant_uid} (of a payment)   10 billing:accepted:{queue}
---       11 billing:customer-sequence:{uid}   12 billing:order-sequence:{merchant_uid}
+-- KEYS  1 billing:request:{job_id}   2 billing:open   3 billing:fresh:{queue}   4 billing:customer-open:{uid}
+--       5 billing:envelope:{sha256}   6 billing:order-open:{merchant_uid} (of a payment)   7 billing:accepted:{queue}
+--       8 billing:customer-sequence:{uid}   9 billing:order-sequence:{merchant_uid}
+--       (not used where there is no customer_uid, no order, or no envelope sealed elsewhere)
 -- ARGV  1 job_id   2 digest of the request   3 deadline (seconds)   4 queue   5 kid
 --       6 operation   7 customer_uid   8 merchant_uid   9 iat   10 exp (Unix seconds; both empty without an envelope)
 --       11 billing:outcome:{job_id}   12 billing:full   13 billing:job:{job_id} (not among the keys: those of a script must
---       be writable)   14 as_of (Unix seconds, of a row of an export; else empty)   15 traceparent (empty where nothing is traced)
+--       be writable)   14 as_of (Unix seconds, of a row of an export; else empty)   15 traceparent (empty where nothing is
+--       traced)   16 billing:customer:{uid}   17 billing:order:{merchant_uid} (as 11)
 -- Gives {word, sequence, accepted_at, expires_at, now} with the word new, open or finished (instants as text, Unix
 -- seconds), {full, store}, or {refusal}: conflict, replayed, not_yet_valid, envelope_expired,
 -- as_of_ahead. A refusal changes nothing.
@@ -33,39 +33,36 @@ if full and not known[1] then return {'full', full} end
 if not known[1] and (tonumber(ARGV[14]) or 0) > now then return {'as_of_ahead'} end
 
 -- An envelope sealed elsewhere is accepted once, and its times count only then.
-if ARGV[9] ~= '' and known[5] ~= KEYS[6] and redis.call('GET', KEYS[6]) ~= ARGV[1] then
-  if redis.call('EXISTS', KEYS[6]) == 1 then return {'replayed'} end
+if ARGV[9] ~= '' and known[5] ~= KEYS[5] and redis.call('GET', KEYS[5]) ~= ARGV[1] then
+  if redis.call('EXISTS', KEYS[5]) == 1 then return {'replayed'} end
   if now < tonumber(ARGV[9]) - 300 then return {'not_yet_valid'} end
   if now > tonumber(ARGV[10]) then return {'envelope_expired'} end
-  redis.call('SETNX', KEYS[6], ARGV[1]) -- not SET: whoever may SET may replace a queue by a text
-  redis.call('EXPIREAT', KEYS[6], math.ceil(tonumber(ARGV[10])) + 1)
+  redis.call('SETNX', KEYS[5], ARGV[1]) -- not SET: whoever may SET may replace a queue by a text
+  redis.call('EXPIREAT', KEYS[5], math.ceil(tonumber(ARGV[10])) + 1)
 end
 
-if known[1] then redis.call('HSET', KEYS[7], ARGV[5], instant(now)) end -- a card may just have been sealed to it
 if known[1] then return {'open', known[2], known[3], known[4], instant(now)} end
 
 -- Counters are keys of their own, which producers can only raise; what they counted to before that lies in the hashes.
 local function next_of(hash, counter)
   local count = redis.call('INCR', counter) -- first: a full store refuses a script at its first write, if that needs room
   redis.call('PERSIST', counter)
-  redis.call('PERSIST', hash)
   return count + tonumber(redis.call('HGET', hash, 'sequence') or 0)
 end
 local sequence = 0
 if ARGV[7] ~= '' then
-  sequence = next_of(KEYS[4], KEYS[11])
-  redis.call('ZADD', KEYS[5], place_of(sequence, ARGV[14]), ARGV[1])
+  sequence = next_of(ARGV[16], KEYS[8])
+  redis.call('ZADD', KEYS[4], place_of(sequence, ARGV[14]), ARGV[1])
 end
 if ARGV[8] ~= '' then -- payments of one order go one after another
-  redis.call('ZADD', KEYS[9], next_of(KEYS[8], KEYS[12]), ARGV[1])
+  redis.call('ZADD', KEYS[6], next_of(ARGV[17], KEYS[9]), ARGV[1])
 end
 local accepted_at, expires_at = instant(now), instant(now + tonumber(ARGV[3]))
 redis.call('SETNX', KEYS[1], cjson.encode({digest = ARGV[2], operation = ARGV[6], customer_uid = ARGV[7],
   merchant_uid = ARGV[8], queue = ARGV[4], kid = ARGV[5], sequence = tostring(sequence), accepted_at = accepted_at,
-  expires_at = expires_at, as_of = ARGV[14], envelope = ARGV[9] ~= '' and KEYS[6] or '',
+  expires_at = expires_at, as_of = ARGV[14], envelope = ARGV[9] ~= '' and KEYS[5] or '',
   traceparent = ARGV[15] ~= '' and ARGV[15] or nil}))
-redis.call('HSET', KEYS[7], ARGV[5], accepted_at)
 redis.call('ZADD', KEYS[2], expires_at, ARGV[1])
 redis.call('ZADD', KEYS[3], accepted_at, ARGV[1])
-redis.call('ZADD', KEYS[10], accepted_at, ARGV[1])
+redis.call('ZADD', KEYS[7], accepted_at, ARGV[1])
 return {'new', tostring(sequence), accepted_at, expires_at, instant(now)}

@@ -132,7 +132,6 @@ def test_ledger_holds_only_the_keys_that_are_listed(stage: Stage, acceptance: Ac
             redis_keys.ACCEPTED + "interactive",
             redis_keys.CUSTOMER_SEQUENCE + "gildong",
             redis_keys.CUSTOMER_OPEN + "gildong",
-            redis_keys.KIDS,
         ]
     )
 

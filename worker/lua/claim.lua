@@ -7,7 +7,7 @@
 --       6 prefix of the customers' keys   7 prefix of the records   8 seconds between two look-ups that count
 --       9 prefix of the orders' keys   10 prefix of the orders' open jobs   11 the queue `recovery`
 --       12 prefix of the customers' open jobs   13 billing:pause (not among the keys: those of a script must be writable)
---       14 billing:paused   15 prefix of the requests   16 billing:remembered (as 13)
+--       14 billing:paused   15 prefix of the requests   16 billing:remembered (as 13)   17 billing:kids
 -- Gives {word, …}: unknown; waiting (not due, or in another delivery's hands); finished, then operation, customer_uid,
 -- merchant_uid, sequence, accepted_at, traceparent and outcome; order or paused (it waits from now on), then the same and for
 -- how long; or claimed, then now, the fields of the record that are listed first below, newer_applied, known_until,
@@ -18,6 +18,7 @@
 -- include trace
 -- include adopt
 -- include place
+-- include line
 local function note(step) trace(KEYS[5], string.match(ARGV[2], '^[^:]*'), step) end
 
 local names = {'operation', 'customer_uid', 'merchant_uid', 'sequence', 'accepted_at', 'expires_at', 'attempts', 'claims',
@@ -74,11 +75,11 @@ local newer_applied, known_until, order_ended, is_unsure, wait_until = '', '', '
 local function wait_for(seconds) wait_until = math.max(wait_until, now + seconds) end
 local function is_first_of_its_order(id, merchant_uid)
   if not merchant_uid or merchant_uid == '' then return true end
-  local first = redis.call('ZRANGE', ARGV[10] .. merchant_uid, 0, 0)[1]
+  local first = first_in(ARGV[10] .. merchant_uid, KEYS[2])
   return not first or first == id
 end
 
-local known_busy = ''
+local known_busy, order_busy = '', ''
 if job.customer_uid ~= '' then
   local customer, place, as_of = ARGV[6] .. job.customer_uid, place_of(job.sequence, job.as_of), tonumber(job.as_of)
   local known = redis.call('HMGET', customer, 'applied', 'key_updated', 'doubt_left', 'doubt_from', 'doubt_next', 'busy', 'applied_at')
@@ -115,9 +116,10 @@ if job.customer_uid ~= '' then
     end
     -- The newest goes first; that is a matter of speed, so a look at a few will do.
     if wait_until == 0 and not job.doubtful then
-      for _, id in ipairs(redis.call('ZRANGE', ARGV[12] .. job.customer_uid, '+inf', '(' .. place, 'BYSCORE', 'REV', 'LIMIT', 0, 20)) do
+      local line = ARGV[12] .. job.customer_uid
+      for _, id in ipairs(redis.call('ZRANGE', line, '+inf', '(' .. place, 'BYSCORE', 'REV', 'LIMIT', 0, 20)) do
         adopt(id, ARGV[15], ARGV[7])
-        if is_first_of_its_order(id, redis.call('HGET', ARGV[7] .. id, 'merchant_uid')) then
+        if is_in(line, id, KEYS[2]) and is_first_of_its_order(id, redis.call('HGET', ARGV[7] .. id, 'merchant_uid')) then
           wait_for(30)
           break
         end
@@ -127,11 +129,11 @@ if job.customer_uid ~= '' then
 end
 
 if job.merchant_uid ~= '' then
-  local known = redis.call('HMGET', ARGV[9] .. job.merchant_uid, 'ended', 'until')
-  order_ended, known_until = known[1] or '', known[2] or ''
+  local known = redis.call('HMGET', ARGV[9] .. job.merchant_uid, 'ended', 'until', 'busy')
+  order_ended, known_until, order_busy = known[1] or '', known[2] or '', known[3] or ''
   if order_ended == '' and not is_free then
     if not is_first_of_its_order(ARGV[1], job.merchant_uid) then wait_for(30) end
-    for _, id in ipairs(redis.call('ZRANGE', ARGV[10] .. job.merchant_uid, 0, 19)) do -- in flight or in doubt, whatever its place
+    for id in string.gmatch(order_busy, '%S+') do -- in flight or in doubt, whatever its place
       local other = id ~= ARGV[1] and redis.call('HMGET', ARGV[7] .. id, 'lease', 'leased_from', 'leased_until', 'sent_at', 'doubtful')
       if other and (other[4] or other[5] or (other[1] and within(other[2], other[3]))) then wait_for(15) end
     end
@@ -159,10 +161,17 @@ end
 if not mine then
   job.claims = redis.call('HINCRBY', KEYS[1], 'claims', 1)
   note('claimed')
+  local used_at = math.min(tonumber(job.accepted_at), now)
+  if (tonumber(redis.call('HGET', ARGV[17], job.kid)) or 0) < used_at then
+    redis.call('HSET', ARGV[17], job.kid, instant(used_at))
+  end
 end
-if job.customer_uid ~= '' and not string.find(known_busy, ARGV[1], 1, true) then
-  redis.call('HSET', ARGV[6] .. job.customer_uid, 'busy', known_busy .. ' ' .. ARGV[1])
+local function keep_busy(hash, busy)
+  if not string.find(busy, ARGV[1], 1, true) then redis.call('HSET', hash, 'busy', busy .. ' ' .. ARGV[1]) end
+  redis.call('PERSIST', hash)
 end
+if job.customer_uid ~= '' then keep_busy(ARGV[6] .. job.customer_uid, known_busy) end
+if job.merchant_uid ~= '' then keep_busy(ARGV[9] .. job.merchant_uid, order_busy) end
 local until_ = instant(now + tonumber(ARGV[3]))
 redis.call('HSET', KEYS[1], 'lease', ARGV[2], 'leased_from', instant(now), 'leased_until', until_)
 redis.call('ZADD', KEYS[2], until_, ARGV[1])

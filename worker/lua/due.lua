@@ -110,8 +110,11 @@ for q = 1, queues - 1 do
     redis.call('ZREM', KEYS[5 + q], id)
     if redis.call('ZSCORE', KEYS[1], id) then
       adopt(id, ARGV[10], record)
-      publish(id, redis.call('HGET', record .. id, 'queue'))
-      trace(ARGV[9] .. id, '-', 'published')
+      local queue = redis.call('HGET', record .. id, 'queue')
+      if queue then
+        publish(id, queue)
+        trace(ARGV[9] .. id, '-', 'published')
+      end
     end
   end
 end

@@ -21,6 +21,8 @@
 -- include trace
 -- include adopt
 -- include place
+-- include line
+-- include busy
 local function note(step) trace(KEYS[8], string.match(ARGV[2], '^[^:]*'), step) end
 local known = redis.call('GET', KEYS[6])
 if known then return known end
@@ -64,7 +66,7 @@ end
 local function is_first_of_its_order(id)
   adopt(id, ARGV[26], ARGV[9])
   local order = redis.call('HGET', ARGV[9] .. id, 'merchant_uid')
-  local first = order and order ~= '' and redis.call('ZRANGE', ARGV[11] .. order, 0, 0)[1]
+  local first = order and order ~= '' and first_in(ARGV[11] .. order, KEYS[2])
   return not first or first == id
 end
 local function forget_later(hash, counter, after)
@@ -75,14 +77,11 @@ end
 if job[2] and job[2] ~= '' then
   local customer, open = ARGV[8] .. job[2], ARGV[18] .. job[2]
   redis.call('ZREM', open, ARGV[1])
-  local busy = {}
-  for id in string.gmatch(redis.call('HGET', customer, 'busy') or '', '%S+') do
-    if id ~= ARGV[1] and redis.call('ZSCORE', open, id) then
-      busy[#busy + 1] = id
-      wake(id)
-    end
-  end
-  if #busy == 0 then redis.call('HDEL', customer, 'busy') else redis.call('HSET', customer, 'busy', table.concat(busy, ' ')) end
+  leave_busy(customer, ARGV[1], function(id)
+    local stays = redis.call('ZSCORE', open, id)
+    if stays then wake(id) end
+    return stays
+  end)
   local known = redis.call('HMGET', customer, 'applied', 'sequence', 'applied_at')
   local as_of, place, is_newest = tonumber(job[10] or ''), place_of(job[3], job[10])
   if as_of then -- as new as its export, whenever it was sent
@@ -106,7 +105,7 @@ if job[2] and job[2] ~= '' then
     end
   end
   for _, id in ipairs(redis.call('ZRANGE', open, 0, 19, 'REV')) do -- the newest goes first
-    if is_first_of_its_order(id) then
+    if is_in(open, id, KEYS[2]) and is_first_of_its_order(id) then
       wake(id)
       break
     end
@@ -117,7 +116,9 @@ if job[8] and job[8] ~= '' then
   local order = ARGV[10] .. job[8]
   redis.call('ZREM', ARGV[11] .. job[8], ARGV[1])
   if ARGV[13] ~= '' then redis.call('HSET', order, 'until', ARGV[13]) end
-  if ARGV[14] == 'paid' or (ARGV[14] == 'in_doubt' and redis.call('HGET', order, 'ended') ~= 'paid') then
+  leave_busy(order, ARGV[1])
+  local may_be_paid = ARGV[14] == 'in_doubt' and tonumber(ARGV[7]) > 0
+  if ARGV[14] == 'paid' or (may_be_paid and redis.call('HGET', order, 'ended') ~= 'paid') then
     redis.call('HSET', order, 'ended', ARGV[14])
   end
   for _, id in ipairs(redis.call('ZRANGE', ARGV[11] .. job[8], 0, ARGV[14] == '' and 0 or -1)) do wake(id) end

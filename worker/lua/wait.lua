@@ -6,14 +6,15 @@
 --       5 what became of its last POST: unsent (surely not applied, or there was none), doubt (only a look-up can tell),
 --         presumed (looked up for long enough: it counts as not applied, but was never proved)
 --       6 "1" after a look-up that found nothing   7 what was answered to the last POST (empty to leave that as it is)
---       8 prefix of the customers' keys
+--       8 prefix of the customers' keys   9 prefix of the orders' keys
 -- Gives 1, or 0 when another delivery has it or it is finished.
 
 -- include clock
 -- include trace
+-- include busy
 local function note(step) trace(KEYS[3], string.match(ARGV[2], '^[^:]*'), step) end
 
-local job = redis.call('HMGET', KEYS[1], 'lease', 'expires_at', 'doubtful', 'customer_uid', 'sender')
+local job = redis.call('HMGET', KEYS[1], 'lease', 'expires_at', 'doubtful', 'customer_uid', 'sender', 'merchant_uid')
 if job[1] ~= ARGV[2] then return 0 end
 
 -- It is taken up at its deadline at the latest, to be ended; after that, as it asks.
@@ -40,13 +41,8 @@ else
     redis.call('HSET', KEYS[1], 'doubtful', 1)
   elseif not job[3] then
     redis.call('HDEL', KEYS[1], 'first_sent_at')
-    if (job[4] or '') ~= '' then -- neither in flight nor in doubt any more
-      local busy = {}
-      for id in string.gmatch(redis.call('HGET', ARGV[8] .. job[4], 'busy') or '', '%S+') do
-        if id ~= ARGV[1] then busy[#busy + 1] = id end
-      end
-      if #busy == 0 then redis.call('HDEL', ARGV[8] .. job[4], 'busy')
-      else redis.call('HSET', ARGV[8] .. job[4], 'busy', table.concat(busy, ' ')) end
+    for at, hash in pairs({[4] = ARGV[8], [6] = ARGV[9]}) do -- neither in flight nor in doubt any more
+      if (job[at] or '') ~= '' then leave_busy(hash .. job[at], ARGV[1]) end
     end
   end
 end

@@ -3,6 +3,7 @@
 Keys: see :mod:`producer.contract.redis_keys`. Writes nothing.
 """
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from worker.operator.seen import RECORD, Seen, Step
 from worker.records import PAGE, read_records
 
 EXAMINED_MOST = 5000
+JOB_ID = re.compile(r"[0-9a-f-]{36}")
 OPEN = "open"  # beside the statuses of outcomes
 
 
@@ -110,6 +112,7 @@ class Jobs:
 
     def read(self, job_ids: list[str]) -> list[Seen]:
         """Those of some jobs that are known."""
+        job_ids = [one for one in job_ids if JOB_ID.fullmatch(one)]  # producers may write anything into an index
         records = list(read_records(self._link, job_ids, RECORD))
         outcomes = [self._link.send("GET", redis_keys.OUTCOME + job_id) for job_id in job_ids]
         seen = zip(job_ids, records, (_outcome(answer()) for answer in outcomes), strict=True)
@@ -153,7 +156,7 @@ class Jobs:
         return [Outcome.from_json(fields[1]).job_id for _, fields in entries]
 
     def _ids(self, *command: str | int) -> list[str]:
-        return [one.decode() for one in self._link.call(*command)]
+        return [one.decode(errors="replace") for one in self._link.call(*command)]
 
 
 def _outcome(text: bytes | None) -> Outcome | None:
