@@ -16,7 +16,7 @@ OUR_WORDS = frozenset(
         *("not_yet_valid", "wrong_alg", "wrong_curve", "wrong_enc", "wrong_members", "wrong_typ", "does_not_open"),
         *("invalid_card", "card_in_open_field", "other_customer_uid", "other_job_id", "other_merchant_uid"),
         *("other_operation", "other_purpose", "wrong_purpose", "other_request", "other_sequence"),
-        *("other_accepted_at", "other_expires_at"),
+        *("other_accepted_at", "other_expires_at", "other_as_of", "newer_unknown"),
     )
 )
 PG_CODES = gateways.OF_ISSUES.keys() | gateways.OF_PAYMENTS.keys()

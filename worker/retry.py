@@ -153,7 +153,7 @@ def after_first_look(result: LookUpResult, judged: Judged, lease: Lease, imports
     if not lease.is_unsure or result is LookUpResult.ABSENT:
         return None
     if result is LookUpResult.UNCLEAR:
-        return Snooze(backoff_s(lease.attempts + 1), LOOK_UP)
+        return Snooze(backoff_s(lease.attempts + 1), "newer_unknown")
     return End(Status.SUPERSEDED, NEWER_CARD, judged)
 
 

@@ -33,6 +33,7 @@ def test_accepted_job_has_record_sealed_request_and_message(stage: Stage, queue:
         "sequence": "1",
         "accepted_at": f"{job.accepted_at:.6f}",
         "expires_at": f"{job.expires_at:.6f}",
+        "as_of": "",
         "envelope": "",
     }
     assert stage.open_jobs() == {job.job_id: pytest.approx(job.expires_at, abs=1e-5)}

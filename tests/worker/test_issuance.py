@@ -592,7 +592,7 @@ def test_a_row_from_before_the_ledgers_memory_waits_while_imp_does_not_say(answe
 
     step = scene.snooze()
 
-    assert (step.reason, step.last_post) == ("look_up", "unsent")
+    assert (step.reason, step.last_post) == ("newer_unknown", "unsent")
     assert "sent" not in scene.ledger.log
 
 

@@ -12,6 +12,7 @@ WHY = {
     "order": "another job of the same customer or order goes first",
     "turn": "the shared rate has no place for it yet",
     "look_up": "i'mport is asked what became of its last call",
+    "newer_unknown": "i'mport does not say whether it has a newer card than the export's",
     "send_again": "looked up for long enough, it is sent once more",
     "throttled": "i'mport asks for a pause (429)",
     "unsent": "i'mport cannot be reached",
