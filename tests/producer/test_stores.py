@@ -96,15 +96,12 @@ def test_many_are_one_round_trip(stage: Stage, acceptance: Acceptance) -> None:
 
 def test_customer_who_comes_back_is_no_longer_forgotten(stage: Stage, acceptance: Acceptance) -> None:
     accept(acceptance, asked("a"))
-    names = [redis_keys.CUSTOMER + "gildong", redis_keys.CUSTOMER_SEQUENCE + "gildong"]
-    stage.ledger.hset(names[0], "applied", 1)
-    for name in names:
-        stage.ledger.expire(name, 60)
+    stage.ledger.expire(redis_keys.CUSTOMER_SEQUENCE + "gildong", 60)
 
     accepted = accept(acceptance, asked("b"))
 
     assert accepted.sequence == 2
-    assert [stage.ledger.ttl(name) for name in names] == [-1, -1]
+    assert stage.ledger.ttl(redis_keys.CUSTOMER_SEQUENCE + "gildong") == -1
 
 
 def test_sequences_go_on_where_earlier_versions_counted_them(stage: Stage, acceptance: Acceptance) -> None:

@@ -14,7 +14,7 @@ from producer.contract.identifiers import Operation, job_id_of
 from producer.contract.job import Request
 from tests.fake_iamport import CARDS
 from tests.fake_iamport.faults import Fault
-from tests.servers import wait_until
+from tests.servers import run_python, wait_until
 from tests.stack import Stack
 
 FORGED = job_id_of("forged")
@@ -30,7 +30,7 @@ def forge(thief: Any, job_id: str | bytes, **fields: str) -> None:
     key = redis_keys.REQUEST.encode() + (job_id if isinstance(job_id, bytes) else job_id.encode())
     names = {"operation": "issue", "customer_uid": "gildong", "merchant_uid": "", "envelope": "", "queue": "migration"}
     others = {"kid": "k", "digest": "0", "sequence": "1", "accepted_at": "1.0", "expires_at": "1.0"}
-    thief.setnx(key, json.dumps({**names, **others, **fields}))
+    thief.setnx(key, json.dumps({**names, **others, **fields}, ensure_ascii=False).encode(errors="surrogateescape"))
     thief.zadd(redis_keys.OPEN, {job_id: 0})
 
 
@@ -59,6 +59,10 @@ def test_what_a_producer_asked_for_is_changed_by_nobody(stack: Stack, queue: Bil
         ("HSETNX", redis_keys.JOB + job.job_id, "sent_at", "1.0"),
         ("HINCRBY", redis_keys.CUSTOMER + "gildong", "applied", -2),
         ("DECR", redis_keys.CUSTOMER_SEQUENCE + "gildong"),
+        ("PERSIST", redis_keys.CUSTOMER + "gildong"),
+        ("HSET", redis_keys.KIDS, "kid", "0"),
+        ("PSUBSCRIBE", redis_keys.RESULT + "*"),
+        ("SADD", "_kombu.binding_deadlines", "x"),
     ):
         with pytest.raises(redis.exceptions.NoPermissionError):
             thief.execute_command(*command)
@@ -69,6 +73,28 @@ def test_what_a_producer_asked_for_is_changed_by_nobody(stack: Stack, queue: Bil
     assert (outcome.status, outcome.customer_uid, outcome.attempts) == ("issued", "gildong", 1)
     forge(thief, job.job_id, customer_uid="another")  # there is a record: this one counts for nothing
     assert queue.outcome(job.job_id) == outcome
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"customer_uid": "\udcff"},
+        {"customer_uid": "[/red]"},
+        {"merchant_uid": "x" * 3500},
+        {"accepted_at": "9" * 400 + ".0"},
+        {"expires_at": "9" * 13 + ".0"},
+        {"sequence": "9" * 20},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_a_request_of_another_form_counts_for_nothing(stack: Stack, thief: Any, fields: dict[str, str]) -> None:
+    environ = {"LEDGER_URL": stack.stores("operator")["LEDGER_URL"]}
+    now = f"{time.time():.6f}"
+    forge(thief, FORGED, **{"accepted_at": now, "expires_at": now, **fields})
+    thief.zadd(redis_keys.OPEN, {b"\xff": 1e11, "[/red]": 1e11})
+
+    assert run_python("-m", "worker", "jobs", environ=environ).returncode == 0
+    assert run_python("-m", "worker", "trace", FORGED, environ=environ).stderr.startswith("worker: no job of that id")
 
 
 def test_a_sequence_that_a_producer_makes_up_supersedes_no_later_job(

@@ -284,6 +284,16 @@ def test_a_finished_job_leaves_nothing_open_and_is_forgotten_after_7_days(store:
     assert store.client(2).exists(redis_keys.SEALED + job_id) == 0
 
 
+def test_what_is_known_of_a_customer_stays_while_a_job_of_it_is_open(store: RedisServer, ledger: Ledger) -> None:
+    lease = claimed(ledger, accept(store, "1"))
+    ledger.finish(lease, ended(lease))
+    assert store.client(1).ttl(redis_keys.CUSTOMER + "gildong_0001") > 0
+
+    claimed(ledger, accept(store, "2"), "d2")
+
+    assert store.client(1).ttl(redis_keys.CUSTOMER + "gildong_0001") == -1
+
+
 def test_open_jobs_never_expire(store: RedisServer, ledger: Ledger) -> None:
     job_id = accept(store)
     claimed(ledger, job_id)

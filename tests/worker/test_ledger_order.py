@@ -260,9 +260,38 @@ def test_the_next_payment_of_an_order_hears_how_the_others_ended(
 ) -> None:
     for number, status in enumerate(statuses):
         lease = claimed(ledger, pay(store, str(number)))
-        ledger.finish(lease, ended(lease, status))
+        ledger.finish(lease, ended(lease, status, attempts=1))
 
     assert claimed(ledger, pay(store, "next"), "d9").order_ended == ended_so
+
+
+def test_a_payment_that_was_not_sent_says_nothing_of_its_order(store: RedisServer, ledger: Ledger) -> None:
+    lease = claimed(ledger, pay(store, "1"))
+    ledger.finish(lease, ended(lease, Status.IN_DOUBT))
+
+    assert claimed(ledger, pay(store, "next"), "d9").order_ended == ""
+
+
+def test_what_is_no_open_job_leaves_a_line(store: RedisServer, ledger: Ledger) -> None:
+    db = store.client(1)
+    db.zadd(redis_keys.ORDER_OPEN + "order-1", {"made up": "-inf"})
+    db.zadd(redis_keys.CUSTOMER_OPEN + "gildong_0001", {"made up": "inf"})
+
+    claimed(ledger, accept(store, "1", order="order-1"))
+
+    assert db.zscore(redis_keys.ORDER_OPEN + "order-1", "made up") is None
+    assert db.zscore(redis_keys.CUSTOMER_OPEN + "gildong_0001", "made up") is None
+
+
+def test_payments_of_an_order_are_never_in_flight_together_whatever_their_places(
+    store: RedisServer, ledger: Ledger
+) -> None:
+    first, second = pay(store, "1"), pay(store, "2")
+    claimed(ledger, first)
+    line = {first: 1e9, second: -9.0} | {accept(store, f"k{n}", order=f"o{n}", uid=None): 5.0 for n in range(25)}
+    store.client(1).zadd(redis_keys.ORDER_OPEN + "order-1", line)
+
+    assert waits(ledger.claim(second, "d2"))
 
 
 def test_a_payment_of_an_order_that_is_paid_does_not_wait_for_those_before_it(
