@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from producer.runtime.command import VERSION, warn_of_misspelled
 from producer.runtime.errors import ProcessError
 from producer.runtime.lockdown import MemoryNotLocked, end_with_parent, lock_down
 
@@ -38,8 +39,12 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
+@click.version_option(VERSION, prog_name="iamport-billing-worker")
+@click.pass_context
+def main(context: click.Context) -> None:
     """Workers that turn sealed cards into i'mport billing keys."""
+    if context.invoked_subcommand != "consume":  # `run` said it
+        warn_of_misspelled("worker", ".env.worker")
 
 
 @main.command()

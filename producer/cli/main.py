@@ -4,6 +4,8 @@ from importlib import import_module
 
 import click
 
+from ..runtime.command import VERSION, warn_of_misspelled
+
 OWN_PROCESS = object()  # click's object of a command that has its process for itself, and may lock it down
 MODULES = {
     "api-key": "web",
@@ -30,5 +32,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="iamport-billing")
 def main() -> None:
     """Enqueue i'mport billing-key requests and read their outcomes. Card data comes in on stdin only."""
+    warn_of_misspelled("producer", ".env.producer")

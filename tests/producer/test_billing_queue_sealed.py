@@ -204,7 +204,7 @@ def test_another_envelope_under_the_key_of_an_open_job_changes_nothing_and_the_f
 
     assert stage.keys.verified(stage.sealed(job.job_id)).envelope == first
     assert stage.records() == [job.job_id]
-    assert queue.issue_sealed(customer_uid="gildong", envelope=first, idempotency_key="k") == job
+    assert queue.issue_sealed(customer_uid="gildong", envelope=first, idempotency_key="k") == job.again()
 
 
 def test_envelope_out_of_a_stolen_signed_request_cannot_be_handed_in(
