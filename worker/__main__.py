@@ -1,6 +1,6 @@
 """The worker's commands: ``python -m worker``.
 
-Each is started anew at once, with the scrubbing allocator; what it needs is loaded then, or all would be loaded twice.
+What a command needs is loaded when it is asked for: one that holds keys starts anew before, and loads it once.
 """
 
 import json
@@ -18,6 +18,7 @@ from producer.runtime.lockdown import MemoryNotLocked, end_with_parent, lock_dow
 
 WORKER_EXTRA = frozenset({"prometheus_client", "requests", "urllib3"})  # what we import of it
 OPERATORS = ("jobs", "trace", "pause", "resume", "drain", "retry", "expire")
+HOLD_KEYS = {"run", "consume", "reconcile", "doctor"}
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -193,6 +194,7 @@ def doctor(*, without_login: bool) -> None:
 
     It sees most under its own Redis user: the URLs in DIR/doctor, as `python -m worker acl DIR` writes them.
     """
+    start_anew_scrubbed()
     from worker.doctor import FAIL, examine
     from worker.settings import WorkerSettings
 
@@ -206,6 +208,7 @@ def doctor(*, without_login: bool) -> None:
 
 def _lock_down() -> list[str]:
     """Lock a process that holds keys down; gives what does not hold, in words."""
+    start_anew_scrubbed()
     from worker.errors import SettingsError
     from worker.settings import WorkerSettings
 
@@ -216,7 +219,8 @@ def _lock_down() -> list[str]:
 
 
 def _entry() -> None:
-    start_anew_scrubbed()
+    if HOLD_KEYS.intersection(sys.argv[1:2]):
+        start_anew_scrubbed()
     try:
         main()
     except ProcessError as error:

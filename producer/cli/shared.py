@@ -13,7 +13,7 @@ from ..billing_queue import BillingQueue
 from ..contract.errors import ContractError
 from ..errors import BrokerUnavailable, SettingsError, UnknownJob
 from ..runtime.errors import ProcessError
-from ..runtime.lockdown import MemoryNotLocked, lock_down
+from ..runtime.lockdown import MemoryNotLocked, lock_down, start_anew_scrubbed
 from ..runtime.redaction import Redacting
 from ..settings import ProducerSettings, refuse_worker_secrets
 from .main import OWN_PROCESS
@@ -72,7 +72,8 @@ def before_cards() -> None:
 
 
 def _lock_down() -> None:
-    """Lock the memory, warn of what does not hold."""
+    """Start anew with a scrubbing allocator, lock the memory, warn of what does not hold."""
+    start_anew_scrubbed()
     try:
         is_required = ProducerSettings.from_env().require_locked_memory
     except SettingsError:  # the command itself will say

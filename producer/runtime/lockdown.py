@@ -12,6 +12,7 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping
+from functools import cache
 
 ALLOCATOR = {
     "PYTHONMALLOC": "malloc",  # Python's own arenas are never scrubbed
@@ -56,8 +57,12 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
+@cache
 def start_anew_scrubbed() -> None:
-    """Start this command anew with the scrubbing allocator, unless it has it; call it before any card is read."""
+    """Start this command anew with the scrubbing allocator, unless it has it; call it before any card is read.
+
+    The sooner the better, since what is loaded before is loaded twice; a second call does nothing.
+    """
     if not has_scrubbing_allocator() and STARTED_ANEW not in os.environ:  # once: it may not help
         environ = {**os.environ, **ALLOCATOR, STARTED_ANEW: "1"}
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606 — us

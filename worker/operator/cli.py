@@ -16,6 +16,7 @@ from rich.table import Table
 
 from producer.contract.outcome import Status
 from producer.runtime.errors import StoreUnavailable
+from producer.runtime.lockdown import start_anew_scrubbed
 from producer.runtime.redis_store import Link
 from worker.errors import NotPossible
 from worker.operator.actions import EXPIRE, RETRY, Operator
@@ -132,6 +133,8 @@ def _table(found: list[Seen], now: float) -> Table:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, all fields as they are.")
 def trace(job_id: str, *, look_up: bool, as_json: bool) -> None:
     """Show a job's life, with times and processes; with --look-up also what i'mport has of it."""
+    if look_up:
+        start_anew_scrubbed()  # its answers may show a card
     known = Jobs(open_ledger())
     job, steps, now = known.get(job_id), known.steps(job_id), known.now()
     found = _look_up(job) if look_up else []
