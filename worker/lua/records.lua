@@ -4,6 +4,7 @@
 -- Gives a list for each job: a text for each name, empty where there is none. Reads only, so no keys: those of a script
 -- must be writable.
 
+-- include clock
 -- include request
 local count, answer = tonumber(ARGV[3]), {}
 for i = 4, 3 + count do
