@@ -15,7 +15,7 @@ from producer.runtime.errors import ProcessError
 from producer.runtime.lockdown import MemoryNotLocked, end_with_parent, lock_down
 
 WORKER_EXTRA = frozenset({"prometheus_client", "requests", "urllib3"})  # what we import of it
-OPERATORS = ("jobs", "trace", "pause", "resume", "drain", "retry", "expire")
+OPERATORS = ("jobs", "trace", "pause", "resume", "drain", "retry", "expire", "exists")
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

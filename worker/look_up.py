@@ -1,6 +1,6 @@
 """Look-ups: asking i'mport what became of a POST, for the story of a job and for what ended in doubt."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -95,6 +95,10 @@ class LookUps:
         for status in ("paid", "cancelled"):
             yield status, self._ask(asker, partial(self._iamport.find_payment, name, status))
         yield "failed", self._ask(asker, partial(self._iamport.find_failed, name))
+
+    def customers(self, customer_uids: Sequence[str], asker: Asker) -> Answer:
+        """What i'mport has of several customer_uids, in one call."""
+        return self._ask(asker, partial(self._iamport.find_customers, customer_uids))
 
     def _payment(self, order: str, ours: Expected, asker: Asker, *, paid_only: bool) -> tuple[LookUpResult, Judged]:
         """Ask for a payment that was made, then for one that was cancelled since, then for those that failed."""

@@ -110,11 +110,7 @@ class Card(BaseModel):
 
     def fits(self, masked: str | None) -> bool | None:
         """True if a masked number that a gateway shows can be this card's; None where it does not tell."""
-        number = self.card_number.get_secret_value()
-        if masked is None or len(masked) != len(number):
-            return None
-        equal = [shown == digit for shown, digit in zip(masked, number, strict=True) if shown != "*"]
-        return all(equal) if len(equal) >= DIGITS_THAT_TELL else None
+        return same_digits(masked, self.card_number.get_secret_value())
 
     @classmethod
     def from_json(cls, data: bytes, *, now: float | None = None) -> Self:
@@ -178,6 +174,14 @@ class Card(BaseModel):
 
     def __str__(self) -> str:
         return repr(self)
+
+
+def same_digits(one: str | None, other: str | None) -> bool | None:
+    """True if two numbers, masked or not, can be one card's; None where the digits that both show do not tell."""
+    if one is None or other is None or len(one) != len(other):
+        return None
+    equal = [mine == yours for mine, yours in zip(one, other, strict=True) if "*" not in {mine, yours}]
+    return all(equal) if len(equal) >= DIGITS_THAT_TELL else None
 
 
 def _members(data: bytes) -> Mapping[str, Any]:

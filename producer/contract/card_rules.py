@@ -15,6 +15,7 @@ KOREA = timezone(timedelta(hours=9))  # no daylight saving since 1988
 DUMMY_BIRTH = "123456"  # one gateway (Hecto) asks for it where its contract does not check the birth date
 DIGITS = frozenset("0123456789")
 LUHN_BRANDS = frozenset({"visa", "mastercard", "amex", "jcb", "diners"})
+_MONTH, _PWD_2DIGIT = re.compile("20[0-9]{2}-(0[1-9]|1[0-2])"), re.compile("[0-9]{2}")
 _DOUBLED = str.maketrans("0123456789", "0246813579")  # twice a digit, its own digits added
 
 
@@ -97,8 +98,8 @@ def _card_number(text: str, _now: float) -> str:
 
 
 def _expiry(text: str, now: float) -> str:
-    month = unicodedata.normalize("NFKC", text).strip()
-    if not re.fullmatch(r"20[0-9]{2}-(0[1-9]|1[0-2])", month):
+    month = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    if not _MONTH.fullmatch(month := month.strip()):
         raise ValueError("must be YYYY-MM")
     if month < month_in_korea(now // HOUR_S):
         raise ValueError("lies in the past")
@@ -119,7 +120,7 @@ def _birth(text: str, _now: float) -> str:
 
 
 def _pwd_2digit(text: str, _now: float) -> str:
-    if not re.fullmatch("[0-9]{2}", text):
+    if not _PWD_2DIGIT.fullmatch(text):
         raise ValueError("must be 2 digits")
     return text
 

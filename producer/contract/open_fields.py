@@ -76,8 +76,8 @@ def own_data_in(fields: Mapping[str, object], card: Card) -> list[tuple[str, str
 
 def _texts(fields: Mapping[str, object], names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """The fields of those names that may hold a number, with wide digits and those of other scripts as our own."""
-    for name in names:
-        if isinstance(text := fields.get(name), str):
+    for name in filter(fields.__contains__, names):
+        if isinstance(text := fields[name], str):
             plain = text if text.isascii() else _plain(text)
             if sum(map(str.isdecimal, plain)) >= SHORTEST:
                 yield name, plain

@@ -4,13 +4,12 @@ A pipe can be read once only, and which rows are refused shows at its end. So a 
 which rows are not to be sent; the source must be the same one.
 """
 
-import csv
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..contract.dry_report import COLUMNS, REFUSED, SEND, NoReport, rows_of
 from .checker import shown
-from .dry_run import COLUMNS, REFUSED, SEND
 from .lines import CutOff, SourceError
 from .source import Record
 
@@ -36,15 +35,10 @@ class Checked:
 
     def rows(self) -> Iterator[dict[str, str]]:
         """Its rows by column."""
-        with self._path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            try:
-                is_one = tuple(reader.fieldnames or ()) == COLUMNS
-                yield from reader if is_one else ()
-            except (UnicodeError, csv.Error):
-                is_one = False
-            if not is_one:
-                raise SourceError(f"{self._path}: is no report of a dry run")
+        try:
+            yield from rows_of(self._path)
+        except NoReport as error:
+            raise SourceError(str(error)) from None
 
     def judged(self, records: Iterator[Record]) -> Iterator[Record]:
         """The records that are left: one that was refused has its reason as a problem.
@@ -57,7 +51,7 @@ class Checked:
                 raise CutOff("the source ends before the last line that the dry run read; it was cut off")
             uid = record.fields.get("customer_uid", "")
             known = row or dict.fromkeys(COLUMNS, "")
-            is_same = known["customer_uid"].removeprefix("'") in {uid, shown(uid)}
+            is_same = known["customer_uid"] in {uid, shown(uid)}
             if known["line"] != str(record.line) or not is_same:
                 raise SourceError(f"line {record.line}: is not what the dry run read there; this is another source")
             if known["verdict"] == SEND:

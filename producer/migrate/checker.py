@@ -175,12 +175,12 @@ class Checker:
         number, expiry = members["card_number"], members["expiry"]
         is_round = number.endswith("0") if len(number) == 16 else None
         expires_soon = expiry <= soon(now)
-        warnings = MISSING["birth" not in members, "pwd_2digit" not in members]
+        birth, pwd = members.get("birth", ""), members.get("pwd_2digit", "")
+        warnings = MISSING[not birth, not pwd]
         if is_round and not luhn_holds(number):
             warnings = (ROUNDED, *warnings)
         if expires_soon:
             warnings = (*warnings, EXPIRES_SOON)
-        stars = [len(members.get(name, "")) * "*" for name in OFTEN_MISSED]
         return Look(
             uid=self._digest(asked["customer_uid"]),
             content=self._digest(*asked, *asked.values(), *members, *members.values()),
@@ -189,7 +189,7 @@ class Checker:
             number=self._digest(number),
             brand=brand_of(number),
             masked=f"{number[:6]}{'*' * (len(number) - 10)}{number[-4:]}",
-            shape=f"expiry {expiry[:4]}-**, birth {stars[0]}, pwd_2digit {stars[1]}",
+            shape=f"expiry {expiry[:4]}-**, birth {'*' * len(birth)}, pwd_2digit {'*' * len(pwd)}",
             may_be_rounded=is_round,
             expires_soon=expires_soon,
             warnings=warnings,

@@ -11,11 +11,10 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple, Self, TextIO
 
+from ..contract.dry_report import COLUMNS, OTHER_CARD, REFUSED, REPEAT, SEND
 from .checker import EXPIRES_SOON, ROUNDED, SOON_MONTHS, Row, shown, soon
 from .report import REASONS, Bar, lines_of, reason, rows_to
 
-COLUMNS = ("line", "customer_uid", "problem", "warning", "card_number", "verdict")
-SEND, REFUSED, REPEAT, OTHER_CARD = "send", "refused", "repeat", "other_card"
 OTHER_DATA = (
     "customer_uid: stands on {}, too, with another card or other data "
     "(--default COLUMN=VALUE marks the one in use, --uid tells them apart)"

@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from operator import itemgetter
 
 from ..contract.card import SHORT_FIELDS, Card
 from ..contract.card_rules import KOREA
@@ -23,7 +22,6 @@ EXPIRY_FORMATS = {
 } | {"YYMM": re.compile("(?P<year>[0-9]{2})(?P<month>0[1-9]|1[0-2])")}
 
 _CARD_FIELDS = frozenset(Card.model_fields)
-_TEXT = itemgetter(1)
 
 EXPONENT = re.compile(r"[0-9](?:[.,][0-9]+[Ee][+-]?|[Ee][+-])[0-9]{1,3}")
 SHORTENED = "has an exponent (a spreadsheet made a number of it; export the column as text)"
@@ -70,10 +68,10 @@ class Reading:
         for name in filter(_CARD_FIELDS.__contains__, fields):
             text = fields[name]
             try:
-                found[name] = self._short(name, plain(text), now) if name in SHORT_FIELDS else text.strip()
+                if text := self._short(name, plain(text), now) if name in SHORT_FIELDS else text.strip():
+                    found[name] = text
             except Odd as odd:
                 problems.append((name, str(odd)))
-        found = dict(filter(_TEXT, found.items()))
         if not fields.keys().isdisjoint(EXPIRY_PARTS):
             _put_together(fields, found, problems)
         return found, problems

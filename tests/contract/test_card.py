@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.contract.card import PLAINTEXT_LIMIT, Card
+from producer.contract.card import PLAINTEXT_LIMIT, Card, same_digits
 from producer.contract.card_rules import KOREA, birth_date_holds, brand_of, business_number_holds, luhn_holds
 from producer.contract.errors import InvalidCard
 
@@ -521,6 +521,18 @@ def test_reveal_is_limited_to_the_members_of_a_call() -> None:
 )
 def test_a_masked_number_is_compared_digit_by_digit_where_it_tells(masked: str | None, fits: bool | None) -> None:
     assert card().fits(masked) is fits
+
+
+@pytest.mark.parametrize(
+    ("masked", "is_same"),
+    [
+        *((masked, True) for masked in ("424242******4242", "************4242", "4242************")),
+        *((masked, False) for masked in ("424242******0000", "999999**********")),
+        *((masked, None) for masked in ("******4242******", "424242****4242", "", None)),
+    ],
+)
+def test_two_masked_numbers_are_compared_where_both_show_digits(masked: str | None, is_same: bool | None) -> None:
+    assert same_digits("424242******4242", masked) is same_digits(masked, "424242******4242") is is_same
 
 
 @pytest.mark.parametrize(

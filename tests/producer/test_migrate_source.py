@@ -352,6 +352,23 @@ SOUP = st.lists(
 
 
 @REPEATABLE
+@given(
+    st.lists(st.text("a '\t;|\r\x0b\x85\u2028", max_size=4), min_size=5, max_size=5), st.sampled_from(["\n", "\r\n"])
+)
+def test_a_line_without_quotes_is_read_as_the_csv_module_reads_it(cells: list[str], end: str) -> None:
+    names = ("card_number", "expiry", "birth", "pwd_2digit", "cvc")
+    line = ",".join(("u", *cells)) + end
+    expected = None
+    with contextlib.suppress(csv.Error):
+        expected = dict(zip(("customer_uid", *names), next(csv.reader([line], strict=True)), strict=True))
+
+    (record,) = records(io.BytesIO(f"customer_uid,{','.join(names)}\n{line}".encode()), is_json=None)
+
+    assert record.fields == {name: cell for name, cell in (expected or {}).items() if cell}
+    assert record.problem == (None if expected else "is no CSV")
+
+
+@REPEATABLE
 @given(SOUP, st.booleans(), st.sampled_from([True, False, None]), st.booleans())
 def test_whatever_comes_no_line_is_told_twice_and_nothing_is_quoted(
     soup: bytes, has_header: bool, is_json: bool | None, must_end: bool

@@ -101,6 +101,7 @@ def operate(proof: Proof, job_id: str) -> None:
     half.run(
         f"python -m worker trace {job_id} --look-up", environ, says="i'mport, customer", shown="python -m worker trace"
     )
+    half.run("python -m worker exists dry.csv", environ, code=2, says="No such file")
     half.run("python -m worker pause --for 1s --yes", environ, says="paused until")
     for command in ("retry", "expire"):
         shown = f"python -m worker {command} JOB_ID"

@@ -533,6 +533,7 @@ def test_a_call_that_came_to_nothing_is_a_failure_or_a_time_out() -> None:
         (lambda client: client.find_payment("a@b", "cancelled", "t"), "/payments/find/a%40b/cancelled"),
         (lambda client: client.find_failed("a@b", "t"), "/payments/findAll/a%40b/failed"),
         (lambda client: client.find_customer("a@b", "t"), "/subscribe/customers/a%40b"),
+        (lambda client: client.find_customers(["a@b", "c"], "t"), "/subscribe/customers"),
     ],
 )
 def test_a_look_up_asks_under_the_name_and_status(

@@ -1,6 +1,6 @@
 """The story, with each part replaced by one that does as told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
@@ -153,6 +153,9 @@ class IamportOnPaper:
     def find_customer(self, customer_uid: str, token: str) -> Answer:
         self.look_ups.append(customer_uid)
         return self._answer()
+
+    def find_customers(self, customer_uids: Sequence[str], token: str) -> Answer:
+        return self.find_customer(",".join(customer_uids), token)
 
     def find_payment(self, merchant_uid: str, status: str, token: str) -> Answer:
         return self.find_customer(f"{merchant_uid}/{status}", token)

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -360,12 +361,9 @@ def test_a_proved_refusal_says_what_the_gateway_said() -> None:
     assert judged.annotation.imp_uid == "imp_1"
 
 
-def test_a_list_of_records_is_read_out_of_an_answer() -> None:
-    body = {
-        "code": 0,
-        "message": None,
-        "response": {"total": 2, "list": [{"status": "failed", "amount": 1}, "no record"]},
-    }
+@pytest.mark.parametrize("form", [lambda records: {"total": 2, "list": records}, list])
+def test_a_list_of_records_is_read_out_of_an_answer(form: Callable[[list[object]], object]) -> None:
+    body = {"code": 0, "message": None, "response": form([{"status": "failed", "amount": 1}, "no record"])}
 
     answer = Answer.read(200, json.dumps(body).encode())
 

@@ -114,7 +114,7 @@ class Answer(NamedTuple):
         message: i'mport's text, scrubbed.
         response: i'mport's ``response`` object, read leniently; None when there is none.
         retry_after_s: what a 429 asked for, at most 300.
-        records: the ``list`` of a response that has one.
+        records: those of a response that is a list, or has one as ``list``.
         date: the ``Date`` header of an answer of i'mport's, Unix seconds of its clock.
         was_sent: False only when surely no byte of the request left; what came of one that left is otherwise unknown.
     """
@@ -174,7 +174,7 @@ class Answer(NamedTuple):
         if not isinstance(members, dict) or type(members.get("code")) is not int:  # ``false`` and 0.9 are no success
             return cls(status, retry_after_s=_seconds(retry_after))
         response = members.get("response")
-        annotation, token, records = None, None, _records(None)
+        annotation, token, records = None, None, _records(response)
         if isinstance(response, dict):
             annotation, token = Annotation.model_validate(response), _token(response)
             records = _records(response.get("list"))

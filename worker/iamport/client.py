@@ -8,7 +8,7 @@ Source: i'mport's V1 API documentation, as quoted at each call.
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -108,6 +108,10 @@ class IamportClient:
         """GET /subscribe/customers/{customer_uid}: the billing key's record, if there is one."""
         return self._get(CUSTOMER, token, customer_uid=customer_uid)
 
+    def find_customers(self, customer_uids: Sequence[str], token: str) -> Answer:
+        """GET /subscribe/customers?customer_uid[]=…: the records of those that are stored, 404 if none is."""
+        return self._get("/subscribe/customers", token, [("customer_uid[]", uid) for uid in customer_uids])
+
     def find_payment(self, merchant_uid: str, status: str, token: str) -> Answer:
         """GET /payments/find/{merchant_uid}/{status}: the newest payment of an order that has this status."""
         return self._get("/payments/find/{merchant_uid}/{status}", token, merchant_uid=merchant_uid, status=status)
@@ -125,9 +129,9 @@ class IamportClient:
         heard = self._heard
         return None if heard is None else heard[0] + self._boot_clock() - heard[1]
 
-    def _get(self, route: str, token: str, **parts: str) -> Answer:
+    def _get(self, route: str, token: str, query: Sequence[tuple[str, str]] = (), **parts: str) -> Answer:
         headers = {"Accept": "application/json", "Authorization": self._prefix + token}
-        request = requests.Request("GET", self._url(route, parts), headers=headers)
+        request = requests.Request("GET", self._url(route, parts), headers=headers, params=list(query))
         return self._traced("look_up", route, request.prepare())
 
     def _post(

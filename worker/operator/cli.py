@@ -4,9 +4,11 @@ import getpass
 import json
 import os
 import re
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from producer.contract.outcome import Status
-from producer.runtime.errors import StoreUnavailable
+from producer.runtime.errors import ProcessError, StoreUnavailable
 from producer.runtime.redis_store import Link
 from worker.errors import NotPossible
 from worker.operator.actions import EXPIRE, RETRY, Operator
@@ -165,6 +167,26 @@ def _life(job: Seen, steps: list[Step], now: float) -> Table:
     words = ": ".join(filter(None, (f"{job.state(now)}, {last}", job.why(now))))
     table.add_row(clock(at), f"{at - job.accepted_at:.2f} s", "", words)
     return table
+
+
+@click.command()
+@click.argument("report", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each row, with i'mport's record.")
+def exists(report: Path, *, as_json: bool) -> None:
+    """Ask i'mport which customer_uids of a migration it has, and which with another card. Nothing is written.
+
+    REPORT is that of `migrate --dry-run --report`: its rows that would be sent are asked about, 40 a call.
+
+    Exit 0: none is stored with another card. 1: some are. 2: the report or i'mport does not tell.
+    """
+    from worker.operator.exists import OTHER_CARD, tell  # noqa: PLC0415 — as above
+
+    try:
+        states = tell(WorkerSettings.from_env(), report, as_json=as_json)
+    except ProcessError as error:
+        click.echo(f"worker: {error}", err=True)
+        sys.exit(2)
+    sys.exit(1 if states[OTHER_CARD] else 0)
 
 
 def asks(command: Callable[..., None]) -> Callable[..., None]:

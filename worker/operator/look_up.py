@@ -14,7 +14,7 @@ from worker.errors import NotPossible, TokenUnavailable
 from worker.iamport.answer import Answer
 from worker.issuance import pause
 from worker.look_up import Asker, LookUps
-from worker.model import NotNow, Snooze
+from worker.model import NotNow
 from worker.operator.seen import Seen
 from worker.rate_limit import SharedRate, Turns
 from worker.settings import WorkerSettings
@@ -44,26 +44,35 @@ class Said(NamedTuple):
         return f"i'mport, {self.asked}: {'; '.join(told) or 'nothing'}"
 
 
+def desk(settings: WorkerSettings, *, is_migration: bool) -> tuple[LookUps, Asker]:
+    """The way to i'mport for a person's questions; those about a migration leave a part of the rate to customers."""
+    vault, iamport = Stores(settings.vault_url, "vault"), iamport_client(settings)
+    rate, tokens = SharedRate(vault, settings.imp_rate_per_s), token_cache(settings, iamport, vault)
+    turns = Turns(time.monotonic, pause)
+    permits = iter(partial(turns.take, partial(rate.ask, NOBODY, is_migration=is_migration, is_look_up=True)), None)
+    return LookUps(rate, tokens, iamport), Asker(permits, lambda _: tokens.get(), lambda: None)
+
+
+def not_possible(error: TokenUnavailable | NotNow) -> NotPossible:
+    """The same in words for people."""
+    if isinstance(error, TokenUnavailable):
+        return NotPossible(f"i'mport cannot be asked now: {error.reason}")
+    return NotPossible(f"i'mport cannot be asked now: {getattr(error.step, 'reason', error)}")
+
+
 def ask(settings: WorkerSettings, job: Seen) -> list[Said]:
     """Ask i'mport now what it has of a job's customer_uid, or of its order.
 
     Raises:
         NotPossible: it cannot be asked now; says why.
     """
-    vault, iamport = Stores(settings.vault_url, "vault"), iamport_client(settings)
-    rate, tokens = SharedRate(vault, settings.imp_rate_per_s), token_cache(settings, iamport, vault)
-    turns = Turns(time.monotonic, pause)
-    permits = iter(partial(turns.take, partial(rate.ask, NOBODY, is_migration=False, is_look_up=True)), None)
-    asker = Asker(permits, lambda _: tokens.get(), lambda: None)
+    look_ups, asker = desk(settings, is_migration=False)
     operation, customer_uid, merchant_uid = job.about
     name = merchant_uid if operation == Operation.ONETIME else customer_uid
     try:
-        found = list(LookUps(rate, tokens, iamport).records(operation, name, asker))
-    except TokenUnavailable as error:
-        raise NotPossible(f"i'mport cannot be asked now: {error.reason}") from None
-    except NotNow as error:
-        reason = error.step.reason if isinstance(error.step, Snooze) else str(error)
-        raise NotPossible(f"i'mport cannot be asked now: {reason}") from None
+        found = list(look_ups.records(operation, name, asker))
+    except (TokenUnavailable, NotNow) as error:
+        raise not_possible(error) from None
     return [_said(question, answer) for question, answer in found]
 
 
