@@ -65,6 +65,9 @@ web: install ## the card page in a real browser; needs chromium and npm
 	npm ci --ignore-scripts --no-audit --no-fund --prefix tests/web
 	$(BIN)/python -m pytest tests/web -n 2 --dist loadfile
 
+pictures: install ## Flower's pages as docs/pictures shows them, anew; needs chromium
+	@$(BIN)/python -m tests.pictures
+
 fuzz: install ## a million mutated jobs and envelopes, card numbers (NUMBERS=1000000) to redact; the last line is one JSON object
 	@$(BIN)/python -m tests.fuzz $(if $(NUMBERS),--numbers $(NUMBERS))
 
@@ -91,4 +94,4 @@ lock: install ## write requirements.txt (what users get) and requirements-dev.tx
 	$(LOCK) --all-extras --output-file requirements.txt pyproject.toml
 	$(LOCK) --group dev --constraint requirements.txt --output-file requirements-dev.txt
 
-.PHONY: help install demo dev test check bench bench-endpoint chaos alerts mutants proof proof-install proof-compose canary fuzz web audit sbom wheels up down lock
+.PHONY: help install demo dev test check bench bench-endpoint chaos alerts mutants proof proof-install proof-compose canary fuzz web pictures audit sbom wheels up down lock

@@ -51,7 +51,7 @@ class TaskEvents:
         outcome = step.outcome if isinstance(step, NotClaimed) else step
         if isinstance(outcome, Outcome):
             kind = "task-succeeded" if outcome.status in SUCCESSES else "task-failed"
-            words = _words(outcome.status, outcome.code, outcome.card_number)
+            words = _words(outcome.status, outcome.pg_code or outcome.code, outcome.card_number)
             dispatcher.send(kind, **known, result=words, exception=None)
         elif isinstance(step, Snooze):
             dispatcher.send("task-retried", **known, exception=_words(step.reason, f"{step.delay_s:.0f} s"))

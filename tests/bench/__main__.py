@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from tests.bench import floor, metering, pictures, report, roundtrip, waiting
+from tests.bench import events, floor, metering, pictures, report, roundtrip, waiting
 from tests.bench.against import Revision
 from tests.bench.measurement import celery, production, run_floor, run_jobs, run_posts, run_single_enqueues
 from tests.bench.recovery import recovery_s
@@ -57,7 +57,7 @@ class Bench:
             self._usual,
             self._latency,
             self._single_enqueues,
-            self._metrics,
+            self._extras,
         ]
 
     def _floors(self) -> None:
@@ -101,10 +101,10 @@ class Bench:
         self._note(report.ENQUEUED_NOOPS, floor.apply_one_by_one(broker, results, SINGLE_ENQUEUES))
         self._note(report.ENQUEUED_ONE, run_single_enqueues(self._stage, min(self._jobs, SINGLE_ENQUEUES)))
 
-    def _metrics(self) -> None:
-        """What metrics cost."""
-        found = metering.cost(self._stage, self._jobs)
-        for name, value in zip(report.METRICS, found, strict=True):
+    def _extras(self) -> None:
+        """What metrics and events cost."""
+        found = (*metering.cost(self._stage, self._jobs), *events.cost(self._stage))
+        for name, value in zip(report.METRICS + report.EVENTS, found, strict=True):
             self._note(name, value)
 
     def once(self) -> None:

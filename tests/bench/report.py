@@ -21,6 +21,7 @@ NOOP, POST, BARE = "cpu_ms.noop", "cpu_ms.post", "cpu_ms.post_without_env"
 METERED, COUNTING, NOT_COUNTING, SCRAPE = METRICS = (
     *("metrics_cpu_ms.job", "metrics_cpu_ms.counting", "metrics_cpu_ms.switched off", "metrics_cpu_ms.scrape"),
 )
+TOLD, NOT_TOLD = EVENTS = "events_cpu_ms.told", "events_cpu_ms.switched off"
 PLAIN, PRODUCTION, OTHER_CPU = "cpu_ms.plain", "cpu_ms.production", "cpu_ms.other_revision"
 OTHER, USUAL, USUAL_THREADS = "per_s.other revision", "per_s.usual way", "per_s.usual way, as many threads"
 ENQUEUED_NOOPS, ENQUEUED_MANY, ENQUEUED_ONE = "per_s.apply_async of a no-op", "per_s.issue_many", "per_s.issue"
@@ -46,6 +47,8 @@ CPU_LINES = {
     COUNTING: "  of it metrics",
     NOT_COUNTING: "  the same, metrics switched off",
     SCRAPE: "a scrape, in a process of its own",
+    TOLD: "a job's event, published alone",
+    NOT_TOLD: "  the same without --events",
 }
 LIBRARIES = ("celery", "kombu", "redis", "hiredis", "requests", "urllib3", "pydantic", "joserfc", "cryptography")
 
@@ -95,6 +98,7 @@ def summary(figures: Figures) -> Figures:
         "ratio.production": ratios(figures, PRODUCTION, NOOP, POST),
         "ratio.plain_to_post_without_env": ratios(figures, PLAIN, NOOP, BARE),
         "ratio.metrics": ratios(figures, COUNTING, METERED),
+        "ratio.events": ratios(figures, TOLD, METERED),
         "ratio.to the other revision's jobs/s": ratios(figures, done, OTHER),
         "ratio.to the usual way's jobs/s at 200 ms": ratios(figures, slow, USUAL),
         "ratio.to the usual way's with 32 threads": ratios(figures, slow, USUAL_THREADS),
@@ -145,13 +149,14 @@ def _cpu_table(found: Figures) -> Table:
     table = _table("Worker CPU of a job, user + system", "", "ms")
     for name, words in CPU_LINES.items():
         if found.get(name):
-            table.add_row(words, *_spread(found[name], 3 if name in METRICS else 2))
+            table.add_row(words, *_spread(found[name], 3 if name in METRICS + EVENTS else 2))
     table.add_section()
     table.add_row("[bold]ratio: job / (no-op + POST)", *_spread(found["ratio.plain"], 2))
     table.add_row("  in the production form", *_spread(found["ratio.production"], 2))
     table.add_row("  to a POST with trust_env=False", *_spread(found["ratio.plain_to_post_without_env"], 2))
     if "ratio.metrics" in found:
         table.add_row("  metrics / job", *_spread(found["ratio.metrics"], 3))
+        table.add_row("  its event / job", *_spread(found["ratio.events"], 3))
     return table
 
 
@@ -163,7 +168,7 @@ def _rate_table(found: Figures) -> Table:
     for name, values in found.items():
         if (
             name.startswith("ratio.")
-            and name not in {"ratio.plain", "ratio.production", "ratio.metrics"}
+            and name not in {"ratio.plain", "ratio.production", "ratio.metrics", "ratio.events"}
             and "post" not in name
         ):
             table.add_row(f"ratio: {name.removeprefix('ratio.')}", *_spread(values, 2))

@@ -83,6 +83,8 @@ def test_flower_shows_each_job_by_its_customer_and_its_outcome(
 def _check(task: dict[str, Any], job: Any, outcome: Any) -> None:
     words = filter(None, (job.operation, job.merchant_uid, job.customer_uid, job.sequence and f"seq {job.sequence}"))
     assert (task["name"], task["args"]) == (TASK_NAME, " · ".join(words))
-    assert task["result"] == " · ".join(str(one) for one in (outcome.status, outcome.code, outcome.card_number) if one)
+    code = outcome.pg_code or outcome.code
+    assert task["result"] == " · ".join(str(one) for one in (outcome.status, code, outcome.card_number) if one)
+    assert " · -1" not in task["result"]
     assert task["exception"] is None
     assert task["received"] == pytest.approx(outcome.accepted_at, abs=0.01)

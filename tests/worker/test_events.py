@@ -51,6 +51,16 @@ def test_a_card_is_shown_as_its_outcome_shows_it() -> None:
     assert fields["result"] == "issued · 424242******4242"
 
 
+def test_the_gateways_code_says_more_than_iamports() -> None:
+    judged = Judged(Verdict.DECLINED, -1, pg_code="F113", annotation=Annotation(card_number="424242******4242"))
+    declined = outcome_of(lease(), End(Status.DECLINED, judged=judged), 1001.0)
+
+    ((_, fields),) = told(declined)
+
+    assert declined.code == -1
+    assert fields["result"] == "declined · F113 · 424242******4242"
+
+
 @pytest.mark.parametrize(
     ("step", "reason"),
     [(Snooze(15, "look_up"), "look_up · 15 s"), (NotClaimed("order", delay_s=30).step, "order · 30 s")],
