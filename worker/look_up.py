@@ -97,7 +97,7 @@ class LookUps:
         yield "failed", self._ask(asker, partial(self._iamport.find_failed, name))
 
     def customers(self, customer_uids: Sequence[str], asker: Asker) -> Answer:
-        """What i'mport has of several customer_uids, in one call."""
+        """All that i'mport has of several customer_uids, in one call."""
         return self._ask(asker, partial(self._iamport.find_customers, customer_uids))
 
     def _payment(self, order: str, ours: Expected, asker: Asker, *, paid_only: bool) -> tuple[LookUpResult, Judged]:

@@ -370,7 +370,7 @@ def overlap(stores: ThreeStores, queue: BillingQueue) -> Outcome:
     """A repeat is accepted, and goes on only when its job is finished."""
     repeat = Acceptance(stores.ledger_server.url(1), stores.vault.url(0))
     request = Request(operation=Operation.ISSUE, customer_uid="overlapped")
-    asked = NewJob(job_id_of("overlapped"), "overlapped", request, INTERACTIVE, 900.0, "", None)
+    asked = NewJob(job_id_of("overlapped"), "overlapped", request, INTERACTIVE, 900.0, "kid-1", None)
     (accepted,) = repeat.accept([asked])
     assert isinstance(accepted, Accepted)
     job = enqueue(queue, "overlapped", "overlapped")
